@@ -1,0 +1,1 @@
+"""What was measured: tokens per second and latency over HTTP."""

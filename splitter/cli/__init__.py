@@ -1,0 +1,1 @@
+"""The words: the only room that imports typer or rich."""

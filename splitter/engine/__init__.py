@@ -1,0 +1,1 @@
+"""How an engine is told: EngineCommand and the builders, parsers, finders and dry runs of each engine."""

@@ -1,0 +1,43 @@
+"""EngineCommand: one value with three readers (print, script, process), so that the three cannot disagree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from splitter.errors import EngineError
+from splitter.plan.request import EngineKind
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the engine listens. The API key is passed by file or environment, never in argv."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRef:
+    """The engine a command is for: `path` None when it is planned for but not here, `version` None when unknown."""
+
+    kind: EngineKind
+    path: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCommand:
+    """The whole command: `argv` with the program first, `env` the variables it adds to the environment."""
+
+    engine: EngineRef
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    server: Server = field(default_factory=Server)
+    model_path: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.argv or not self.argv[0]:
+            raise EngineError("the engine command is empty", "report this: a command always names its program")
+        bad = [part for part in self.argv if "\0" in part]
+        if bad:
+            raise EngineError("an argument of the engine command holds a NUL character", "rename the file")

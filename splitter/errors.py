@@ -1,0 +1,78 @@
+"""The exception tree. Every error carries one sentence, the next step, a code for --json and the exit code.
+
+Exit codes: 0 ok, 1 handled error, 2 usage, 3 does not fit, 4 engine failed, 5 no usable device or driver, 70 our bug,
+130 interrupted.
+"""
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class SplitterError(Exception):
+    """A failure that the user can do something about: `message` says what, `hint` the next step."""
+
+    code = "error"
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SplitterError):
+    """The command line, a flag's value or a combination of flags cannot be meant."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ModelError(SplitterError):
+    """The model file is missing, truncated, corrupt, hostile or of a kind that cannot be planned."""
+
+    code = "bad_model"
+
+
+class ModelNotFoundError(ModelError):
+    """No file, repository or cached model answers to the given name."""
+
+    code = "model_not_found"
+
+
+class RigError(SplitterError):
+    """A rig file or a --gpus list that cannot be read."""
+
+    code = "bad_rig"
+
+
+class NoDeviceError(SplitterError):
+    """No usable GPU or driver."""
+
+    code = "no_device"
+    exit_code = 5
+
+
+class DoesNotFitError(SplitterError):
+    """No placement obeys the request within the rig's memory."""
+
+    code = "does_not_fit"
+    exit_code = 3
+
+
+class EngineError(SplitterError):
+    """The engine could not be started, died, or refused the command."""
+
+    code = "engine_failed"
+    exit_code = 4
+
+
+class EngineNotFoundError(EngineError):
+    """No engine binary where one was looked for."""
+
+    code = "engine_not_found"
+
+
+class ProfileError(SplitterError):
+    """A profile that cannot be read or holds what it may not."""
+
+    code = "bad_profile"

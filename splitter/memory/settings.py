@@ -1,0 +1,45 @@
+"""Settings: the engine flags that decide what every device holds. Names and meanings are llama.cpp's."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SplitMode = Literal["none", "layer", "tensor"]
+FlashAttention = Literal["on", "off", "auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A complete placement: nothing is left for the engine to decide.
+
+    `gpu_layers` is -ngl and counts the output layer (N+1 = all); `tensor_split` is -ts in the order of `device_order`
+    (() = not given: llama.cpp then splits by free memory); `device_order` is -dev (engine's ids); `context_size` is -c
+    in tokens, over all slots; `parallel` is -np with `kv_unified` as -kvu (llama-server without -np: 4 slots, unified);
+    `n_cpu_moe` is -ncmoe, `cpu_moe` -cmoe; `override_tensors` are the `PATTERN=BUFFER` items of -ot in order;
+    `kv_offload` False is -nkvo, `op_offload` False is --no-op-offload, `mmap` False is --no-mmap, `threads` None is the
+    engine's default. `mmproj` and `draft_model` are paths (-mm, -md), `draft_gpu_layers` is -ngld.
+    """
+
+    context_size: int
+    gpu_layers: int
+    device_order: tuple[str, ...]
+    tensor_split: tuple[float, ...] = ()
+    split_mode: SplitMode = "layer"
+    main_gpu: int = 0
+    batch_size: int = 2048
+    ubatch_size: int = 512
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: FlashAttention = "auto"
+    parallel: int = 4
+    kv_unified: bool = True
+    swa_full: bool = False
+    kv_offload: bool = True
+    op_offload: bool = True
+    n_cpu_moe: int = 0
+    cpu_moe: bool = False
+    override_tensors: tuple[str, ...] = ()
+    mmap: bool = True
+    threads: int | None = None
+    mmproj: str | None = None
+    draft_model: str | None = None
+    draft_gpu_layers: int | None = None

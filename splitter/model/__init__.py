@@ -1,0 +1,1 @@
+"""What the file says: GGUF headers (local, split, remote) and the facts read out of them."""

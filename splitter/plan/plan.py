@@ -1,0 +1,81 @@
+"""Plan: the solved placement with everything needed to explain, prove, write down and launch it."""
+
+from dataclasses import dataclass, field
+
+from splitter.memory.footprint import Footprint, MemoryUse, Placement
+from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
+from splitter.plan.request import EngineKind
+from splitter.rig.device import Device, Rig
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDevice:
+    """One device of `settings.device_order` with what it holds; `layers` are repeating layers, in order."""
+
+    device: Device
+    layers: tuple[int, ...]
+    holds_output: bool
+    memory: MemoryUse
+    margin_bytes: int
+
+    def used_bytes(self) -> int:
+        return self.memory.used_bytes()
+
+    def headroom_bytes(self) -> int:
+        """Free memory left after use and margin; negative when the device does not fit."""
+        return self.device.free_bytes - self.used_bytes() - self.margin_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Predicted tokens per second; None where a bandwidth is unknown. `basis`: roofline, calibrated or measured."""
+
+    generation_tokens_per_s: float | None
+    prompt_tokens_per_s: float | None
+    basis: str = "roofline"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A warning with its stable code, sentence and remedy."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Proof by the engine's dry run: `max_difference_bytes` is the largest |estimate - engine| over devices."""
+
+    by: str
+    engine_version: str
+    max_difference_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Settings, where they put every layer, what that costs and what it brings."""
+
+    facts: ModelFacts
+    rig: Rig
+    engine: EngineKind
+    settings: Settings
+    placement: Placement
+    footprint: Footprint
+    devices: tuple[PlannedDevice, ...]
+    speed: Speed
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+    alternatives: tuple["Plan", ...] = ()
+    verified: Verified | None = None
+    title: str = ""
+    engine_version: str | None = None
+    extra: tuple[str, ...] = field(default=())
+
+    def fits(self) -> bool:
+        """Every device keeps its margin and the host's share fits the free RAM (unknown RAM counts as enough)."""
+        ram = self.rig.host.ram_free_bytes
+        host_fits = ram is None or self.footprint.host.used_bytes() <= ram
+        return host_fits and all(d.headroom_bytes() >= 0 for d in self.devices)

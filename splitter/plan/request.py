@@ -1,0 +1,25 @@
+"""Request: what the user wants and what the user fixed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Goal = Literal["speed", "context", "balanced"]
+EngineKind = Literal["llama-server", "koboldcpp", "embedded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One planning task.
+
+    `fixed` maps field names of `memory.settings.Settings` to the values the user gave: they are obeyed or refused,
+    never repaired. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
+    `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
+    """
+
+    goal: Goal = "speed"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    context_max: bool = False
+    margin_bytes: tuple[int, ...] = ()
+    engine: EngineKind = "llama-server"
+    engine_version: str | None = None

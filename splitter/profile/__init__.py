@@ -1,0 +1,1 @@
+"""What the user saved: YAML profiles, layered, each value with its source."""

@@ -1,0 +1,58 @@
+"""Device, Host and Rig: frozen values; None is unknown, 0 is zero."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU as the engine will see it.
+
+    `id` is the engine's name for it (`CUDA0`, `Vulkan1`), `free_bytes` what is free before an engine starts,
+    `bandwidth_bytes_per_s` the card's memory bandwidth, `fp16_flops` its dense matrix throughput in FLOP/s (prompt
+    speed), `link_bytes_per_s` its PCIe link. `sources` names, per field, where the value came from:
+    "nvml", "engine", "rig file", "catalog", "default".
+    """
+
+    id: str
+    name: str
+    total_bytes: int
+    free_bytes: int
+    bandwidth_bytes_per_s: float | None = None
+    compute_capability: str | None = None
+    sm_count: int | None = None
+    fp16_flops: float | None = None
+    link_bytes_per_s: float | None = None
+    display: bool | None = None
+    uuid: str | None = None
+    pci_bus_id: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine around the devices; `os` is "linux", "windows" or "macos", `cores` physical cores."""
+
+    ram_total_bytes: int | None = None
+    ram_free_bytes: int | None = None
+    ram_bandwidth_bytes_per_s: float | None = None
+    cores: int | None = None
+    os: str = "linux"
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A host and its devices in PCI order. `notes` are findings of the probe, in words for the user."""
+
+    name: str
+    host: Host
+    devices: tuple[Device, ...]
+    notes: tuple[str, ...] = ()
+
+    def device(self, device_id: str) -> Device:
+        """The device called `device_id`; KeyError if the rig has none of that name."""
+        for device in self.devices:
+            if device.id == device_id:
+                return device
+        raise KeyError(device_id)

@@ -1,0 +1,1 @@
+"""What is alive: starting, watching and stopping engine processes."""

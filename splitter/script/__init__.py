@@ -1,0 +1,1 @@
+"""What is written down: .bat and .sh as pure renderers that return files."""

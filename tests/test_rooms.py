@@ -1,0 +1,131 @@
+"""The rooms of design.md: imports go down the arrows only, decisions stay pure, cli alone speaks to the terminal."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "splitter"
+ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "cli")
+LEAVES = {"units", "errors"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": set(),
+    "memory": {"model"},
+    "rig": set(),
+    "plan": {"model", "memory", "rig"},
+    "engine": {"model", "memory", "rig", "plan"},
+    "script": {"plan", "engine"},
+    "run": {"rig", "plan", "engine"},
+    "bench": {"rig", "plan", "engine", "run"},
+    "profile": {"model", "memory", "rig", "plan", "engine"},
+    "cli": set(ROOMS),
+}
+# The thin modules that touch the world (files, driver, network, clock, processes), one reason each.
+WORLD = {
+    "model/source.py": "opens local files and answers range reads",
+    "model/remote.py": "HTTP range requests",
+    "model/load.py": "finds the parts of a model on disk or remotely",
+    "rig/nvml.py": "asks the driver",
+    "rig/listing.py": "runs the engine's --list-devices",
+    "rig/host.py": "asks psutil",
+    "rig/files.py": "reads rig files and the catalog",
+    "rig/probe.py": "combines the probes",
+    "engine/find.py": "looks for engines on disk and asks their version",
+    "engine/dry_run.py": "runs llama-fit-params",
+    "engine/embedded_server.py": "the child process that serves the embedded engine",
+    "script/write.py": "writes the rendered files",
+    "run/process.py": "starts and stops processes",
+    "run/endpoint.py": "asks the engine over HTTP",
+    "run/supervisor.py": "owns the loop and the clock",
+    "bench/measure.py": "times requests over HTTP",
+    "profile/files.py": "reads profile files",
+}
+EFFECTS = {"os", "subprocess", "socket", "urllib", "http", "time", "psutil", "pynvml", "shutil", "tempfile", "signal",
+           "huggingface_hub", "requests", "httpx", "random", "sqlite3", "threading", "ctypes"}  # fmt: skip
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            base = node.module or ""
+            yield base
+            if base == "splitter":
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def room_of(module: str) -> str:
+    return module.split("/")[0] if "/" in module else ""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_down_the_arrows(room: str) -> None:
+    allowed = MAY_IMPORT[room] | {room} | LEAVES
+    wrong = [
+        f"{module}: {name}"
+        for module, tree in modules()
+        if room_of(module) == room
+        for name in imported(tree)
+        if name.startswith("splitter.") and name.split(".")[1] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_leaves_import_no_room() -> None:
+    wrong = [
+        f"{module}: {name}"
+        for module, tree in modules()
+        if module in {"units.py", "errors.py"}
+        for name in imported(tree)
+        if name.startswith("splitter")
+    ]
+    assert wrong == []
+
+
+def test_only_cli_imports_typer_or_rich() -> None:
+    wrong = [
+        f"{module}: {name}"
+        for module, tree in modules()
+        if room_of(module) != "cli"
+        for name in imported(tree)
+        if name.split(".")[0] in {"typer", "rich", "click"}
+    ]
+    assert wrong == []
+
+
+def test_only_world_modules_touch_the_world() -> None:
+    wrong = [
+        f"{module}: {name}"
+        for module, tree in modules()
+        if room_of(module) not in {"", "cli"} and module not in WORLD
+        for name in imported(tree)
+        if name.split(".")[0] in EFFECTS
+    ]
+    assert wrong == []
+
+
+def test_every_room_of_the_design_exists() -> None:
+    assert {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith("_")} == set(ROOMS)
+
+
+def test_only_units_knows_1024() -> None:
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module, tree in modules()
+        if module != "units.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and type(node.value) is int and node.value in {1024**2, 1024**3}
+        or isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Pow)
+        and isinstance(node.left, ast.Constant)
+        and node.left.value == 1024
+    ]
+    assert wrong == []
