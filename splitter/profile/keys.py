@@ -1,0 +1,217 @@
+"""Every key a profile may hold, with its type: the one table behind validation, JSON Schema and `profile show`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["text", "integer", "number", "boolean", "choice", "version", "numbers", "texts", "context"]
+
+
+LARGEST = 1e15  # of any number in a profile: keeps infinities, NaN and absurd integers out
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: `path` is dotted (`server.port`); `minimum` and `maximum` bound numbers and the items of lists."""
+
+    path: str
+    kind: Kind
+    about: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def section(self) -> str:
+        return self.path.rpartition(".")[0]
+
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        return _WORDS[self.kind] + self._bounds()
+
+    def _bounds(self) -> str:
+        if self.maximum is not None:
+            return f" from {self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f" of at least {self.minimum:g}"
+        return ""
+
+    def accept(self, value: Any) -> Any:
+        """`value` as the program uses it (lists become tuples); ValueError when it is not what is expected."""
+        accepted = _READERS[self.kind](self, value)
+        if accepted is None:
+            raise ValueError(self.expected())
+        return accepted
+
+    def in_bounds(self, value: float) -> bool:
+        highest = LARGEST if self.maximum is None else self.maximum
+        return (0 if self.minimum is None else self.minimum) <= value <= highest
+
+
+_WORDS = {
+    "text": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "version": 'a version in quotes, such as "1.123"',
+    "numbers": "a number or a list of numbers, such as [1.5, 4.5, 3], each",
+    "texts": "a list of texts, such as [CUDA1, CUDA0]",
+    "context": 'a whole number of tokens or "max",',
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(_: Key, value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() and "\0" not in value else None
+
+
+def _integer(key: Key, value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and key.in_bounds(value) else None
+
+
+def _number(key: Key, value: Any) -> float | None:
+    return value if _is_number(value) and key.in_bounds(value) else None
+
+
+def _boolean(_: Key, value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _choice(key: Key, value: Any) -> str | None:
+    """YAML reads a bare `on` or `off` as a boolean."""
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    return value if value in key.choices else None
+
+
+def _version(key: Key, value: Any) -> str | None:
+    """A bare 1.110 would be the number 1.11, so only text and whole build numbers are versions."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(key, value)
+
+
+def _numbers(key: Key, value: Any) -> tuple[float, ...] | None:
+    items = value if isinstance(value, tuple) else (value,)
+    ok = 0 < len(items) <= 16 and all(_is_number(item) and key.in_bounds(item) for item in items)
+    return tuple(items) if ok else None
+
+
+def _texts(key: Key, value: Any) -> tuple[str, ...] | None:
+    """A card called 2080 is a number to YAML."""
+    items = tuple(_version(key, item) for item in (value if isinstance(value, tuple) else (value,)))
+    return tuple(item for item in items if item) if items and all(items) else None
+
+
+def _context(key: Key, value: Any) -> int | str | None:
+    return "max" if value == "max" else _integer(key, value)
+
+
+_READERS = {
+    "text": _text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "choice": _choice,
+    "version": _version,
+    "numbers": _numbers,
+    "texts": _texts,
+    "context": _context,
+}
+
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+
+KEYS: tuple[Key, ...] = (
+    Key("name", "text", "what the profile is called; the file name if absent"),
+    Key("description", "text", "one sentence for lists"),
+    Key("model", "text", "path, first file of a split set, hf:OWNER/REPO/FILE or URL"),
+    Key("goal", "choice", "what the planner aims at", ("speed", "context", "balanced")),
+    Key("margin_mib", "numbers", "memory kept free per device in MiB, in rig order; one value serves all", minimum=0),
+    Key("engine.kind", "choice", "which engine runs the model", ("llama-server", "koboldcpp", "embedded")),
+    Key("engine.path", "text", "the engine's program, if it is not found by itself"),
+    Key("engine.version", "version", "plan for this version when the engine is not here"),
+    Key("rig.name", "text", "a shipped or saved rig; absent: this machine"),
+    Key("rig.file", "text", "a rig file"),
+    Key("rig.gpus", "texts", "cards by name, such as [1050ti, 2080, 1060-6gb]"),
+    Key("settings.context_size", "context", "-c: tokens over all slots", minimum=1),
+    Key("settings.gpu_layers", "integer", "-ngl: layers on GPUs, the output layer counted", minimum=0),
+    Key("settings.device_order", "texts", "-dev: the engine's device ids in order"),
+    Key("settings.tensor_split", "numbers", "-ts: shares in the order of device_order", minimum=0),
+    Key("settings.split_mode", "choice", "-sm", ("none", "layer", "tensor")),
+    Key("settings.main_gpu", "integer", "-mg: index in device_order", minimum=0),
+    Key("settings.batch_size", "integer", "-b: tokens per logical batch", minimum=1),
+    Key("settings.ubatch_size", "integer", "-ub: tokens per physical batch", minimum=1),
+    Key("settings.cache_type_k", "choice", "-ctk: type of the K cache", CACHE_TYPES),
+    Key("settings.cache_type_v", "choice", "-ctv: type of the V cache", CACHE_TYPES),
+    Key("settings.flash_attention", "choice", "-fa", ("on", "off", "auto")),
+    Key("settings.parallel", "integer", "-np: requests served at once", minimum=1),
+    Key("settings.kv_unified", "boolean", "-kvu: one cache shared by all slots"),
+    Key("settings.swa_full", "boolean", "--swa-full: full-size cache for sliding windows"),
+    Key("settings.kv_offload", "boolean", "false is -nkvo: the cache stays in RAM"),
+    Key("settings.op_offload", "boolean", "false is --no-op-offload"),
+    Key("settings.n_cpu_moe", "integer", "-ncmoe: experts of the first N layers in RAM", minimum=0),
+    Key("settings.cpu_moe", "boolean", "-cmoe: all experts in RAM"),
+    Key("settings.override_tensors", "texts", "-ot: PATTERN=BUFFER items"),
+    Key("settings.mmap", "boolean", "false reads the file instead of mapping it"),
+    Key("settings.threads", "integer", "-t: CPU threads", minimum=1),
+    Key("settings.mmproj", "text", "-mm: multimodal projector file"),
+    Key("settings.draft_model", "text", "-md: draft model file"),
+    Key("settings.draft_gpu_layers", "integer", "-ngld: draft layers on GPUs", minimum=0),
+    Key("server.host", "text", "address to listen on"),
+    Key("server.port", "integer", "port to listen on", minimum=1, maximum=65535),
+    Key("server.api_key_file", "text", "file that holds the API key"),
+    Key("supervision.restart", "choice", "when a stopped engine is started again", ("never", "on-failure", "always")),
+    Key("supervision.max_restarts", "integer", "give up after this many restarts in a row", minimum=0),
+    Key("supervision.backoff_s", "number", "first pause before a restart; doubles each time", minimum=0),
+    Key("supervision.backoff_max_s", "number", "longest pause before a restart", minimum=0),
+    Key("supervision.ready_timeout_s", "number", "how long loading may take", minimum=0),
+    Key("supervision.stop_timeout_s", "number", "how long stopping may take before the engine is killed", minimum=0),
+)  # fmt: skip
+
+BY_PATH: Mapping[str, Key] = {key.path: key for key in KEYS}
+SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(key.section() for key in KEYS if key.section()))
+
+# Words that people bring from the engines' command lines.
+SYNONYMS: Mapping[str, str] = {
+    "ngl": "settings.gpu_layers",
+    "n_gpu_layers": "settings.gpu_layers",
+    "gpulayers": "settings.gpu_layers",
+    "c": "settings.context_size",
+    "ctx_size": "settings.context_size",
+    "contextsize": "settings.context_size",
+    "n_ctx": "settings.context_size",
+    "context": "settings.context_size",
+    "ts": "settings.tensor_split",
+    "device": "settings.device_order",
+    "devices": "settings.device_order",
+    "fa": "settings.flash_attention",
+    "flash_attn": "settings.flash_attention",
+    "np": "settings.parallel",
+    "api_key": "server.api_key_file",
+    "gpus": "rig.gpus",
+    "margin": "margin_mib",
+    "margins": "margin_mib",
+}
+
+
+def nearest(name: str, section: str) -> str | None:
+    """The dotted path of the known key most like `name` written in `section`; None when none is alike."""
+    from difflib import get_close_matches
+
+    word = name.lower().replace("-", "_")
+    if word in SYNONYMS:
+        return SYNONYMS[word]
+    local = {key.name(): key.path for key in KEYS if key.section() == section}
+    if not section:
+        local |= {name: name for name in SECTIONS}
+    everywhere = {key.name(): key.path for key in KEYS}
+    for names in (local, everywhere):
+        found = get_close_matches(word, names, n=1, cutoff=0.6)
+        if found:
+            return names[found[0]]
+    return None

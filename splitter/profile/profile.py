@@ -1,0 +1,133 @@
+"""Profile: layered values, each with its source, and what the planner, the engine and the supervisor need of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from splitter.engine.command import EngineRef, Server
+from splitter.errors import ProfileError
+from splitter.plan.request import Request
+from splitter.profile.schema import Layer
+from splitter.units import from_mib
+
+RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A value and where it came from: `built-in`, `FILE:LINE` or `command line`."""
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RigChoice:
+    """Which rig to plan for; nothing set means the rig of this machine."""
+
+    name: str | None = None
+    file: str | None = None
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """How a launched engine is kept alive. `restart`: never, on-failure or always; all times in seconds."""
+
+    restart: str = "on-failure"
+    max_restarts: int = 5
+    backoff_s: float = 2.0
+    backoff_max_s: float = 60.0
+    ready_timeout_s: float = 600.0
+    stop_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Merged layers: `values` by dotted key (`settings.context_size`). `path` is the profile's own file, if any."""
+
+    name: str
+    values: Mapping[str, Resolved] = field(default_factory=dict)
+    path: str | None = None
+
+    def get(self, key: str) -> Any:
+        """The value of `key`, None where no layer sets it."""
+        found = self.values.get(key)
+        return found.value if found else None
+
+    def section(self, name: str) -> dict[str, Any]:
+        """The set values of one section, by their short names."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): found.value for key, found in self.values.items() if key.startswith(prefix)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileTask:
+    """What a profile asks for, in the types of the rooms that do it."""
+
+    model: str | None
+    rig: RigChoice
+    request: Request
+    engine: EngineRef
+    server: Server
+    supervision: Supervision
+
+
+def built_in() -> Layer:
+    """The values in force when nobody says otherwise."""
+    server, supervision = Server(), Supervision()
+    values: dict[str, Any] = {
+        "goal": "speed",
+        "engine.kind": "llama-server",
+        "server.host": server.host,
+        "server.port": server.port,
+    }
+    names = ("restart", "max_restarts", "backoff_s", "backoff_max_s", "ready_timeout_s", "stop_timeout_s")
+    return Layer("built-in", values | {f"supervision.{name}": getattr(supervision, name) for name in names})
+
+
+def merge(layers: Iterable[Layer], name: str, path: str | None = None) -> Profile:
+    """Later layers win, key by key; a layer that names a rig replaces the rig of the layers below it."""
+    values: dict[str, Resolved] = {}
+    for layer in layers:
+        if any(key in layer.values for key in RIG_KEYS):
+            values = {key: found for key, found in values.items() if key not in RIG_KEYS}
+        for key, value in layer.values.items():
+            line = layer.lines.get(key)
+            values[key] = Resolved(value, f"{layer.source}:{line}" if line else layer.source)
+    return Profile(values["name"].value if "name" in values else name, values, path)
+
+
+def to_request(profile: Profile) -> ProfileTask:
+    """The profile as a planning task. ProfileError when values of different layers contradict each other."""
+    settings = profile.section("settings")
+    context = settings.get("context_size")
+    if context == "max":
+        del settings["context_size"]
+    _refuse_contradictions(profile, settings)
+    request = Request(
+        goal=profile.get("goal") or "speed",
+        fixed=settings,
+        context_max=context == "max",
+        margin_bytes=tuple(from_mib(mib) for mib in profile.get("margin_mib") or ()),
+        engine=profile.get("engine.kind") or "llama-server",
+        engine_version=profile.get("engine.version"),
+    )
+    return ProfileTask(
+        model=profile.get("model"),
+        rig=RigChoice(profile.get("rig.name"), profile.get("rig.file"), profile.get("rig.gpus") or ()),
+        request=request,
+        engine=EngineRef(request.engine, profile.get("engine.path"), request.engine_version),
+        server=Server(**profile.section("server")),
+        supervision=Supervision(**profile.section("supervision")),
+    )
+
+
+def _refuse_contradictions(profile: Profile, settings: Mapping[str, Any]) -> None:
+    split, order = settings.get("tensor_split"), settings.get("device_order")
+    if split and order and len(split) > len(order):
+        source = profile.values["settings.tensor_split"].source
+        raise ProfileError(
+            f"{source}: tensor_split has {len(split)} shares for {len(order)} devices in device_order",
+            "give one share per device",
+        )
