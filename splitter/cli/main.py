@@ -1,0 +1,87 @@
+"""The one error boundary: verbs raise, this turns the error into a sentence (or JSON) and the exit code."""
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from splitter.cli.app import app
+from splitter.cli.output import envelope, error_item, print_error, print_json, status_of
+from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
+
+# Typer's own usage errors; its copy of click is private, its BadParameter is not.
+_ClickUsageError: Any = typer.BadParameter.__mro__[1]
+_ClickException: Any = typer.BadParameter.__mro__[2]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `splitter` and exits with its code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _replace_unprintable()
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line; returns the exit code."""
+    try:
+        code = app(arguments, prog_name="splitter", standalone_mode=False)
+    except SplitterError as error:
+        return _report(error, arguments)
+    except (_ClickUsageError, _ClickException) as error:
+        return _report(_usage_error(error), arguments)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr = None  # type: ignore[assignment]  # the reader is gone: nothing more can be said
+        return 1
+    except Exception:  # noqa: BLE001  the boundary: whatever is left is our bug, and it is kept for the report
+        return _report_bug(arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(error: Any) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "splitter"
+    return UsageError(error.format_message(), f"see `{path} --help`")
+
+
+def _verb(arguments: list[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "splitter")
+
+
+def _report(error: SplitterError, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))
+    else:
+        print_error(error)
+    return error.exit_code
+
+
+def _report_bug(arguments: list[str]) -> int:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="splitter-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as report:
+        report.write(f"arguments: {arguments}\n\n{traceback.format_exc()}")
+    error = SplitterError("splitter itself failed", f"report this bug with {Path(report.name)}")
+    error.code = "bug"
+    _report(error, arguments)
+    return EXIT_BUG
+
+
+def _replace_unprintable() -> None:
+    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            with suppress(ValueError):
+                stream.reconfigure(errors="replace")
+
+
+if __name__ == "__main__":
+    main()

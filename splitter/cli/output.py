@@ -1,0 +1,86 @@
+"""Human or JSON output from one class: words to standard error, the report to standard output."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from splitter.errors import SplitterError
+
+JSON_VERSION = 1
+Status = Literal["ok", "does_not_fit", "error"]
+
+
+def envelope(command: str, status: Status, data: Any, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """The one JSON object of design.md 3."""
+    return {"version": JSON_VERSION, "command": command, "status": status, "data": data, "errors": errors or []}
+
+
+def error_item(error: SplitterError) -> dict[str, str]:
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def status_of(error: SplitterError) -> Status:
+    return "does_not_fit" if error.code == "does_not_fit" else "error"
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, so that names from files cannot steer the terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+class Output:
+    """Where a verb reports to; `as_json` silences everything but the one object."""
+
+    def __init__(self, command: str, *, as_json: bool) -> None:
+        self.command = command
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=False)
+        self.words = Console(stderr=True, highlight=False, quiet=as_json)
+
+    def show(self, *parts: RenderableType) -> None:
+        """The human report, on standard output; nothing under --json."""
+        if not self.as_json:
+            for part in parts:
+                self.out.print(part)
+
+    def plain(self, text: str) -> None:
+        """Text to copy (a command line): unwrapped, unstyled."""
+        if not self.as_json:
+            self.out.print(Text(printable(text)), soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A remark, on standard error."""
+        self.words.print(Text(printable(text)))
+
+    def data(self, data: Any, status: Status = "ok", errors: list[dict[str, str]] | None = None) -> None:
+        """The JSON object, on standard output; nothing without --json."""
+        if self.as_json:
+            print_json(envelope(self.command, status, data, errors))
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """Shows `text` with a spinner while the block runs; nothing without a terminal or under --json."""
+        if self.as_json or not self.words.is_terminal:
+            yield
+            return
+        with self.words.status(text):
+            yield
+
+
+def print_json(document: dict[str, Any]) -> None:
+    utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(json.dumps(document, ensure_ascii=not utf8, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def print_error(error: SplitterError) -> None:
+    """One sentence and the next step, on standard error."""
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), printable(error.message)))
+    if error.hint:
+        console.print(Text.assemble(("  try: ", "bold"), printable(error.hint)))

@@ -1,0 +1,176 @@
+"""The steps that the planning verbs share: model, engine, rig, request, plan, command."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from splitter.cli.flags import fixed_settings, margins_mib
+from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
+from splitter.cli.output import Output
+from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
+from splitter.model.facts import ModelFacts
+from splitter.plan.plan import Plan
+from splitter.plan.request import EngineKind, Request
+from splitter.rig.device import Rig
+
+KOBOLDCPP_PORT = 5001
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Everything the command line says about one plan."""
+
+    rig: RigOptions
+    engine: EngineOptions
+    margin: MarginOptions
+    goal: GoalOptions
+    flags: FlagOptions
+    server: ServerOptions = ServerOptions()
+
+    def overrides(self) -> dict[str, Any]:
+        """What the command line sets, by the profile's dotted keys."""
+        gpus = self.rig.gpus.split(",") if self.rig.gpus else None
+        given: dict[str, Any] = {
+            "rig.gpus": gpus,
+            "engine.kind": self.engine.engine,
+            "engine.path": self.engine.engine_path,
+            "engine.version": self.engine.engine_version,
+            "goal": self.goal.goal,
+            "margin_mib": margins_mib(self.margin.margin),
+            "server.host": self.server.host,
+            "server.port": self.server.port,
+            "server.api_key_file": self.server.api_key_file,
+            "settings.context_size": "max" if self.flags.ctx_size == "max" else None,
+        }
+        settings = {f"settings.{name}": value for name, value in fixed_settings(self.flags).items()}
+        return {key: value for key, value in given.items() if value is not None} | settings
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A planning task with every part resolved: command line over profile over project over user over built-in."""
+
+    facts: ModelFacts
+    rig: Rig
+    engine: EngineRef
+    request: Request
+    server: Server
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and the command that carries it out; the command's program may be a name when no engine is here."""
+
+    task: Task
+    plan: Plan
+    command: EngineCommand
+
+
+def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = False) -> Task:
+    """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
+    from splitter.model.load import load_model
+    from splitter.profile.files import load_profile
+    from splitter.profile.profile import to_request
+
+    profile = load_profile(wishes.goal.profile, wishes.overrides())
+    asked = to_request(profile)
+    reference = model or asked.model
+    if not reference:
+        raise UsageError("no model given", "name a GGUF file, hf:OWNER/REPO/FILE, or --profile P")
+    if local:
+        reference = _fetched(reference, output)
+    with output.progress("reading the model's header"):
+        facts = load_model(reference)
+    engine = resolve_engine(asked.request.engine, asked.engine.path, asked.engine.version)
+    request = replace(asked.request, engine_version=engine.version or asked.request.engine_version)
+    named = wishes.rig.rig or asked.rig.name or asked.rig.file
+    gpus = None if wishes.rig.rig else ",".join(asked.rig.gpus)
+    with output.progress("looking at the devices"):
+        rig = resolve_rig(None if wishes.rig.gpus else named, gpus, engine, needed=request.fixed.get("gpu_layers") != 0)
+    server = asked.server
+    if engine.kind == "koboldcpp" and profile.values["server.port"].source == "built-in":
+        server = replace(server, port=KOBOLDCPP_PORT)
+    return Task(facts, rig, engine, request, server)
+
+
+def _fetched(reference: str, output: Output) -> str:
+    from splitter.model.fetch import fetch
+
+    if not reference.startswith(("hf:", "http://", "https://")):
+        return reference
+    output.say(f"fetching {reference}")
+    return fetch(reference)
+
+
+def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> EngineRef:
+    """The engine at hand, or the one planned for when none is here."""
+    from splitter.engine.find import find_engine
+
+    try:
+        return find_engine(kind, path, version)
+    except EngineNotFoundError:
+        if path:
+            raise
+        return EngineRef(kind, None, version)
+
+
+def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, needed: bool = True) -> Rig:
+    """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
+    from splitter.rig.files import load_rig, rig_from_gpus
+    from splitter.rig.probe import probe_rig
+
+    if named and gpus:
+        raise UsageError("--rig and --gpus both name the devices", "give one of them")
+    if named:
+        return load_rig(named)
+    if gpus:
+        return rig_from_gpus(gpus)
+    rig = probe_rig(engine.path if engine.kind == "llama-server" else None)
+    if not rig.devices and needed and engine.kind != "embedded":
+        why = "; ".join(rig.notes) or "no GPU was found"
+        hint = "plan for other cards with --rig or --gpus, use the CPU alone with -ngl 0, or run --engine embedded"
+        raise NoDeviceError(why, hint)
+    return rig
+
+
+def solve(task: Task, output: Output) -> Planned:
+    """The solver's plan and its command."""
+    from splitter.engine.commands import build_command
+    from splitter.plan.solve import solve as solve_plan
+
+    with output.progress("solving the placement"):
+        plan = solve_plan(task.facts, task.rig, task.request)
+    return Planned(task, plan, build_command(plan, task.engine, task.server))
+
+
+def prove(planned: Planned, output: Output) -> Planned:
+    """The plan with the engine's own figures, corrected until they fit."""
+    from splitter.engine.commands import build_command
+    from splitter.engine.proof import proven_plan
+
+    task = planned.task
+    with output.progress("verifying with llama-fit-params"):
+        plan = proven_plan(planned.plan, task.request, task.engine)
+    return Planned(task, plan, build_command(plan, task.engine, task.server))
+
+
+def prove_if_possible(planned: Planned, output: Output) -> Planned:
+    """`prove` where the engine has a dry run; the estimate as it is elsewhere."""
+    from splitter.engine.dry_run import find_dry_run
+
+    if find_dry_run(planned.task.engine) is None:
+        return planned
+    return prove(planned, output)
+
+
+def save_text(path: str, text: str) -> None:
+    """Writes a file whole or not at all."""
+    target = Path(path).expanduser()
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {target}: {error.strerror}", "name a file in a folder you may write to") from None

@@ -1,0 +1,31 @@
+"""`splitter inspect`: what a model's header says."""
+
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import OutputOptions, with_options
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter inspect model.gguf
+
+splitter inspect hf:OWNER/REPO/FILE.gguf --json   (the header is read by range requests, nothing is downloaded)
+"""
+
+
+@with_options(OutputOptions)
+def inspect(
+    report: OutputOptions,
+    model: Annotated[str, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")],
+) -> None:
+    """Show architecture, sizes per layer, KV per token and quantisation."""
+    from splitter.cli.views.inspect import inspect_data, inspect_view
+    from splitter.model.load import load_model
+
+    output = Output("inspect", as_json=report.json)
+    with output.progress("reading the model's header"):
+        facts = load_model(model)
+    output.show(*inspect_view(facts))
+    output.data(inspect_data(facts))

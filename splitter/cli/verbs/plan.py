@@ -1,0 +1,64 @@
+"""`splitter plan`: the solved placement, why, the alternatives, the command."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import (
+    EngineOptions,
+    FlagOptions,
+    GoalOptions,
+    MarginOptions,
+    OutputOptions,
+    RigOptions,
+    ServerOptions,
+    with_options,
+)
+from splitter.cli.output import Output, envelope
+
+EXAMPLES = """Examples:
+
+splitter plan model.gguf
+
+splitter plan model.gguf --gpus "1050ti,2080,1060-6gb" -c max --goal context
+
+splitter plan hf:OWNER/REPO/FILE.gguf --rig phoenix --engine koboldcpp --engine-version 1.123
+
+splitter plan model.gguf -ngl 40 --margin 600,400,400 --json
+"""
+
+
+@with_options(
+    RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions
+)
+def plan(
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    goal: GoalOptions,
+    flags: FlagOptions,
+    server: ServerOptions,
+    report: OutputOptions,
+    model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Prove the plan with llama-fit-params.")] = False,
+) -> None:
+    """Solve the placement: what goes where, why, what else would be possible, and the command."""
+    from splitter.cli.json_data import command_data, plan_data
+    from splitter.cli.session import Wishes, prove, resolve, save_text, solve
+    from splitter.cli.views.plan import plan_view
+    from splitter.engine.rendering import command_line
+
+    output = Output("plan", as_json=report.json)
+    planned = solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output)
+    if verify:
+        planned = prove(planned, output)
+    line = command_line(planned.command)
+    data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
+    output.show(*plan_view(planned.plan))
+    output.show("")
+    output.plain(line)
+    output.data(data)
+    if goal.save:
+        save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
+        output.say(f"wrote {goal.save}")

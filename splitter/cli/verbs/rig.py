@@ -1,0 +1,41 @@
+"""`splitter rig`: the devices as the engine will see them."""
+
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import EngineOptions, OutputOptions, RigOptions, with_options
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter rig   (this host)
+
+splitter rig --gpus "1050ti,2080,1060-6gb" --save myrig.yaml
+
+splitter rig --rig phoenix --json
+"""
+
+
+@with_options(RigOptions, EngineOptions, OutputOptions)
+def rig(
+    devices: RigOptions,
+    engine: EngineOptions,
+    report: OutputOptions,
+    save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
+) -> None:
+    """Show the devices as the engine will see them, and where each value comes from."""
+    from splitter.cli.json_data import rig_data
+    from splitter.cli.session import resolve_engine, resolve_rig, save_text
+    from splitter.cli.views.rig import rig_view
+    from splitter.rig.files import dump_rig
+
+    output = Output("rig", as_json=report.json)
+    with output.progress("looking at the devices"):
+        chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
+        found = resolve_rig(devices.rig, devices.gpus, chosen)
+    if save:
+        save_text(save, dump_rig(found))
+        output.say(f"wrote {save}")
+    output.show(*rig_view(found))
+    output.data(rig_data(found))

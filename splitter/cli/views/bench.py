@@ -1,0 +1,1 @@
+"""A measurement for people and as JSON."""

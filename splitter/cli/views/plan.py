@@ -1,0 +1,113 @@
+"""A plan for people: the table per card, speed, reasons, warnings, alternatives, and the command."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.cli.output import printable
+from splitter.cli.views.words import layer_ranges, mib, rate, size
+from splitter.model.facts import ModelFacts
+from splitter.plan.plan import Notice, Plan, PlannedDevice
+
+
+def model_line(facts: ModelFacts) -> str:
+    return printable(
+        f"{facts.name}: {facts.architecture}, {facts.quantization or 'unknown quantisation'}, "
+        f"{size(facts.file_bytes)}, {facts.layers} layers"
+    )
+
+
+def plan_view(plan: Plan) -> Iterator[RenderableType]:
+    yield Text(model_line(plan.facts), style="bold")
+    yield Text(summary_line(plan))
+    yield memory_table(plan)
+    yield Text(verdict(plan), style="green" if plan.fits() else "bold red")
+    yield from (Text(f"- {printable(reason)}") for reason in plan.reasons)
+    yield from notices_view(plan.warnings)
+    if plan.alternatives:
+        yield alternatives_table(plan)
+
+
+def summary_line(plan: Plan) -> str:
+    s = plan.settings
+    on_gpu = sum(owner is not None for owner in plan.placement.layers)
+    kv = s.cache_type_k if s.cache_type_k == s.cache_type_v else f"{s.cache_type_k}/{s.cache_type_v}"
+    basis = plan.speed.basis
+    return (
+        f"{on_gpu} of {len(plan.placement.layers)} layers on GPUs (output included), context {s.context_size}, "
+        f"KV {kv}, ubatch {s.ubatch_size}; predicted {rate(plan.speed.generation_tokens_per_s)} generation, "
+        f"{rate(plan.speed.prompt_tokens_per_s)} prompt ({basis})"
+    )
+
+
+def memory_table(plan: Plan) -> Table:
+    table = Table("device", box=None, header_style="bold", pad_edge=False)
+    for column in ("layers", "model", "context", "compute", "overhead", "margin", "used", "free", "headroom"):
+        table.add_column(column, justify="right", no_wrap=column != "layers")
+    for planned in plan.devices:
+        table.add_row(*device_cells(planned), style="" if planned.headroom_bytes() >= 0 else "bold red")
+    host = plan.footprint.host
+    host_layers = tuple(i for i, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
+    free = plan.rig.host.ram_free_bytes
+    left = None if free is None else free - host.used_bytes()
+    table.add_row(
+        "host (RAM)",
+        layer_ranges(host_layers) + (" +out" if plan.placement.layers[-1] is None else ""),
+        *(mib(value) for value in (host.model_bytes, host.context_bytes, host.compute_bytes, 0, 0, host.used_bytes())),
+        "?" if free is None else mib(free),
+        "?" if left is None else mib(left),
+    )
+    table.caption = "MiB; free is before the engine starts, headroom = free - used - margin"
+    table.caption_justify = "left"
+    return table
+
+
+def device_cells(planned: PlannedDevice) -> tuple[str, ...]:
+    memory = planned.memory
+    return (
+        printable(f"{planned.device.id} {planned.device.name}"),
+        layer_ranges(planned.layers) + (" +out" if planned.holds_output else ""),
+        *(mib(value) for value in (memory.model_bytes, memory.context_bytes, memory.compute_bytes)),
+        *(mib(value) for value in (memory.overhead_bytes(), planned.margin_bytes, planned.used_bytes())),
+        mib(planned.device.free_bytes),
+        mib(planned.headroom_bytes()),
+    )
+
+
+def verdict(plan: Plan) -> str:
+    proof = ""
+    if plan.verified is not None:
+        difference = size(plan.verified.max_difference_bytes)
+        proof = f"; verified by {plan.verified.by} {plan.verified.engine_version}, largest difference {difference}"
+    if plan.fits():
+        return f"fits{proof}"
+    short = [f"{d.device.id} by {size(-d.headroom_bytes())}" for d in plan.devices if d.headroom_bytes() < 0]
+    free = plan.rig.host.ram_free_bytes
+    if free is not None and plan.footprint.host.used_bytes() > free:
+        short.append(f"host RAM by {size(plan.footprint.host.used_bytes() - free)}")
+    return f"does not fit: {', '.join(short)} (margin included){proof}"
+
+
+def notices_view(notices: tuple[Notice, ...]) -> Iterator[RenderableType]:
+    for notice in notices:
+        yield Text.assemble(
+            ("warning: ", "bold yellow"), printable(notice.message), *([f" ({notice.hint})"] if notice.hint else [])
+        )
+
+
+def alternatives_table(plan: Plan) -> Table:
+    table = Table("alternative", box=None, header_style="bold", pad_edge=False)
+    for column in ("layers on GPUs", "context", "KV", "generation", "fits"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for other in plan.alternatives:
+        table.add_row(
+            printable(other.title),
+            str(sum(owner is not None for owner in other.placement.layers)),
+            str(other.settings.context_size),
+            other.settings.cache_type_k,
+            rate(other.speed.generation_tokens_per_s),
+            "yes" if other.fits() else "no",
+        )
+    return table

@@ -1,0 +1,37 @@
+"""Small words for tables: unknown is '?', never 0."""
+
+from splitter.units import format_bytes, to_mib
+
+
+def size(size_bytes: int | None) -> str:
+    return format_bytes(size_bytes)
+
+
+def mib(size_bytes: int) -> str:
+    """MiB without a unit, for columns whose header says MiB; nothing is shown as '-'."""
+    return f"{to_mib(size_bytes):.0f}" if size_bytes else "-"
+
+
+def bandwidth(bytes_per_s: float | None) -> str:
+    return "?" if bytes_per_s is None else f"{bytes_per_s / 1e9:.0f} GB/s"
+
+
+def rate(tokens_per_s: float | None) -> str:
+    if tokens_per_s is None:
+        return "?"
+    return f"{tokens_per_s:.2f} t/s" if tokens_per_s < 10 else f"{tokens_per_s:.1f} t/s"
+
+
+def yes_no(value: bool | None) -> str:  # noqa: FBT001  a word for a value
+    return "?" if value is None else "yes" if value else "no"
+
+
+def layer_ranges(layers: tuple[int, ...]) -> str:
+    """`0-17, 20` for (0, ..., 17, 20); '-' for none."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1][1] = layer
+        else:
+            runs.append([layer, layer])
+    return ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in runs) or "-"
