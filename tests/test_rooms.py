@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 WORLD = {
     "model/source.py": "opens local files and answers range reads",
     "model/remote.py": "HTTP range requests",
+    "model/hub.py": "Hugging Face's URLs, token and file lists",
     "model/load.py": "finds the parts of a model on disk or remotely",
     "rig/nvml.py": "asks the driver",
     "rig/listing.py": "runs the engine's --list-devices",
