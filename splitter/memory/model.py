@@ -1,52 +1,112 @@
 """MemoryModel: what every device holds for one model and one set of settings, placement by placement."""
 
-from splitter.memory.compute import compute_bytes
+from dataclasses import replace
+from functools import cached_property
+
+from splitter.memory.compute import ComputeModel
 from splitter.memory.context import context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
-from splitter.memory.weights import read_weights
+from splitter.memory.weights import Weights, read_weights
+from splitter.model.attention import LayerCache, cache_layers, is_known
 from splitter.model.facts import ModelFacts
+from splitter.model.families import family
+
+UNKNOWN_NOTE = "architecture '{}' is not in llama.cpp build 11434: planned from what its header says"
 
 
 class MemoryModel:
-    """Precomputes bytes per layer, so that the footprint of a placement is a sum.
+    """Bytes per layer, precomputed, so that the footprint of a placement is a sum.
 
-    All tuples have one entry per repeating layer and a last one for the output layer.
+    Per-layer tuples have one entry per placed layer (`splitter.model.attention.placed_layers`) and a last one for the
+    output layer. The placement fields of `settings` (gpu_layers, tensor_split) are not used. `fixed_device_bytes` are
+    weights that -ot puts on a device of device_order whatever the placement, `input_bytes` those that stay in RAM,
+    `everywhere_bytes` those that every device with a layer gets a copy of.
     """
 
-    def __init__(self, facts: ModelFacts, settings: Settings) -> None:
+    def __init__(
+        self,
+        facts: ModelFacts,
+        settings: Settings,
+        *,
+        weights: Weights | None = None,
+        caches: tuple[LayerCache, ...] | None = None,
+    ) -> None:
         self.facts = facts
         self.settings = settings
-        weights = read_weights(facts, settings)
-        self.layer_model_bytes = weights.device_bytes
-        self.host_layer_bytes = weights.host_bytes
-        self.layer_active_bytes = weights.active_bytes
-        self.layer_active_host_bytes = weights.active_host_bytes
-        self.input_bytes = weights.input_bytes
-        self.layer_context_bytes = (*context_bytes(facts, settings), 0)
+        self.weights = read_weights(facts, settings) if weights is None else weights
+        self.caches = cache_layers(facts) if caches is None else caches
+        known = family(facts.architecture)
+        flash = known is None or known.flash
+        self.layer_model_bytes = self.weights.device
+        self.host_layer_bytes = self.weights.moved
+        self.layer_active_bytes = self.weights.active
+        self.layer_active_host_bytes = self.weights.active_moved
+        self.layer_context_bytes = (*context_bytes(facts, self.caches, settings, flash_possible=flash), 0)
+        self.fixed_device_bytes = self.weights.fixed
+        self.input_bytes = self.weights.input_bytes
+        self.everywhere_bytes = self.weights.everywhere_bytes
+        self.notes = () if is_known(facts) else (UNKNOWN_NOTE.format(facts.architecture),)
+
+    @cached_property
+    def compute_model(self) -> ComputeModel:
+        """The compute-buffer model, built when first asked for."""
+        return ComputeModel(self.facts, self.settings)
+
+    def with_settings(self, settings: Settings) -> "MemoryModel":
+        """The same model under other settings; the tensor table is read again only if they move tensors."""
+        same = _moves(settings) == _moves(self.settings)
+        return MemoryModel(self.facts, settings, weights=self.weights if same else None, caches=self.caches)
+
+    def at_context(self, context_size: int) -> "MemoryModel":
+        """The same model and settings with another -c: cheap, for searching the longest context."""
+        return self.with_settings(replace(self.settings, context_size=context_size))
 
     def footprint(self, placement: Placement) -> Footprint:
-        """Model and context exactly, compute estimated, no overhead."""
-        model = [0] * placement.devices
-        context = [0] * placement.devices
-        host_model = self.input_bytes + sum(self.host_layer_bytes)
-        host_context = 0
-        for owner, weight, cache in zip(
-            placement.layers, self.layer_model_bytes, self.layer_context_bytes, strict=True
-        ):
-            if owner is None:
-                host_model += weight
-            else:
-                model[owner] += weight
-            if owner is None or not self.settings.kv_offload:
-                host_context += cache
-            else:
-                context[owner] += cache
-        use = compute_bytes(self.facts, self.settings, placement)
-        devices = tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, use.devices, strict=True))
-        return Footprint(devices, MemoryUse(host_model, host_context, use.host), pipeline=use.pipeline)
+        """Model and context exactly, compute estimated, no overhead.
+
+        The host's model bytes are whole tensors: llama.cpp's own host row leaves out those its CPU backend repacks.
+        """
+        model, host_model = self._model_bytes(placement)
+        context, host_context = self._context_bytes(placement)
+        use = self.compute_model.use(placement)
+        return Footprint(
+            devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, use.devices, strict=True)),
+            host=MemoryUse(host_model, host_context, use.host),
+            pipeline=use.pipeline,
+            proven=not self.notes,
+            notes=self.notes,
+        )
 
     def compute(self, placement: Placement) -> tuple[tuple[int, ...], int]:
         """Compute-buffer bytes per device, and the host's."""
-        use = compute_bytes(self.facts, self.settings, placement)
+        use = self.compute_model.use(placement)
         return use.devices, use.host
+
+    def _model_bytes(self, placement: Placement) -> tuple[list[int], int]:
+        devices = list(self.fixed_device_bytes) or [0] * placement.devices
+        host = self.input_bytes + sum(self.host_layer_bytes)
+        for layer, owner in enumerate(placement.layers):
+            if owner is None:
+                host += self.weights.host[layer]
+            else:
+                devices[owner] += self.weights.device[layer]
+        for owner in set(placement.layers[:-1]):
+            if owner is None:
+                host += self.everywhere_bytes
+            else:
+                devices[owner] += self.everywhere_bytes
+        return devices, host
+
+    def _context_bytes(self, placement: Placement) -> tuple[list[int], int]:
+        devices, host = [0] * placement.devices, 0
+        for owner, size in zip(placement.layers, self.layer_context_bytes, strict=True):
+            if owner is None or not self.settings.kv_offload:
+                host += size
+            else:
+                devices[owner] += size
+        return devices, host
+
+
+def _moves(settings: Settings) -> tuple[object, ...]:
+    return settings.override_tensors, settings.n_cpu_moe, settings.cpu_moe, settings.device_order

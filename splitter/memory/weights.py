@@ -1,65 +1,160 @@
-"""Where every tensor of a model lives: layers, input, output, host, overrides."""
+"""Where every tensor of a model lives: with a layer, on the host, on every device, on a device named by -ot.
+
+Source: create_tensor in src/llama-model-loader.cpp, load_tensors in src/llama-model.cpp, the tensor tables in
+src/llama-arch.cpp, ggml_backend_cuda_buffer_type_get_alloc_size in ggml/src/ggml-cuda/ggml-cuda.cpp; build 11434.
+"""
 
 import re
 from dataclasses import dataclass
+from math import prod
 
+from splitter.memory.patterns import Override, find_override, read_overrides
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts, TensorInfo
+from splitter.model.families import PLAIN, family
+from splitter.model.hparams import per_layer, placed_layers, trunk_layers
 from splitter.units import pad
 
+DEVICE_ALIGNMENT = 128
+ROW_PADDING = 512  # elements: CUDA pads the last row of a quantised matrix to a multiple of this
+PLAIN_TYPES = frozenset({0, 1, 24, 25, 26, 27, 28, 30})  # f32 f16 i8 i16 i32 i64 f64 bf16: not quantised
+LAYER_NAME = re.compile(r"(?:^|\.)(?:blk|convnext|posnet)\.(\d+)\.")
+EXPERTS = re.compile(r"\.ffn_(?:up|down|gate|gate_up)_(?:ch)?exps")
 BLOCK = re.compile(r"blk\.(\d+)\.")
-EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
-ALIGNMENT = 128
-ROW_PADDING = 512
+INPUT_NAMES = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.")
+FIRST_LAYER_NAMES = (
+    "token_embd_norm.",
+    "per_layer_model_proj.",
+    "per_layer_proj_norm.",
+    "nextn.pre_projection.",
+    "conv1d.",
+    "hrm.z_l_init",
+)
+EVERYWHERE_NAMES = ("rope_freqs.", "rope_factors_long.", "rope_factors_short.")
+UNUSED_NAMES = ("masked_embd_centroids", "masked_embd_ordering")
+UNUSED_SUFFIX = ".cross_attn_rel_b.weight"
+TOKEN_EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Bytes per layer (the output layer last): on the layer's device, and on the host whatever the layer's device."""
+    """Bytes of the weights by where they live. Per-layer tuples have the output layer as their last entry.
 
-    device_bytes: tuple[int, ...]
-    host_bytes: tuple[int, ...]
+    `device` is what a layer takes on a GPU (rows padded, tensors aligned), `host` what the same tensors take in RAM;
+    the output layer's `device` includes a duplicate of tied embeddings that RAM does not need twice. `moved` is what
+    stays in RAM wherever the layer is (-ncmoe, -ot ...=CPU), `fixed` what -ot puts on a device of device_order whatever
+    the layer. `input` always stays in RAM, `everywhere` is copied to each device that holds a layer. `active` and
+    `active_moved` are the bytes read per generated token: of stacked experts the share that is used.
+    """
+
+    device: tuple[int, ...]
+    host: tuple[int, ...]
+    moved: tuple[int, ...]
+    fixed: tuple[int, ...]
     input_bytes: int
-    active_bytes: tuple[int, ...]
-    active_host_bytes: tuple[int, ...]
+    everywhere_bytes: int
+    active: tuple[int, ...]
+    active_moved: tuple[int, ...]
 
 
-def device_size(tensor: TensorInfo) -> int:
-    """Bytes of `tensor` in a CUDA buffer: the last row of a quantised matrix is padded to 512 elements."""
+class _Sums:
+    """The bytes of `Weights` while the tensor table is read; `places` counts the output layer."""
+
+    def __init__(self, places: int, devices: int, overrides: tuple[Override, ...]) -> None:
+        self.device, self.host, self.moved = [0] * places, [0] * places, [0] * places
+        self.active, self.active_moved = [0] * places, [0] * places
+        self.fixed = [0] * devices
+        self.input_bytes = self.everywhere_bytes = 0
+        self.overrides = overrides
+
+    def add(self, tensor: TensorInfo, layer: int, read_bytes: int, *, duplicate: bool = False) -> None:
+        override = find_override(self.overrides, tensor.name)
+        if override is None:
+            self.device[layer] += device_bytes(tensor)
+            self.host[layer] += 0 if duplicate else tensor.size_bytes
+            self.active[layer] += read_bytes
+        elif override.device is None:
+            self.moved[layer] += 0 if duplicate else tensor.size_bytes
+            self.active_moved[layer] += read_bytes
+        else:
+            self.fixed[override.device] += 0 if duplicate else device_bytes(tensor)
+            self.active[layer] += read_bytes
+
+    def add_input(self, tensor: TensorInfo) -> None:
+        override = find_override(self.overrides, tensor.name)
+        if override is None or override.device is None:
+            self.input_bytes += tensor.size_bytes
+        else:
+            self.fixed[override.device] += device_bytes(tensor)
+
+
+def device_bytes(tensor: TensorInfo) -> int:
+    """Bytes of `tensor` in a CUDA buffer."""
     size = tensor.size_bytes
-    rows = 1
-    for dimension in tensor.shape[1:]:
-        rows *= dimension
     rest = tensor.shape[0] % ROW_PADDING
-    if rest and tensor.ggml_type not in (0, 1, 30, 24, 25, 26, 27, 28):
-        size += size // rows * (ROW_PADDING - rest) // tensor.shape[0]
-    return pad(size, ALIGNMENT)
+    if rest and tensor.ggml_type not in PLAIN_TYPES:
+        row_bytes = size // prod(tensor.shape[1:])
+        size += row_bytes * (ROW_PADDING - rest) // tensor.shape[0]
+    return pad(size, DEVICE_ALIGNMENT)
 
 
 def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
-    """Sums the tensor table per layer."""
-    n = facts.layers
-    device, host = [0] * (n + 1), [0] * (n + 1)
-    active, active_host = [0] * (n + 1), [0] * (n + 1)
-    input_bytes = 0
-    used, count = facts.hparam("expert_used_count"), facts.hparam("expert_count")
-    share = used / count if isinstance(used, int) and isinstance(count, int) and count else 1.0
-    tied = not any(t.name == "output.weight" for t in facts.tensors)
+    """Sorts the tensor table; MTP layers and tensors that llama.cpp never uses are not loaded."""
+    layers, trunk = placed_layers(facts), trunk_layers(facts)
+    known = family(facts.architecture) or PLAIN
+    sums = _Sums(layers + 1, len(settings.device_order), read_overrides(settings))
+    shares = _expert_shares(facts, layers)
+    names = {tensor.name for tensor in facts.tensors}
     for tensor in facts.tensors:
-        match = BLOCK.match(tensor.name)
-        if match is None and tensor.name.startswith(("token_embd", "token_types", "position_embd")):
-            input_bytes += tensor.size_bytes
-            if not (tied and tensor.name == "token_embd.weight"):
-                continue
-        layer = int(match[1]) if match else n
-        if layer > n:
+        site = _site(tensor.name, layers, known.final_norm)
+        if site is None or (0 < trunk <= site < layers and not known.router):
             continue
-        experts = EXPERTS.search(tensor.name) is not None
-        read = int(tensor.size_bytes * share) if experts else tensor.size_bytes
-        if experts and (settings.cpu_moe or layer < settings.n_cpu_moe):
-            host[layer] += tensor.size_bytes
-            active_host[layer] += read
+        if site == _INPUT:
+            _add_input(sums, tensor, layers, known.tied and OUTPUT not in names)
+        elif site == _EVERYWHERE:
+            sums.everywhere_bytes += device_bytes(tensor)
         else:
-            device[layer] += device_size(tensor)
-            active[layer] += read
-    return Weights(tuple(device), tuple(host), input_bytes, tuple(active), tuple(active_host))
+            share = shares[min(site, layers - 1)] if EXPERTS.search(tensor.name) else 1.0
+            sums.add(tensor, site, int(tensor.size_bytes * share))
+    return Weights(
+        device=tuple(sums.device),
+        host=tuple(sums.host),
+        moved=tuple(sums.moved),
+        fixed=tuple(sums.fixed),
+        input_bytes=sums.input_bytes,
+        everywhere_bytes=sums.everywhere_bytes,
+        active=tuple(sums.active),
+        active_moved=tuple(sums.active_moved),
+    )
+
+
+_INPUT, _EVERYWHERE = -1, -2
+
+
+def _site(name: str, layers: int, final_norm: bool) -> int | None:
+    """The layer a tensor belongs to (`layers` = output), _INPUT, _EVERYWHERE, or None for one that is not loaded."""
+    match = LAYER_NAME.search(name)
+    if match is not None:
+        return None if name.endswith(UNUSED_SUFFIX) else min(int(match[1]), layers)
+    if name.startswith(UNUSED_NAMES):
+        return None
+    if name.startswith(INPUT_NAMES):
+        return _INPUT
+    if name.startswith(EVERYWHERE_NAMES):
+        return _EVERYWHERE
+    if name.startswith(FIRST_LAYER_NAMES) and not (final_norm and name.startswith("token_embd_norm.")):
+        return 0
+    return layers
+
+
+def _add_input(sums: _Sums, tensor: TensorInfo, layers: int, tied: bool) -> None:
+    sums.add_input(tensor)
+    if tied and tensor.name == TOKEN_EMBEDDING:
+        sums.add(tensor, layers, tensor.size_bytes, duplicate=True)
+
+
+def _expert_shares(facts: ModelFacts, layers: int) -> tuple[float, ...]:
+    used, count = per_layer(facts, "expert_used_count", layers), facts.hparam("expert_count")
+    if used is None or not isinstance(count, int) or count == 0:
+        return (1.0,) * layers
+    return tuple(n / count for n in used)

@@ -1,0 +1,228 @@
+"""llama.cpp's hparams, as far as they decide what a layer caches, derived from a header and its family.
+
+Source: src/llama-model.cpp (load_hparams), src/llama-hparams.cpp and src/models/*.cpp, llama.cpp build 11434.
+"""
+
+from dataclasses import dataclass
+
+from splitter.model.facts import MetadataScalar, ModelFacts
+from splitter.model.families import Family, StateKind, Window, family
+
+STATE_KEYS = ("ssm.conv_kernel", "wkv.head_size", "shortconv.l_cache", "kda.head_dim")
+# glm-dsa files from before the key existed: context_length below 1048576 means every layer has its own indexer.
+GLM_SHARED_INDEXER_CONTEXT = 1048576
+
+
+@dataclass(frozen=True, slots=True)
+class Hparams:
+    """Per-layer tuples have one entry per placed layer (`layers`); the first `trunk` of them are not MTP layers.
+
+    `head_k`/`head_v` are widths of one head, `windowed` marks sliding-window layers of `window` tokens, `recurrent`
+    layers that carry a state of `state_elements` F32 values per sequence in two tensors. `kv_layers` is the number of
+    leading layers with their own KV cache, `mla` tells that keys hold values too.
+    """
+
+    family: Family
+    layers: int
+    trunk: int
+    heads: tuple[int, ...]
+    kv_heads: tuple[int, ...]
+    ffn: tuple[int, ...]
+    head_k: tuple[int, ...]
+    head_v: tuple[int, ...]
+    mla: bool
+    windowed: tuple[bool, ...]
+    window: int
+    recurrent: tuple[bool, ...]
+    state_elements: int
+    kv_layers: int
+
+
+def integer(facts: ModelFacts, key: str, default: int = 0) -> int:
+    """`<arch>.<key>` as int, `default` where the header is silent or holds an array."""
+    value = facts.hparam(key)
+    return int(value) if isinstance(value, (int, float)) else default
+
+
+def per_layer(facts: ModelFacts, key: str, layers: int) -> tuple[int, ...] | None:
+    """`<arch>.<key>` for each layer: a scalar serves all, a short array is continued with 0; None if absent."""
+    value = facts.hparam(key)
+    if isinstance(value, tuple):
+        return tuple(int(v) for v in _padded(value, layers))
+    return (int(value),) * layers if isinstance(value, (int, float)) else None
+
+
+def _padded(values: tuple[MetadataScalar, ...], layers: int) -> tuple[MetadataScalar, ...]:
+    return values[:layers] + (0,) * (layers - len(values))
+
+
+def placed_layers(facts: ModelFacts) -> int:
+    """Repeating layers that -ngl and -ts count (llama.cpp's n_layer_all).
+
+    `block_count`, except that a looped model counts every pass and a router is a layer of its own.
+    """
+    known = family(facts.architecture)
+    if known is None:
+        return facts.layers
+    loops = max(1, integer(facts, "num_loops", 1)) if known.looped else 1
+    return facts.layers * loops + known.router
+
+
+def trunk_layers(facts: ModelFacts) -> int:
+    """Placed layers without the MTP (NextN) layers at the end."""
+    nextn = integer(facts, "nextn_predict_layers")
+    known = family(facts.architecture)
+    if known is not None and known.router:
+        return facts.layers
+    if known is not None and known.indexer == "compressed" and nextn:
+        probe = f"blk.{facts.layers - nextn}.nextn.eh_proj.weight"
+        nextn = nextn if any(t.name == probe for t in facts.tensors) else 0
+    return placed_layers(facts) - min(nextn, facts.layers)
+
+
+def read_hparams(facts: ModelFacts) -> Hparams:
+    """What the header and the family say about every layer's cache."""
+    known = family(facts.architecture) or _guessed_family(facts)
+    layers, trunk = placed_layers(facts), trunk_layers(facts)
+    heads = _looped(per_layer(facts, "attention.head_count", facts.layers) or (0,) * facts.layers, layers, known)
+    kv = per_layer(facts, "attention.head_count_kv", facts.layers)
+    kv_heads = heads if kv is None else _looped(kv, layers, known)
+    ffn = _looped(per_layer(facts, "feed_forward_length", facts.layers) or (0,) * facts.layers, layers, known)
+    recurrent = _recurrent(facts, known, trunk, kv_heads, ffn)
+    window, windowed = _windows(facts, known, layers, trunk, recurrent)
+    head_k, head_v = _head_widths(facts, known, heads, windowed)
+    return Hparams(
+        family=known,
+        layers=layers,
+        trunk=trunk,
+        heads=heads,
+        kv_heads=kv_heads,
+        ffn=ffn,
+        head_k=head_k,
+        head_v=head_v,
+        mla=integer(facts, "attention.key_length_mla") > 0 and integer(facts, "attention.value_length_mla") > 0,
+        windowed=windowed,
+        window=window,
+        recurrent=recurrent,
+        state_elements=sum(_state(facts, known, heads, head_k)),
+        kv_layers=_kv_layers(facts, known, layers),
+    )
+
+
+def _guessed_family(facts: ModelFacts) -> Family:
+    """For an architecture that is not in the table: what the header's own keys suggest."""
+    pattern = facts.hparam("attention.sliding_window_pattern")
+    window = Window(pattern if type(pattern) is int else None, rule="if_given") if pattern is not None else None
+    if not any(facts.hparam(key) is not None for key in STATE_KEYS):
+        return Family(window=window)
+    state = next(kind for key, kind in STATE_KINDS.items() if facts.hparam(key) is not None)
+    return Family(
+        window=window, recurrent="no_kv_heads" if facts.hparam("attention.head_count") else "all", state=state
+    )
+
+
+def _looped(values: tuple[int, ...], layers: int, known: Family) -> tuple[int, ...]:
+    if known.router:
+        return (*values, 1)
+    return values * (layers // len(values)) if values else values
+
+
+def _recurrent(
+    facts: ModelFacts, known: Family, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
+) -> tuple[bool, ...]:
+    layers = range(len(kv_heads))
+    if known.recurrent == "interval":
+        listed = per_layer(facts, "attention.recurrent_layers", len(kv_heads))
+        if listed is not None:
+            return tuple(bool(v) for v in listed)
+        interval = integer(facts, "full_attention_interval", known.interval)
+        return tuple(i < trunk and (i + 1) % interval != 0 for i in layers)
+    if known.recurrent == "no_kv_heads":
+        return tuple(i < trunk and kv_heads[i] == 0 for i in layers)
+    if known.recurrent == "no_kv_heads_no_ffn":
+        return tuple(i < trunk and kv_heads[i] == 0 and ffn[i] == 0 for i in layers)
+    return (known.recurrent == "all",) * len(kv_heads)
+
+
+def _windows(
+    facts: ModelFacts, known: Family, layers: int, trunk: int, recurrent: tuple[bool, ...]
+) -> tuple[int, tuple[bool, ...]]:
+    none = (False,) * layers
+    rule = known.window
+    given = facts.hparam("attention.sliding_window")
+    size = int(given) if isinstance(given, (int, float)) else None
+    if rule is None or not _window_applies(rule, size, trunk):
+        return 0, none
+    window = rule.forced if rule.forced is not None else (rule.size if size is None else size)
+    if known.indexer == "compressed":
+        return window, (True,) * layers
+    listed = facts.hparam("attention.sliding_window_pattern")
+    if isinstance(listed, tuple):
+        return window, tuple(bool(v) for v in _padded(listed, layers))
+    if rule.pattern is None:
+        return window, tuple(not recurrent[i] and (i < trunk or known.state == "none") for i in range(layers))
+    pattern = int(listed) if isinstance(listed, (int, float)) else rule.pattern
+    return window, tuple(i < trunk and _is_windowed(i, pattern, rule.dense_first) for i in range(layers))
+
+
+def _window_applies(rule: Window, size: int | None, trunk: int) -> bool:
+    return {
+        "always": True,
+        "if_given": bool(size),
+        "never_if_zero": size != 0,
+        "exactly_64_layers": trunk == 64,
+    }[rule.rule]
+
+
+def _is_windowed(layer: int, pattern: int, dense_first: bool) -> bool:
+    if pattern == 0:
+        return True
+    return layer % pattern != 0 if dense_first else layer % pattern < pattern - 1
+
+
+def _head_widths(
+    facts: ModelFacts, known: Family, heads: tuple[int, ...], windowed: tuple[bool, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    width = integer(facts, "embedding_length") // heads[0] if heads and heads[0] else 0
+    full_k = integer(facts, "attention.key_length", width)
+    full_v = integer(facts, "attention.value_length", width)
+    window_k = integer(facts, "attention.key_length_swa", full_k)
+    window_v = integer(facts, "attention.value_length_swa", full_v)
+    if known.latent_values:
+        full_v = integer(facts, "attention.kv_lora_rank", full_v)
+    return (
+        tuple(window_k if w else full_k for w in windowed),
+        tuple(window_v if w else full_v for w in windowed),
+    )
+
+
+def _kv_layers(facts: ModelFacts, known: Family, layers: int) -> int:
+    if known.kv_from_start is not None:
+        return min(known.kv_from_start, layers)
+    return layers - integer(facts, "attention.shared_kv_layers")
+
+
+STATE_KINDS: dict[str, StateKind] = {
+    "wkv.head_size": "rwkv",
+    "shortconv.l_cache": "shortconv",
+    "kda.head_dim": "kda",
+    "ssm.conv_kernel": "mamba2",
+}
+
+
+def _state(facts: ModelFacts, known: Family, heads: tuple[int, ...], head_k: tuple[int, ...]) -> tuple[int, int]:
+    """F32 elements of the rolling (convolution, token shift) and of the recurrent state of one sequence."""
+    width = integer(facts, "embedding_length")
+    kernel = integer(facts, "ssm.conv_kernel")
+    inner, state = integer(facts, "ssm.inner_size"), integer(facts, "ssm.state_size")
+    if known.state == "rwkv":
+        return integer(facts, "token_shift_count", 2) * width, width * integer(facts, "wkv.head_size")
+    if known.state == "shortconv":
+        return width * (integer(facts, "shortconv.l_cache") - 1), 0
+    if known.state == "kda":
+        head = integer(facts, "kda.head_dim")
+        return 3 * (kernel - 1 if kernel else 3) * heads[0] * head, head * head * heads[0]
+    if known.state == "lightning":
+        return 0, head_k[0] * head_k[0] * heads[0]
+    groups = integer(facts, "ssm.group_count") if known.state == "mamba2" else 0
+    return max(kernel - 1, 0) * (inner + 2 * groups * state), state * inner
