@@ -1,0 +1,77 @@
+"""How people and drivers write a card's name: words, a memory size, lists with multiplicities."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from splitter.errors import RigError
+from splitter.units import GIB, from_mib
+
+NOISE = frozenset({"nvidia", "amd", "ati", "intel", "corporation", "r", "tm", "graphics", "gpu", "series", "with",
+                   "design", "edition", "generation", "card"})  # fmt: skip
+BRANDS = frozenset({"geforce", "gtx", "rtx", "gt", "radeon", "rx", "instinct", "arc", "tesla"})
+SYNONYMS = {"mobile": "laptop", "notebook": "laptop"}
+SUFFIXES = {"s": ("super",), "tis": ("ti", "super"), "m": ("laptop",)}
+SIZE = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d+)?)\s*(gb|gib|g|mb|mib)\b")
+MAX_COUNT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A name as a person or a driver writes it, read: its words and, if it names one, a memory size."""
+
+    words: tuple[str, ...]
+    size_bytes: int | None
+
+
+@lru_cache(maxsize=1024)
+def read_name(text: str) -> Wanted:
+    """Splits a card's name into lower-case words and its memory size.
+
+    "1060-6gb" -> (1060) 6 GiB; "RX 6700XT" -> (rx 6700 xt); "NVIDIA GeForce RTX 3060 Laptop GPU" -> (geforce rtx 3060
+    laptop); "2080s" -> (2080 super); what a Vulkan driver adds in brackets, "(RADV NAVI22)", is dropped.
+    """
+    text = re.sub(r"\((?:tm|r)\)", " ", text.lower())
+    text = re.sub(r"\((?!pascal)[^)]*\)", " ", text)
+    size = SIZE.search(text)
+    return Wanted(tuple(_words(SIZE.sub(" ", text))), _size_bytes(size) if size else None)
+
+
+def _size_bytes(size: re.Match[str]) -> int:
+    return int(float(size[1]) * GIB) if size[2].startswith("g") else from_mib(float(size[1]))
+
+
+def _words(text: str) -> Iterator[str]:
+    for chunk in re.findall(r"[a-z0-9]+", text):
+        parts = re.findall(r"\d+|[a-z]+", chunk)
+        for i, part in enumerate(parts):
+            if i and part in SUFFIXES and i == len(parts) - 1:
+                yield from SUFFIXES[part]
+            elif part not in NOISE:
+                yield SYNONYMS.get(part, part)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The entries of a --gpus list, multiplicities unfolded: "2x3090, p40" -> ("3090", "3090", "p40").
+
+    Raises RigError for an empty list or entry and for a count outside 1-16.
+    """
+    entries = [entry.strip() for entry in re.split(r"[,;+]", text)]
+    if not all(entries):
+        raise RigError(f"'{text}' is not a list of cards.", 'Write it like --gpus "1050ti,2080,1060-6gb" or "2x3090".')
+    return tuple(name for entry in entries for name in _unfold(entry))
+
+
+def _unfold(entry: str) -> tuple[str, ...]:
+    before = re.fullmatch(r"(\d{1,3})\s*[x*×]\s*(.+)", entry, re.IGNORECASE)
+    after = re.fullmatch(r"(.*?)(?:\s*[*×]\s*|(?<=[\d\s])x\s*)(\d{1,3})", entry, re.IGNORECASE)
+    if before:
+        count, name = int(before[1]), before[2]
+    elif after:
+        count, name = int(after[2]), after[1]
+    else:
+        return (entry,)
+    if not 1 <= count <= MAX_COUNT:
+        raise RigError(f"'{entry}' asks for {count} cards.", f"A rig has 1 to {MAX_COUNT} cards of a kind.")
+    return (name.strip(),) * count
