@@ -1,0 +1,138 @@
+"""What given settings do on a rig: the Plan of a placement, whether it fits or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from splitter.errors import UsageError
+from splitter.memory.footprint import Footprint, Placement
+from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
+from splitter.model.attention import placed_layers
+from splitter.model.facts import ModelFacts
+from splitter.plan import warn
+from splitter.plan.defaults import engine_settings, margins
+from splitter.plan.overhead import Overhead, driver_overhead
+from splitter.plan.placement import placement_of
+from splitter.plan.plan import Plan, PlannedDevice
+from splitter.plan.request import EngineKind
+from splitter.plan.speed import ROOFLINE, Constants, predict
+from splitter.rig.device import Device, Rig
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every plan of one request shares."""
+
+    facts: ModelFacts
+    rig: Rig
+    engine: EngineKind = "llama-server"
+    engine_version: str | None = None
+    margin_bytes: tuple[int, ...] = ()
+    constants: Constants = ROOFLINE
+    overhead: Overhead = driver_overhead
+
+    def devices(self, device_order: Sequence[str]) -> tuple[Device, ...]:
+        """The rig's devices of these ids; UsageError names the ids that exist."""
+        known = {device.id: device for device in self.rig.devices}
+        unknown = [name for name in device_order if name not in known]
+        if unknown:
+            raise UsageError(
+                f"the rig {self.rig.name} has no device {', '.join(unknown)}",
+                f"its devices are {', '.join(known) or 'none'} (see `splitter rig`)",
+            )
+        if len(set(device_order)) != len(device_order):
+            raise UsageError("a device is named twice in the device order", "name each device once")
+        return tuple(known[name] for name in device_order)
+
+
+def evaluate(
+    facts: ModelFacts,
+    rig: Rig,
+    settings: Settings,
+    *,
+    margin_bytes: tuple[int, ...] = (),
+    engine: EngineKind = "llama-server",
+    engine_version: str | None = None,
+    constants: Constants = ROOFLINE,
+    overhead: Overhead = driver_overhead,
+) -> Plan:
+    """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
+
+    `margin_bytes` as in Request. Raises UsageError for settings that cannot be meant (unknown device).
+    """
+    context = Context(facts, rig, engine, engine_version, margin_bytes, constants, overhead)
+    return evaluate_in(context, settings)
+
+
+def evaluate_in(context: Context, settings: Settings) -> Plan:
+    """`evaluate` with the request's shared values gathered."""
+    devices = context.devices(settings.device_order)
+    free = tuple(device.free_bytes for device in devices)
+    placement = placement_of(placed_layers(context.facts), settings, free)
+    memory = MemoryModel(context.facts, engine_settings(settings, context.engine))
+    return assemble(context, settings, memory, placement)
+
+
+def assemble(context: Context, settings: Settings, memory: MemoryModel, placement: Placement) -> Plan:
+    """The Plan of a placement whose memory model is at hand."""
+    devices = context.devices(settings.device_order)
+    footprint = add_overhead(context, settings, devices, memory.footprint(placement))
+    margin = margins(context.rig, context.margin_bytes)
+    planned = tuple(
+        PlannedDevice(
+            device=device,
+            layers=_layers_on(placement, index),
+            holds_output=_holds_output(placement, index),
+            memory=footprint.devices[index],
+            margin_bytes=margin[device.id],
+        )
+        for index, device in enumerate(devices)
+    )
+    speed = predict(
+        memory, placement, devices, context.rig.host, constants=context.constants, pipeline=footprint.pipeline
+    )
+    plan = Plan(
+        facts=context.facts,
+        rig=context.rig,
+        engine=context.engine,
+        engine_version=context.engine_version,
+        settings=settings,
+        placement=placement,
+        footprint=footprint,
+        devices=planned,
+        speed=speed,
+    )
+    return replace(plan, warnings=warn.warnings(plan))
+
+
+def add_overhead(context: Context, settings: Settings, devices: Sequence[Device], footprint: Footprint) -> Footprint:
+    """`footprint` with what the driver takes on every device on which the engine opens a context.
+
+    llama.cpp opens one on each listed device, also without a layer; `-sm none` keeps the main GPU alone.
+    """
+    uses = tuple(
+        replace(use, overhead=(*use.overhead, *context.overhead(device, context.rig.host)))
+        if opens_context(settings, index)
+        else use
+        for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))
+    )
+    return replace(footprint, devices=uses)
+
+
+def opens_context(settings: Settings, index: int) -> bool:
+    """Whether the engine opens a driver context on the device at `index` of the device order."""
+    return settings.split_mode != "none" or index == settings.main_gpu
+
+
+def _layers_on(placement: Placement, index: int) -> tuple[int, ...]:
+    if placement.shares:
+        shared = placement.shares[index] > 0
+        return tuple(i for i, owner in enumerate(placement.layers[:-1]) if owner is not None and shared)
+    return placement.layers_on(index)
+
+
+def _holds_output(placement: Placement, index: int) -> bool:
+    output = placement.output_device()
+    if placement.shares:
+        return output is not None and placement.shares[index] > 0
+    return output == index

@@ -1,0 +1,311 @@
+"""The exact search: which devices, in which order, hold how many layers, for the least seconds per token.
+
+Pure numbers in, pure numbers out. Layers are contiguous: the host holds the first h, then the devices in order; the
+last device holds the output layer. A state is (devices used from the end, first layer they hold); its cost is the least
+time found for those layers. Blocks are tried around the point that a relaxation (every device full of its best window,
+in order of bandwidth) calls best, and a state whose relaxed completion cannot beat the incumbent is dropped, so the
+result is optimal for the given role costs.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+# Breaks ties towards fewer devices; 0.1 microseconds per hop is below any measurable cost.
+TIE_S = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Compute-buffer bytes by what a device does: holds every offloaded layer (`only`), the first, middle or last."""
+
+    only: int = 0
+    first: int = 0
+    middle: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One device as the search sees it: bytes it can hold (free less margin and overhead), seconds per byte read."""
+
+    capacity_bytes: int
+    s_per_byte: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One configuration of memory-relevant settings on a set of devices.
+
+    `held` are bytes a layer needs on its device, `read` bytes it reads per token, both with the output layer last.
+    `whole` and `partial` are the roles without and with layers on the host. `host_room_layers` is how many leading
+    layers the host's RAM can take; `host_layers` fixes their number (None: free); `extra_s` is time that no placement
+    changes; `hop_s` the cost of one more device.
+    """
+
+    held: tuple[int, ...]
+    read: tuple[int, ...]
+    slots: tuple[Slot, ...]
+    whole: Roles
+    partial: Roles
+    host_s_per_byte: float
+    host_room_layers: int
+    host_layers: int | None = None
+    extra_s: float = 0.0
+    hop_s: float = TIE_S
+    held_sums: tuple[int, ...] = field(init=False, repr=False)
+    read_sums: tuple[int, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "held_sums", (0, *accumulate(self.held)))
+        object.__setattr__(self, "read_sums", (0, *accumulate(self.read)))
+
+    def start(self, end: int, capacity_bytes: int) -> int:
+        """The first layer of the longest block that ends before `end` and fits in `capacity_bytes`."""
+        return bisect_left(self.held_sums, self.held_sums[end] - capacity_bytes, 0, end)
+
+    def host_s(self, host_layers: int) -> float:
+        return self.read_sums[host_layers] * self.host_s_per_byte
+
+    def allows(self, host_layers: int) -> bool:
+        fixed = self.host_layers
+        return host_layers <= self.host_room_layers and (fixed is None or fixed == host_layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`order` indexes the problem's slots, `counts` layers on each (the output layer counted on the last)."""
+
+    order: tuple[int, ...]
+    counts: tuple[int, ...]
+    host_layers: int
+    seconds: float
+
+
+def search(problem: Problem, *, below_s: float = float("inf")) -> Assignment | None:
+    """The fastest assignment that fits and beats `below_s` seconds per token, None if there is none."""
+    best = _Best(problem, below_s - problem.extra_s)
+    _on_host(problem, best)
+    for partial in (False, True):
+        roles = problem.partial if partial else problem.whole
+        if _possible(problem, partial):
+            _on_one(problem, roles, partial, best)
+            _on_many(problem, roles, partial, best)
+    return best.assignment
+
+
+def bound_s(problem: Problem) -> float:
+    """No assignment of the problem takes less than this."""
+    relaxed = _Relaxation(problem, (problem.whole, problem.partial), host=True)
+    return problem.extra_s + relaxed.seconds(0, len(problem.held))
+
+
+class _Best:
+    """The incumbent."""
+
+    def __init__(self, problem: Problem, below_s: float) -> None:
+        self.problem = problem
+        self.seconds = below_s
+        self.assignment: Assignment | None = None
+
+    def offer(self, seconds: float, order: tuple[int, ...], starts: tuple[int, ...]) -> None:
+        """`starts` are the first layers of the blocks of `order`, the last block ending with the output layer."""
+        if seconds >= self.seconds:
+            return
+        bounds = (*starts, len(self.problem.held))
+        counts = tuple(end - start for start, end in pairwise(bounds))
+        host = bounds[0]
+        self.seconds = seconds
+        self.assignment = Assignment(order, counts, host, seconds + self.problem.extra_s)
+
+
+def _possible(problem: Problem, partial: bool) -> bool:
+    if problem.host_layers is None:
+        return not partial or problem.host_room_layers > 0
+    return partial == (problem.host_layers > 0)
+
+
+def _on_host(problem: Problem, best: _Best) -> None:
+    layers = len(problem.held)
+    if problem.allows(layers):
+        best.offer(problem.host_s(layers), (), ())
+
+
+def _close(problem: Problem, partial: bool, end: int, slot: Slot, role: int) -> int | None:
+    """How many layers stay on the host when `slot` is the first device and its block ends before layer `end`.
+
+    The faster of the two takes all it can; None when that does not fit.
+    """
+    if slot.capacity_bytes <= role:
+        return None
+    start = problem.start(end, slot.capacity_bytes - role)
+    if not partial:
+        return 0 if start == 0 else None
+    most = min(problem.host_room_layers, end - 1)
+    host = problem.host_layers
+    if host is None:
+        host = most if problem.host_s_per_byte < slot.s_per_byte else max(start, 1)
+    return host if start <= host <= most else None
+
+
+def _on_one(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
+    layers = len(problem.held)
+    for index, slot in enumerate(problem.slots):
+        host = _close(problem, partial, layers, slot, roles.only)
+        if host is not None:
+            read = problem.read_sums[layers] - problem.read_sums[host]
+            best.offer(problem.host_s(host) + read * slot.s_per_byte + problem.hop_s, (index,), (host,))
+
+
+class _Relaxation:
+    """A lower bound on the time of layers 0..end-1 on the devices that a mask leaves over, and the host."""
+
+    def __init__(self, problem: Problem, roles: Sequence[Roles], host: bool) -> None:
+        self.problem = problem
+        self.host_s = problem.host_s_per_byte if host else float("inf")
+        least = min(min(r.only, r.first, r.middle, r.last) for r in roles)
+        windows = [_best_window(problem, slot.capacity_bytes - least) for slot in problem.slots]
+        fastest = sorted(range(len(windows)), key=lambda d: (problem.slots[d].s_per_byte, d))
+        self.ranked = [(1 << d, windows[d], problem.slots[d].s_per_byte) for d in fastest]
+        self.tables: dict[int, list[tuple[int, float]]] = {}
+
+    def left(self, mask: int) -> list[tuple[int, float]]:
+        """(bytes read, seconds per byte) of every device outside `mask`, fastest first."""
+        table = self.tables.get(mask)
+        if table is None:
+            table = [(window, cost) for bit, window, cost in self.ranked if not mask & bit]
+            self.tables[mask] = table
+        return table
+
+    def seconds(self, mask: int, end: int) -> float:
+        rest = self.problem.read_sums[end]
+        total = 0.0
+        for window, cost in self.left(mask):
+            if cost >= self.host_s:
+                break
+            if rest <= window:
+                return total + rest * cost
+            total += window * cost
+            rest -= window
+        return total + rest * self.host_s if rest else total
+
+    def best_start(self, mask: int, s_per_byte: float) -> int:
+        """The first layer that a device of this speed should hold: those before it fill the faster devices left."""
+        if self.host_s < s_per_byte:
+            return len(self.problem.held)
+        faster = sum(window for window, cost in self.left(mask) if cost < s_per_byte)
+        return bisect_right(self.problem.read_sums, faster) - 1
+
+
+def _best_window(problem: Problem, capacity: int) -> int:
+    """The most bytes per token that contiguous layers within `capacity` bytes can read."""
+    if capacity <= 0:
+        return 0
+    sums = problem.read_sums
+    return max(sums[end] - sums[problem.start(end, capacity)] for end in range(1, len(sums)))
+
+
+State = tuple[int, int]  # (mask of devices used, first layer they hold)
+
+
+def _on_many(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
+    """Two devices and more: a quick pass that fills every device gives the incumbent, the second pass is exact."""
+    if len(problem.slots) < 2:
+        return
+    relaxed = _Relaxation(problem, (roles,), host=partial)
+    for exact in (False, True):
+        _Sweep(problem, roles, partial, relaxed, best, exact).run()
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """One pass over the states, from the output layer backwards, one more device per level."""
+
+    problem: Problem
+    roles: Roles
+    partial: bool
+    relaxed: _Relaxation
+    best: _Best
+    exact: bool
+    costs: dict[State, float] = field(default_factory=dict)
+    parents: dict[State, tuple[State, int]] = field(default_factory=dict)
+
+    def run(self) -> None:
+        start = (0, len(self.problem.held))
+        self.costs[start] = 0.0
+        level = [start]
+        while level:
+            following: dict[State, None] = {}
+            for state in level:
+                if self.costs[state] + self.relaxed.seconds(*state) < self.best.seconds:
+                    self.close(state)
+                    following.update(dict.fromkeys(self.extend(state)))
+            level = list(following)
+
+    def extend(self, state: State) -> Iterator[State]:
+        """The states with one more device that are new or cheaper than before."""
+        mask, _ = state
+        role = self.roles.middle if mask else self.roles.last
+        for device in _distinct(self.problem.slots, mask):
+            for start, seconds in self.blocks(state, device, role):
+                after = (mask | 1 << device, start)
+                if seconds < self.costs.get(after, float("inf")):
+                    self.costs[after] = seconds
+                    self.parents[after] = (state, device)
+                    yield after
+
+    def blocks(self, state: State, device: int, role: int) -> Iterator[tuple[int, float]]:
+        """(first layer, cost so far) of the blocks of `device` that may lead to something better than the incumbent."""
+        mask, end = state
+        slot = self.problem.slots[device]
+        lowest = max(self.problem.start(end, slot.capacity_bytes - role), 1)
+        if lowest >= end or slot.capacity_bytes <= role:
+            return
+        spent = self.costs[state] + self.problem.hop_s
+        sums = self.problem.read_sums
+        for side in self.sides(mask | 1 << device, slot, lowest, end):
+            for start in side:
+                seconds = spent + (sums[end] - sums[start]) * slot.s_per_byte
+                if seconds + self.relaxed.seconds(mask | 1 << device, start) >= self.best.seconds:
+                    break
+                yield start, seconds
+
+    def sides(self, after: int, slot: Slot, lowest: int, end: int) -> tuple[range, ...]:
+        """First layers to try. The relaxed total is convex in it: away from its minimum, a failure ends a side."""
+        if not self.exact:
+            return (range(lowest, lowest + 1),)
+        middle = min(max(self.relaxed.best_start(after, slot.s_per_byte), lowest), end - 1)
+        return (range(middle, lowest - 1, -1), range(middle + 1, end))
+
+    def close(self, state: State) -> None:
+        """Lets every device that is left be the first one, and the host hold the rest."""
+        mask, end = state
+        if not mask:
+            return
+        sums = self.problem.read_sums
+        for device in _distinct(self.problem.slots, mask):
+            slot = self.problem.slots[device]
+            host = _close(self.problem, self.partial, end, slot, self.roles.first)
+            if host is None:
+                continue
+            seconds = self.costs[state] + (sums[end] - sums[host]) * slot.s_per_byte
+            order, starts = self.trace(state)
+            self.best.offer(seconds + self.problem.hop_s + self.problem.host_s(host), (device, *order), (host, *starts))
+
+    def trace(self, state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        order, starts = [], []
+        while state in self.parents:
+            starts.append(state[1])
+            state, device = self.parents[state]
+            order.append(device)
+        return tuple(order), tuple(starts)
+
+
+def _distinct(slots: Sequence[Slot], mask: int) -> Iterator[int]:
+    """Devices outside `mask`; of equal ones only the first, because the others give the same assignments."""
+    seen = set()
+    for device, slot in enumerate(slots):
+        if not mask >> device & 1 and slot not in seen:
+            seen.add(slot)
+            yield device

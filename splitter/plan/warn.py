@@ -1,0 +1,75 @@
+"""Warnings about a plan: what a user should know before starting it, each with its remedy."""
+
+from splitter.plan.plan import Notice, Plan, PlannedDevice
+from splitter.units import format_bytes
+
+
+def warnings(plan: Plan) -> tuple[Notice, ...]:
+    """All that apply, the gravest first."""
+    return (*_overfull(plan), *_host(plan), *_idle(plan), *_unproven(plan), *_unknown_speed(plan))
+
+
+def _overfull(plan: Plan) -> tuple[Notice, ...]:
+    return tuple(_short(device) for device in plan.devices if device.headroom_bytes() < 0)
+
+
+def _short(device: PlannedDevice) -> Notice:
+    free_after = device.device.free_bytes - device.used_bytes()
+    missing = format_bytes(-device.headroom_bytes())
+    if free_after >= 0:
+        return Notice(
+            "margin",
+            f"{device.device.id} ({device.device.name}) would keep {format_bytes(free_after)} free, "
+            f"{missing} less than the margin of {format_bytes(device.margin_bytes)}",
+            "give it fewer layers, or lower --margin",
+        )
+    return Notice(
+        "out_of_memory",
+        f"{device.device.id} ({device.device.name}) is {format_bytes(-free_after)} short: it needs "
+        f"{format_bytes(device.used_bytes())} of {format_bytes(device.device.free_bytes)} free",
+        "give it fewer layers, a shorter context or a smaller ubatch",
+    )
+
+
+def _host(plan: Plan) -> tuple[Notice, ...]:
+    ram, used = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
+    if ram is None or used <= ram:
+        return ()
+    return (
+        Notice(
+            "host_memory",
+            f"the host needs {format_bytes(used)} of {format_bytes(ram)} free RAM",
+            "put more layers on devices, or take a smaller quantisation",
+        ),
+    )
+
+
+def _idle(plan: Plan) -> tuple[Notice, ...]:
+    if plan.settings.split_mode == "none":
+        return ()
+    return tuple(
+        Notice(
+            "idle_device",
+            f"{device.device.id} ({device.device.name}) holds no layer, yet the engine opens a context on it",
+            "leave it out of --device",
+        )
+        for device in plan.devices
+        if not device.layers and not device.holds_output
+    )
+
+
+def _unproven(plan: Plan) -> tuple[Notice, ...]:
+    if plan.footprint.proven:
+        return ()
+    why = "; ".join(plan.footprint.notes) or f"{plan.facts.architecture} is not among the compared architectures"
+    return (Notice("unproven", f"this memory estimate is not proven against llama.cpp: {why}", "use --verify"),)
+
+
+def _unknown_speed(plan: Plan) -> tuple[Notice, ...]:
+    if plan.speed.generation_tokens_per_s is not None:
+        return ()
+    nameless = [d.device.id for d in plan.devices if d.device.bandwidth_bytes_per_s is None]
+    what = f"the memory bandwidth of {', '.join(nameless)}" if nameless else "the bandwidth of the host's RAM"
+    return (
+        Notice("unknown_bandwidth", f"no speed is predicted: {what} is unknown", "name it in a rig file (gb_per_s)"),
+    )

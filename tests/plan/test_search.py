@@ -1,0 +1,127 @@
+"""The search against brute force, its laws, and its time."""
+
+import random
+import time
+from itertools import permutations
+
+import pytest
+
+from splitter.plan.search import Assignment, Problem, Roles, Slot, bound_s, search
+
+
+def brute_force(problem: Problem) -> float | None:
+    """Every ordered subset of devices and every composition of the layers; None when nothing fits."""
+    layers = len(problem.held)
+    best = [problem.host_s(layers)] if problem.allows(layers) else []
+    for size in range(1, len(problem.slots) + 1):
+        for order in permutations(range(len(problem.slots)), size):
+            for host in range(layers):
+                if problem.allows(host):
+                    best += _compositions(problem, order, host, layers)
+    return min(best) + problem.extra_s if best else None
+
+
+def _compositions(problem: Problem, order: tuple[int, ...], host: int, layers: int) -> list[float]:
+    roles = problem.partial if host else problem.whole
+    found: list[float] = []
+
+    def walk(position: int, start: int, seconds: float) -> None:
+        device = order[position]
+        last = position == len(order) - 1
+        role = role_of(roles, position, len(order))
+        slot = problem.slots[device]
+        if slot.capacity_bytes <= role:
+            return
+        for end in range(start + 1, layers + 1):
+            if sum(problem.held[start:end]) + role > slot.capacity_bytes:
+                return
+            total = seconds + sum(problem.read[start:end]) * slot.s_per_byte + problem.hop_s
+            if last and end == layers:
+                found.append(total)
+            elif not last and end < layers:
+                walk(position + 1, end, total)
+
+    walk(0, host, problem.host_s(host))
+    return found
+
+
+def random_problem(seed: int) -> Problem:
+    """2-6 layers and the output, 1-4 devices, uneven layers, tight and roomy cards, slow and fast hosts."""
+    rnd = random.Random(seed)
+    layers = rnd.randint(2, 6)
+    even = rnd.random() < 0.4
+    base = rnd.randint(50, 100)
+    held = (*(base if even else rnd.randint(20, 120) for _ in range(layers)), rnd.randint(10, 150))
+    moe = rnd.random() < 0.3
+    read = tuple(rnd.randint(5, size) if moe else size for size in held)
+    room = rnd.uniform(0.2, 1.3) * sum(held)
+    count = rnd.randint(1, 4)
+    cards = [Slot(int(room * rnd.uniform(0.1, 1.2)), 1 / rnd.choice([100, 200, 300, 300, 900])) for _ in range(count)]
+    if rnd.random() < 0.3:
+        cards[-1] = cards[0]
+
+    def roles() -> Roles:
+        return Roles(*(rnd.randint(0, 60) for _ in range(4)))
+
+    return Problem(
+        held,
+        read,
+        tuple(cards),
+        roles(),
+        roles(),
+        1 / rnd.choice([30, 60, 150]),
+        rnd.choice([layers + 1, layers + 1, rnd.randint(0, layers)]),
+        host_layers=rnd.choice([None, None, None, rnd.randint(0, layers + 1)]),
+        extra_s=rnd.random(),
+        hop_s=rnd.choice([1e-7, 0.3]),
+    )
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_equals_brute_force(block: int) -> None:
+    """800 random small cases."""
+    for seed in range(block * 100, block * 100 + 100):
+        problem = random_problem(seed)
+        found, truth = search(problem), brute_force(problem)
+        assert (found is None) == (truth is None), seed
+        if found is not None and truth is not None:
+            assert found.seconds == pytest.approx(truth, rel=1e-9), seed
+            assert bound_s(problem) <= found.seconds + 1e-9, seed
+            check(problem, found)
+
+
+def role_of(roles: Roles, position: int, devices: int) -> int:
+    if devices == 1:
+        return roles.only
+    return roles.last if position == devices - 1 else roles.first if position == 0 else roles.middle
+
+
+def check(problem: Problem, found: Assignment) -> None:
+    """An assignment's own claims: layers add up, every block fits, the seconds are right."""
+    assert found.host_layers + sum(found.counts) == len(problem.held)
+    assert all(found.counts)
+    roles = problem.partial if found.host_layers else problem.whole
+    start, seconds = found.host_layers, problem.host_s(found.host_layers) + problem.extra_s
+    for position, (device, count) in enumerate(zip(found.order, found.counts, strict=True)):
+        role = role_of(roles, position, len(found.order))
+        assert sum(problem.held[start : start + count]) + role <= problem.slots[device].capacity_bytes
+        seconds += sum(problem.read[start : start + count]) * problem.slots[device].s_per_byte + problem.hop_s
+        start += count
+    assert found.seconds == pytest.approx(seconds)
+
+
+def large(devices: int, layers: int, seed: int, fill: float = 0.8) -> Problem:
+    rnd = random.Random(seed)
+    held = (*(rnd.choice([270, 300]) for _ in range(layers)), 600)
+    share = sum(held) * fill / devices
+    slots = tuple(Slot(int(share * rnd.uniform(0.4, 1.6)) + 100, 1 / rnd.uniform(100, 1800)) for _ in range(devices))
+    return Problem(held, held, slots, Roles(50, 80, 60, 90), Roles(50, 120, 60, 90), 1 / 40, layers + 1)
+
+
+@pytest.mark.parametrize("fill", [0.6, 0.95, 1.1, 1.5, 4.0])
+def test_eight_different_devices_and_128_layers_are_quick(fill: float) -> None:
+    begin = time.perf_counter()
+    found = search(large(8, 128, 1, fill))
+    assert found is not None
+    check(large(8, 128, 1, fill), found)
+    assert time.perf_counter() - begin < 1.0
