@@ -27,13 +27,18 @@ class EngineRef:
 
 @dataclass(frozen=True, slots=True)
 class EngineCommand:
-    """The whole command: `argv` with the program first, `env` the variables it adds to the environment."""
+    """The whole command: `argv` with the program first, `env` the variables it adds to the environment.
+
+    `env_files` are variables whose value is the first line of a file, read when the engine starts: secrets, which must
+    stand in no argv, log or script.
+    """
 
     engine: EngineRef
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     server: Server = field(default_factory=Server)
     model_path: str = ""
+    env_files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:

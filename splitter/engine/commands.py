@@ -1,0 +1,21 @@
+"""Plan -> EngineCommand, for each engine."""
+
+from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.embedded import embedded_command
+from splitter.engine.koboldcpp import koboldcpp_command
+from splitter.engine.llama_server import llama_server_command
+from splitter.plan.plan import Plan
+
+BUILDERS = {
+    "llama-server": llama_server_command,
+    "koboldcpp": koboldcpp_command,
+    "embedded": embedded_command,
+}
+
+
+def build_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
+    """The command that tells `engine` the whole plan and nothing else.
+
+    Raises UsageError when the engine's version has no words for a part of the plan; the hint says what to change.
+    """
+    return BUILDERS[engine.kind](plan, engine, server)

@@ -1,0 +1,43 @@
+"""How koboldcpp is shown its devices: the backend flag, and the environment that hides the other cards."""
+
+import re
+
+from splitter.errors import UsageError
+from splitter.plan.plan import Plan
+
+BACKENDS = {"CUDA": "CUDA_VISIBLE_DEVICES", "ROCm": "HIP_VISIBLE_DEVICES", "Vulkan": "GGML_VK_VISIBLE_DEVICES"}
+
+
+def backend_of(plan: Plan) -> str | None:
+    """The backend of the plan's devices ("CUDA", "ROCm", "Vulkan"), None for the CPU alone."""
+    names = {re.sub(r"\d+$", "", device) for device in plan.settings.device_order}
+    if not names:
+        return None
+    if len(names) > 1 or not names <= set(BACKENDS):
+        raise UsageError(
+            f"koboldcpp cannot be told to use {', '.join(plan.settings.device_order)}",
+            "plan with devices of one backend (CUDA, ROCm or Vulkan), or with --engine llama-server",
+        )
+    return names.pop()
+
+
+def backend_args(plan: Plan, release: tuple[int, ...]) -> tuple[str, ...]:
+    """The backend flag, without device ids: they would hide cards or not depending on the other flags."""
+    backend = backend_of(plan)
+    if backend is None:
+        return ("--usecpu",) if release >= (1, 75) else ()
+    if backend == "Vulkan":
+        return ("--usevulkan",)
+    flag = "--usecuda" if release >= (1, 96) else "--usecublas"
+    hidden = () if plan.settings.kv_offload or release >= (1, 100) else ("lowvram",)
+    return (flag, "normal", *hidden)
+
+
+def device_env(plan: Plan) -> dict[str, str]:
+    """The variables that show koboldcpp the plan's devices in the plan's order, and no others."""
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    backend = backend_of(plan)
+    if backend is None:
+        return order
+    numbers = [device.removeprefix(backend) for device in plan.settings.device_order]
+    return {**order, BACKENDS[backend]: ",".join(numbers)}

@@ -1,0 +1,32 @@
+"""What each release of an engine understands. Unknown versions get the newest rules.
+
+llama.cpp build numbers: the first build in which the behaviour was seen, with the change it came from. koboldcpp
+releases: see koboldcpp.py.
+"""
+
+import re
+
+# --fit appeared with ggml-org/llama.cpp#16653 (2025-12); reported by users of build 7414 (#18084).
+FIT_BUILD = 7414
+# -fa takes on|off|auto since #15434 (2025-08); before, bare -fa turned it on and nothing turned it off.
+FLASH_ATTENTION_VALUE_BUILD = 6325
+# --load-mode since #20834 (2026-07, in build 10114); --no-mmap went away in build 10875 (#28334).
+LOAD_MODE_BUILD = 10114
+# -kvu since #14363 (2025-07); before, slots always shared one cache.
+KV_UNIFIED_BUILD = 5913
+# A draft model does nothing without --spec-type draft-simple since #22673 (2026-05, in build 9297).
+SPEC_TYPE_BUILD = 9297
+
+NEWEST = 10**9
+
+
+def llama_build(version: str | None) -> int:
+    """The build number in a llama.cpp version: "11434", "b6327", "2026.10.11549"; the newest when it holds none."""
+    numbers = re.findall(r"(?:^|[b.])(\d{4,})$", version or "")
+    return int(numbers[0]) if numbers else NEWEST
+
+
+def koboldcpp_release(version: str | None) -> tuple[int, ...]:
+    """A koboldcpp version as a tuple: "1.115.1" -> (1, 115, 1); the newest when it holds none."""
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
+    return tuple(int(part) for part in match.groups(default="0")) if match else (NEWEST, 0, 0)

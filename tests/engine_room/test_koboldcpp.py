@@ -1,0 +1,214 @@
+"""The koboldcpp command as koboldcpp's own parsers of three releases read it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.commands import build_command
+from splitter.errors import UsageError
+from splitter.plan.plan import Plan
+from tests.engine_room.koboldcpp.parser import RefusedError, parse
+from tests.engine_room.plans import MODEL, facts, koboldcpp_plan, plan, rig
+
+RELEASES = ("1.123", "1.115.1", "1.76")
+
+
+def command(planned: Plan, version: str, server: Server | None = None) -> EngineCommand:
+    return build_command(planned, EngineRef("koboldcpp", "/opt/koboldcpp", version), server or Server(port=5001))
+
+
+def parsed(planned: Plan, version: str) -> dict[str, Any]:
+    return parse(version, list(command(planned, version).argv[1:]))
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_each_release_reads_the_plans_values(version: str) -> None:
+    values = parsed(koboldcpp_plan(cache_type_k="q8_0", cache_type_v="q8_0", threads=6), version)
+    model = values["model"]
+    assert (model if isinstance(model, str) else model[0]) == MODEL
+    assert values["gpulayers"] == 65
+    assert values["tensor_split"] == [31, 9, 25]
+    assert values["contextsize"] == 4096
+    assert values.get("batchsize", values.get("blasbatchsize")) == 512
+    assert values["threads"] == 6
+    assert values["host"] == "127.0.0.1"
+    assert values["port"] == 5001
+    assert values["skiplauncher"] is True
+    assert values.get("usecuda", values.get("usecublas")) == ["normal"]
+    assert values["quantkv"] == ("q8_0" if version != "1.76" else 1)
+    assert not values.get("noflashattention")
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_the_seeds_line_with_device_ids_is_never_written(version: str) -> None:
+    made = command(koboldcpp_plan(), version)
+    assert made.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "2,0,1"}
+    flag = "--usecublas" if version == "1.76" else "--usecuda"
+    assert made.argv[made.argv.index(flag) + 1] == "normal"
+
+
+def test_the_oracle_refuses_the_seeds_line_on_1_76_and_takes_it_on_1_123() -> None:
+    seed = [
+        "--usecuda",
+        "0",
+        "1",
+        "2",
+        "--gpulayers",
+        "40",
+        "--tensor_split",
+        "1.5",
+        "4.5",
+        "3",
+        "--contextsize",
+        "4096",
+    ]
+    assert parse("1.123", [*seed, "--model", "x.gguf"])["tensor_split"] == [1.5, 4.5, 3]
+    with pytest.raises(RefusedError):
+        parse("1.76", [*seed, "--model", "x.gguf"])
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "expected"),
+    [
+        ("1.123", {"batch_size": 2048, "ubatch_size": 256}, {"batchsize": 2048, "ubatchsize": 256}),
+        ("1.115.1", {"flash_attention": "off"}, {"noflashattention": True}),
+        ("1.76", {"flash_attention": "on"}, {"flashattention": True}),
+        ("1.76", {"flash_attention": "off"}, {"flashattention": False}),
+        ("1.76", {"mmap": False}, {"nommap": True}),
+        ("1.76", {"mmap": True}, {"nommap": False}),
+        ("1.123", {"mmap": True}, {"usemmap": True}),
+        ("1.123", {"n_cpu_moe": 12}, {"moecpu": 12}),
+        ("1.123", {"cpu_moe": True}, {"moecpu": 64}),
+        ("1.123", {"override_tensors": ("exps=CPU", "a=CUDA0")}, {"overridetensors": "exps=CPU,a=CUDA0"}),
+        ("1.123", {"kv_offload": False}, {"lowvram": True}),
+        ("1.76", {"kv_offload": False}, {"usecublas": ["normal", "lowvram"]}),
+        ("1.115.1", {"split_mode": "tensor"}, {"splitmode": "tensor"}),
+        ("1.115.1", {"parallel": 4}, {"parallelrequests": 4}),
+        ("1.123", {"cache_type_k": "q5_1", "cache_type_v": "q5_1"}, {"quantkv": "q5_1"}),
+        ("1.76", {"cache_type_k": "q4_0", "cache_type_v": "q4_0"}, {"quantkv": 2}),
+        ("1.123", {"mmproj": "/m/p.gguf"}, {"mmproj": "/m/p.gguf"}),
+        (
+            "1.123",
+            {"draft_model": "/m/d.gguf", "draft_gpu_layers": 9},
+            {"draftmodel": "/m/d.gguf", "draftgpulayers": 9},
+        ),
+        ("1.123", {"context_size": 524288}, {"contextsize": 524288}),
+        ("1.123", {"tensor_split": (1.5, 4.5, 3.0)}, {"tensor_split": [1.5, 4.5, 3.0]}),
+        ("1.123", {"tensor_split": ()}, {"tensor_split": [31, 9, 25]}),
+        ("1.123", {"device_order": ("CUDA1",), "tensor_split": ()}, {"tensor_split": None, "gpulayers": 65}),
+        ("1.76", {"device_order": (), "tensor_split": ()}, {"usecpu": True, "usecublas": None, "gpulayers": 0}),
+    ],
+)
+def test_one_setting_one_value(version: str, settings: dict[str, Any], expected: dict[str, Any]) -> None:
+    values = parsed(koboldcpp_plan(**settings), version)
+    assert {key: values[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "sentence"),
+    [
+        (
+            "1.123",
+            {"cache_type_k": "q5_0", "cache_type_v": "q5_0"},
+            "cache types f16, bf16, q8_0, q5_1, q4_0, not q5_0",
+        ),
+        ("1.76", {"cache_type_k": "bf16", "cache_type_v": "bf16"}, "not bf16"),
+        ("1.123", {"cache_type_k": "q8_0"}, "one cache type for K and V"),
+        (
+            "1.123",
+            {"cache_type_k": "q8_0", "cache_type_v": "q8_0", "flash_attention": "off"},
+            "only with flash attention",
+        ),
+        ("1.123", {"ubatch_size": 300}, "not 300"),
+        ("1.76", {"batch_size": 4096, "ubatch_size": 4096}, "not 4096"),
+        ("1.115.1", {"batch_size": 2048}, "one batch size"),
+        ("1.76", {"n_cpu_moe": 3}, "no --moecpu"),
+        ("1.76", {"override_tensors": ("exps=CPU",)}, "no --overridetensors"),
+        ("1.76", {"parallel": 4}, "one request at a time"),
+        ("1.123", {"parallel": 4, "kv_unified": False}, "a cache of its own"),
+        ("1.76", {"split_mode": "tensor"}, "no split mode tensor"),
+        ("1.123", {"split_mode": "none"}, "no split mode none"),
+        ("1.115.1", {"context_size": 400000}, "256 to 262144, not 400000"),
+        ("1.76", {"draft_model": "/m/d.gguf"}, "cannot place a draft model"),
+        ("1.123", {"draft_model": "/m/d.gguf", "mmproj": "/m/p.gguf"}, "beside a projector"),
+        ("1.123", {"op_offload": False}, "no --no-op-offload"),
+        ("1.63", {"flash_attention": "on"}, "no flash attention"),
+        ("1.59", {}, "older than 1.60"),
+        ("1.123", {"override_tensors": ("blk.{1,2}=CPU",)}, "comma"),
+    ],
+)
+def test_what_a_release_cannot_say_is_refused_with_a_next_step(
+    version: str, settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence) as caught:
+        command(koboldcpp_plan(**settings), version)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("version", "full", "expected"),
+    [
+        ("1.123", True, {"noswa"}),
+        ("1.123", False, set()),
+        ("1.100", False, {"useswa", "noshift"}),
+        ("1.100", True, set()),
+    ],
+)
+def test_sliding_window_by_release(version: str, full: bool, expected: set[str]) -> None:
+    model = facts(attention__sliding_window=1024)
+    own: dict[str, Any] = {"parallel": 1, "batch_size": 512, "ubatch_size": 512, "swa_full": full}
+    argv = command(plan(model=model, engine="koboldcpp", **own), version).argv
+    assert {flag for flag in ("noswa", "useswa", "noshift") if f"--{flag}" in argv} == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "pipeline", "expected"),
+    [
+        ("1.105", True, ["--pipelineparallel"]),
+        ("1.105", False, []),
+        ("1.115.1", False, ["--nopipelineparallel"]),
+        ("1.115.1", True, []),
+        ("1.123", False, []),
+    ],
+)
+def test_pipeline_copies_follow_the_plan(version: str, pipeline: bool, expected: list[str]) -> None:
+    own: dict[str, Any] = {"parallel": 1, "batch_size": 512, "ubatch_size": 512}
+    argv = command(plan(engine="koboldcpp", pipeline=pipeline, **own), version).argv
+    assert [part for part in argv if "pipeline" in part] == expected
+
+
+def test_a_password_comes_from_its_file_and_stands_nowhere() -> None:
+    server = Server(port=5001, api_key_file="/etc/key")
+    made = command(koboldcpp_plan(), "1.123", server)
+    assert made.env_files == {"KCPP_PASSWORD": "/etc/key"}
+    assert "/etc/key" not in made.argv
+    with pytest.raises(UsageError, match="password"):
+        command(koboldcpp_plan(), "1.110", server)
+
+
+@pytest.mark.parametrize(
+    ("backend", "flag", "variable"),
+    [("Vulkan", "--usevulkan", "GGML_VK_VISIBLE_DEVICES"), ("ROCm", "--usecuda", "HIP_VISIBLE_DEVICES")],
+)
+def test_other_backends(backend: str, flag: str, variable: str) -> None:
+    order = (f"{backend}1", f"{backend}0")
+    own: dict[str, Any] = {
+        "parallel": 1,
+        "batch_size": 512,
+        "ubatch_size": 512,
+        "device_order": order,
+        "tensor_split": (40.0, 25.0),
+    }
+    made = command(plan(on=rig(2, backend), engine="koboldcpp", **own), "1.123")
+    assert flag in made.argv
+    assert made.env[variable] == "1,0"
+    assert parse("1.123", list(made.argv[1:]))["tensor_split"] == [40, 25]
+
+
+def test_mixed_backends_are_refused() -> None:
+    mixed = plan(engine="koboldcpp")
+    settings = replace(mixed.settings, device_order=("CUDA0", "Vulkan0", "CUDA1"))
+    with pytest.raises(UsageError, match="Vulkan0"):
+        command(replace(mixed, settings=settings), "1.123")

@@ -1,0 +1,93 @@
+"""llama-server's flags: each group alone, then whole commands; the embedded engine takes the same."""
+
+import sys
+from typing import Any
+
+import pytest
+
+from splitter.engine.command import EngineRef, Server
+from splitter.engine.commands import build_command
+from splitter.errors import UsageError
+from splitter.plan.plan import Plan
+from tests.engine_room.plans import MODEL, plan, rig
+
+
+def argv(planned: Plan, version: str | None = "11434", server: Server | None = None) -> list[str]:
+    made = build_command(planned, EngineRef("llama-server", "/bin/llama-server", version), server or Server())
+    return list(made.argv)
+
+
+def test_the_whole_plan_stands_in_the_command() -> None:
+    assert argv(plan()) == [
+        "/bin/llama-server", "-m", MODEL, "--fit", "off", "-c", "4096", "--device", "CUDA2,CUDA0,CUDA1", "-ngl", "65",
+        "-sm", "layer", "-ts", "31,9,25", "-b", "2048", "-ub", "512", "-ctk", "f16", "-ctv", "f16", "-fa", "auto",
+        "-np", "4", "-kvu", "--host", "127.0.0.1", "--port", "8080",
+    ]  # fmt: skip
+
+
+def test_cuda_order_is_always_set() -> None:
+    made = build_command(plan(), EngineRef("llama-server"), Server())
+    assert made.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    assert made.argv[0] == "llama-server"
+    windows = build_command(plan(on=rig(os="windows")), EngineRef("llama-server"), Server())
+    assert windows.argv[0] == "llama-server.exe"
+
+
+@pytest.mark.parametrize(
+    ("settings", "version", "expected"),
+    [
+        ({"tensor_split": (1.5, 4.5, 3.0)}, "11434", "-ts 1.5,4.5,3"),
+        ({"tensor_split": ()}, "11434", "-ts 31,9,25"),
+        ({"split_mode": "tensor"}, "11434", "-sm tensor -ts 31,9,25"),
+        ({"split_mode": "tensor", "tensor_split": ()}, "11434", "-sm tensor -b"),
+        ({"split_mode": "none", "main_gpu": 2}, "11434", "-sm none -mg 2 -b"),
+        ({"device_order": ("CUDA1",), "tensor_split": ()}, "11434", "--device CUDA1 -ngl 65 -b"),
+        ({"device_order": (), "tensor_split": ()}, "11434", "--device none -ngl 0 -b"),
+        ({"flash_attention": "off"}, "11434", "-fa off"),
+        ({"flash_attention": "on"}, "6000", "-fa -np"),
+        ({"flash_attention": "off"}, "6000", "f16 -np"),
+        ({"parallel": 2, "kv_unified": False}, "11434", "-np 2 --host"),
+        ({"parallel": 2}, "5000", "-np 2 --host"),
+        ({"n_cpu_moe": 12}, "11434", "-ncmoe 12"),
+        ({"cpu_moe": True}, "11434", "-cmoe"),
+        ({"override_tensors": (r"blk\.1\.=CPU", "x=CUDA0")}, "11434", r"-ot blk\.1\.=CPU,x=CUDA0"),
+        ({"swa_full": True}, "11434", "--swa-full"),
+        ({"kv_offload": False}, "11434", "-nkvo"),
+        ({"op_offload": False}, "11434", "--no-op-offload"),
+        ({"mmap": False}, "11434", "--load-mode none"),
+        ({"mmap": False}, "9999", "--no-mmap"),
+        ({"threads": 7}, "11434", "-t 7"),
+        ({"mmproj": "/m/p.gguf"}, "11434", "-mm /m/p.gguf"),
+        ({"draft_model": "/d.gguf", "draft_gpu_layers": 5}, "11434", "-md /d.gguf --spec-type draft-simple -ngld 5"),
+        ({"draft_model": "/d.gguf"}, "7000", "-md /d.gguf --host"),
+        ({"cache_type_k": "q8_0", "cache_type_v": "q4_0"}, "11434", "-ctk q8_0 -ctv q4_0"),
+        ({"batch_size": 256, "ubatch_size": 64}, "11434", "-b 256 -ub 64"),
+    ],
+)
+def test_one_setting_one_flag(settings: dict[str, Any], version: str, expected: str) -> None:
+    assert expected in " ".join(argv(plan(**settings), version))
+
+
+@pytest.mark.parametrize(
+    ("version", "has_fit"),
+    [("7000", False), ("b7414", True), ("0.6.0-dev", True), (None, True), ("2026.10.11549", True)],
+)
+def test_fit_off_from_its_build_on(version: str | None, has_fit: bool) -> None:
+    assert ("--fit" in argv(plan(), version)) is has_fit
+
+
+def test_an_old_build_cannot_split_the_cache_by_slot() -> None:
+    with pytest.raises(UsageError, match="4 slots") as caught:
+        argv(plan(kv_unified=False), "5000")
+    assert "-np 1" in caught.value.hint
+
+
+def test_the_key_is_named_by_its_file_only() -> None:
+    words = argv(plan(), server=Server("0.0.0.0", 9000, "/etc/key"))
+    assert words[-6:] == ["--host", "0.0.0.0", "--port", "9000", "--api-key-file", "/etc/key"]
+
+
+def test_the_embedded_engine_takes_the_same_flags() -> None:
+    made = build_command(plan(), EngineRef("embedded", sys.executable, "2026.10.11549"), Server())
+    assert made.argv[:3] == (sys.executable, "-m", "splitter.engine.embedded_server")
+    assert list(made.argv[3:]) == argv(plan())[1:]
