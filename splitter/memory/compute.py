@@ -1,27 +1,220 @@
-"""Compute buffers: what the graph needs besides weights and caches."""
+"""Compute buffers: what the graph needs on every device besides weights and caches.
 
+The graph that llama.cpp reserves (graph_reserve in src/llama-context.cpp, build 11434) is rebuilt from shapes for a few
+representative layers per device, cut into the scheduler's splits and laid out as ggml-alloc does it.
+"""
+
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from splitter.memory.compute_blocks import Dims, Layer, Net
+from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, output, transformer_layer
+from splitter.memory.compute_graph import Tensor
+from splitter.memory.compute_schedule import peak_bytes
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
-from splitter.model.facts import ModelFacts
+from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention, window_cells
+from splitter.memory.patterns import find_override, read_overrides
+from splitter.model.facts import ModelFacts, TensorInfo
+from splitter.model.hparams import Hparams, integer, read_hparams
+from splitter.units import pad
+
+PIPELINE_COPIES = 4
+BLOCK = re.compile(r"blk\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeUse:
-    """Compute-buffer bytes per device and on the host; `pipeline`: llama.cpp enables pipeline parallelism."""
+    """Compute-buffer bytes per device and on the host.
+
+    `pipeline`: llama.cpp enables pipeline parallelism; `proven`: the family is compared with llama.cpp by the tests.
+    """
 
     devices: tuple[int, ...]
     host: int
     pipeline: bool = False
+    proven: bool = True
 
 
 def compute_bytes(facts: ModelFacts, settings: Settings, placement: Placement) -> ComputeUse:
-    """A first closed form: mask and logits."""
-    mask = settings.ubatch_size * settings.context_size * 2
-    logits = settings.ubatch_size * 4 * facts.vocabulary
-    devices = [mask * (owner in placement.layers) for owner in range(placement.devices)]
-    output = placement.output_device()
-    if output is not None:
-        devices[output] += logits
-    return ComputeUse(tuple(devices), mask)
+    """The compute buffers of one placement; for many placements keep a ComputeModel."""
+    return ComputeModel(facts, settings).use(placement)
+
+
+def _rotation(head: int, cache_type: str, *, grow: bool) -> int:
+    """Size of the Hadamard rotation that a quantised cache applies (src/llama-kv-cache.cpp), 0 for none."""
+    if cache_type in ("f16", "f32", "bf16") or head % 64:
+        return 0
+    size = 64
+    while grow and head % (2 * size) == 0:
+        size *= 2
+    return size
+
+
+class ComputeModel:
+    """Everything about the graph of one model under one set of settings that does not depend on the placement."""
+
+    def __init__(self, facts: ModelFacts, settings: Settings, *, like: "ComputeModel | None" = None) -> None:
+        self.facts, self.settings = facts, settings
+        if like is None or like.facts is not facts:
+            self.family = FAMILIES.get(facts.architecture, Family())
+            self.hparams = read_hparams(facts)
+            self.top = {t.name: t for t in facts.tensors if not t.name.startswith("blk.")}
+            self.layers = _layers(facts, self.hparams)
+            self.kinds = [_kind(layer) for layer in self.layers]
+        else:
+            self.family, self.hparams, self.top = like.family, like.hparams, like.top
+            self.layers, self.kinds = like.layers, like.kinds
+        self.rms = facts.hparam("attention.layer_norm_epsilon") is None
+        self.dims = self._dims()
+        self.overrides = read_overrides(settings)
+        self._homes: dict[str, int | None] = {}
+        self._moved_kinds = [self._moved(layer) for layer in self.layers]
+        self._types = [tuple(t.ggml_type for t in layer.tensors.values()) for layer in self.layers]
+        self._first: dict[object, int] = {}
+        self._known: dict[tuple[object, ...], tuple[int, ...]] = {}
+
+    def _dims(self) -> Dims:
+        s, facts = self.settings, self.facts
+        cells = sequence_cells(facts, s)
+        streams = 1 if s.kv_unified else s.parallel
+        batch = min(cells * streams, s.batch_size)
+        tokens = min(cells * streams, batch, s.ubatch_size or batch)
+        swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams)
+        embedding_length = integer(facts, "embedding_length")
+        return Dims(
+            tokens=pad(tokens, s.parallel),
+            outputs=tokens,
+            sequences=s.parallel,
+            embedding=embedding_length,
+            embedding_input=embedding_length * (1 + integer(facts, "n_deepstack_layers")),
+            cells=cells,
+            cells_swa=cells if s.swa_full else swa,
+            streams=streams,
+            flash=uses_flash_attention(s, self.hparams.family.flash),
+            type_k=s.cache_type_k,
+            type_v=s.cache_type_v,
+            experts=integer(facts, "expert_count"),
+            experts_used=integer(facts, "expert_used_count"),
+        )
+
+    def _moved(self, layer: Layer) -> tuple[object, ...]:
+        """The tensors of a layer that an override takes elsewhere, with their types: part of the layer's kind."""
+        if not self.overrides:
+            return ()
+        moved = []
+        for name, tensor in layer.tensors.items():
+            override = find_override(self.overrides, tensor.name)
+            if override is not None:
+                self._homes[tensor.name] = override.device
+                moved.append((name, override.device, tensor.ggml_type))
+        return tuple(moved)
+
+    def use(self, placement: Placement) -> ComputeUse:
+        """The compute buffers of `placement`."""
+        pipeline = self._pipeline(placement)
+        sketch = self._sketch(placement)
+        key = (sketch, placement.devices, placement.layers[-1], pipeline)
+        if key not in self._known:
+            self._known[key] = self._measure(sketch, placement, pipeline)
+        sizes = self._known[key]
+        return ComputeUse(sizes[:-1], sizes[-1], pipeline, self.facts.architecture in FAMILIES)
+
+    def _pipeline(self, placement: Placement) -> bool:
+        """The conditions of src/llama-context.cpp; every CUDA device is asynchronous and has events."""
+        s = self.settings
+        return (
+            placement.devices > 1
+            and None not in placement.layers
+            and s.split_mode == "layer"
+            and s.kv_offload
+            and not self.overrides
+        )
+
+    def _sketch(self, placement: Placement) -> tuple[tuple[int, int | None], ...]:
+        """A few layers per device that stand for all: up to two of every kind, in order, and the model's last."""
+        chosen: list[tuple[int, int | None]] = []
+        run: dict[object, int] = {}
+        before: object = self
+        trunk = len(self.layers)
+        for i, owner in enumerate(placement.layers[:trunk]):
+            if owner != before:
+                run, before = {}, owner
+            kind = self._kind_on(i, owner)
+            run[kind] = run.get(kind, 0) + 1
+            if run[kind] <= 2 or i == trunk - 1:
+                chosen.append((self._first[kind] if i < trunk - 1 else i, owner))
+        return tuple(chosen)
+
+    def _kind_on(self, index: int, owner: int | None) -> object:
+        """Layers that build the same graph; on the host the types count too, as weights are copied to be used."""
+        kind = (self.kinds[index], self._moved_kinds[index], self._types[index] if owner is None else ())
+        self._first.setdefault(kind, index)
+        return kind
+
+    def _measure(
+        self, sketch: tuple[tuple[int, int | None], ...], placement: Placement, pipeline: bool
+    ) -> tuple[int, ...]:
+        cpu = placement.devices
+        owners: dict[int, int] = {}
+
+        def home(name: str, index: int | None) -> int:
+            if name in self._homes:
+                moved = self._homes[name]
+                return cpu if moved is None else moved
+            return cpu if index is None else owners[index]
+
+        net = Net(self.dims, cpu, any(layer.swa for layer in self.layers), home)
+        net.rms = self.rms
+        head_k, head_v = self.layers[0].head_k, self.layers[0].head_v
+        rotate = (
+            _rotation(head_k, self.dims.type_k, grow=True),
+            _rotation(head_v, self.dims.type_v, grow=False),
+        )
+        v_max = max(layer.head_v * layer.kv_heads for layer in self.layers)
+        walk = Walk(net, self.family, rotate, v_max)
+        cur = embedding(walk, net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows))
+        for position, (index, owner) in enumerate(sketch):
+            where = cpu if owner is None else owner
+            owners[index] = where
+            net.enter(self.layers[index], where if self.settings.kv_offload else cpu)
+            cur = transformer_layer(walk, cur, last=position == len(sketch) - 1)
+        self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
+        copies = PIPELINE_COPIES if pipeline else 1
+        return tuple(peak_bytes(net.graph, cpu + 1, copies, self.settings.op_offload))
+
+    def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
+        net, top = walk.net, self.top
+        norm, bias = (top.get(f"output_norm.{part}") for part in ("weight", "bias"))
+        head = top.get("output.weight") or top["token_embd.weight"]
+        pair = tuple(None if t is None else net.weight_of(t, where) for t in (norm, bias))
+        output(walk, cur, (pair[0], pair[1]), net.weight_of(head, where))
+
+
+def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
+    """The repeating layers as the graph builder needs them, without MTP layers."""
+    tensors: list[dict[str, TensorInfo]] = [{} for _ in range(max(facts.layers, 1))]
+    for tensor in facts.tensors:
+        match = BLOCK.match(tensor.name)
+        if match and int(match[1]) < facts.layers:
+            tensors[int(match[1])][tensor.name[match.end() :]] = tensor
+    return tuple(
+        Layer(
+            i,
+            tensors[i % facts.layers],
+            hparams.heads[i],
+            hparams.kv_heads[i],
+            hparams.head_k[i],
+            hparams.head_v[i],
+            hparams.windowed[i],
+            hparams.recurrent[i],
+        )
+        for i in range(hparams.trunk)
+    )
+
+
+def _kind(layer: Layer) -> tuple[object, ...]:
+    """Layers of the same kind build the same graph: the shapes decide, not the quantisation."""
+    shapes: Mapping[str, tuple[int, ...]] = {name: t.shape for name, t in layer.tensors.items()}
+    return (layer.swa, layer.recurrent, layer.heads, layer.kv_heads, *sorted(shapes.items()))

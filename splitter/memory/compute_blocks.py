@@ -1,0 +1,366 @@
+"""The parts of a model's graph that most architectures share: embedding, norms, attention, feed-forward, experts.
+
+Follows the build_* functions of src/llama-graph.cpp and the cache views of src/llama-kv-cache.cpp (build 11434).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from splitter.memory.compute_graph import CACHE_TYPES, F16, F32, I32, I64, Graph, Tensor, Type, shape
+from splitter.model.facts import TensorInfo
+
+REPACKED_TYPES = frozenset({2, 10, 12, 20, 39})  # Q4_0 Q2_K Q4_K IQ4_NL MXFP4
+
+
+@dataclass(frozen=True, slots=True)
+class Dims:
+    """Numbers of one model under one set of settings; tokens and sequences are those of the reserved worst case."""
+
+    tokens: int
+    outputs: int
+    sequences: int
+    embedding: int
+    embedding_input: int
+    cells: int
+    cells_swa: int
+    streams: int
+    flash: bool
+    type_k: str
+    type_v: str
+    experts: int
+    experts_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One repeating layer: its tensors by name without `blk.N.`, its head counts and widths, its window."""
+
+    index: int
+    tensors: Mapping[str, TensorInfo]
+    heads: int
+    kv_heads: int
+    head_k: int
+    head_v: int
+    swa: bool
+    recurrent: bool
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The graph inputs of one kind of cache (base or sliding window)."""
+
+    k_idxs: Tensor
+    v_idxs: Tensor
+    mask: Tensor
+    k_rot: Tensor | None
+    v_rot: Tensor | None
+
+
+class Net:
+    """A graph under construction: `home(tensor name, layer)` tells the backend of a weight."""
+
+    def __init__(self, dims: Dims, cpu: int, windows: bool, home: Callable[[str, int | None], int]) -> None:
+        self.dims, self.cpu, self.windows, self.home = dims, cpu, windows, home
+        self.graph = Graph()
+        self.layer: Layer
+        self.cache_home = cpu
+        self.rms = True
+        self.repack = True
+        self._inputs: dict[bool, Inputs] = {}
+        self._named: dict[str, Tensor] = {}
+
+    # -- leaves ----------------------------------------------------------------------------------------------------
+
+    def enter(self, layer: Layer, cache_home: int) -> None:
+        """The next blocks belong to `layer`."""
+        self.layer, self.cache_home = layer, cache_home
+
+    def weight_of(self, info: TensorInfo, home: int) -> Tensor:
+        """A weight leaf: only its shape and bytes count."""
+        ne = shape(*info.shape)
+        rows = ne[1] * ne[2] * ne[3]
+        row = info.size_bytes // max(rows, 1)
+        quantised = info.ggml_type not in (0, 1, 30)
+        type_ = Type("weight", ne[0], row) if quantised else Type("float", 1, row // max(ne[0], 1))
+        tensor = Tensor(type_, ne, (row // max(ne[0], 1), row, row * ne[1], row * ne[1] * ne[2]))
+        if quantised:
+            tensor.nb = (row, row, row * ne[1], row * ne[1] * ne[2])
+        tensor.home, tensor.weight, tensor.name = home, True, info.name
+        tensor.repacked = self.repack and home == self.cpu and _repackable(info)
+        return tensor
+
+    def weight(self, name: str) -> Tensor | None:
+        """`blk.N.<name>` of the current layer; ".weight" is added where `name` has no dot."""
+        info = self.layer.tensors.get(name if "." in name else name + ".weight")
+        return None if info is None else self.weight_of(info, self.home(info.name, self.layer.index))
+
+    def need(self, *names: str) -> Tensor:
+        """The first weight of `names` that the layer has."""
+        for name in names:
+            weight = self.weight(name)
+            if weight is not None:
+                return weight
+        raise KeyError(names[0])
+
+    def named_input(self, name: str, type_: Type, *ne: int) -> Tensor:
+        """The graph input called `name`, made on first use."""
+        if name not in self._named:
+            self._named[name] = self.graph.input(type_, *ne, name=name)
+        return self._named[name]
+
+    def positions(self, per_token: int = 1) -> Tensor:
+        return self.named_input("inp_pos", I32, self.dims.tokens * per_token)
+
+    def out_ids(self) -> Tensor:
+        return self.named_input("out_ids", I32, self.dims.outputs)
+
+    def cache_inputs(self, swa: bool, rotate_k: int = 0, rotate_v: int = 0, v_max: int = 0) -> Inputs:
+        """Indices, mask and rotations of the base or the sliding-window cache."""
+        if swa not in self._inputs:
+            d, g = self.dims, self.graph
+            cells = d.cells_swa if swa else d.cells
+            values = d.tokens if d.flash else d.tokens * v_max
+            mask = g.input(F16 if d.flash else F32, cells, d.tokens // d.streams, 1, d.streams, name="kq_mask")
+            self._inputs[swa] = Inputs(
+                g.input(I64, d.tokens, name="k_idxs"),
+                g.input(I64, values, name="v_idxs"),
+                mask,
+                g.input(F32, rotate_k, rotate_k, name="k_rot") if rotate_k else None,
+                g.input(F32, rotate_v, rotate_v, name="v_rot") if rotate_v else None,
+            )
+        return self._inputs[swa]
+
+    # -- blocks ----------------------------------------------------------------------------------------------------
+
+    def embed(self, table: TensorInfo, mixed: bool, scale_rows: bool) -> Tensor:
+        """build_inp_embd: the three ways in (tokens, vectors, mixed) are all in the graph."""
+        g, d = self.graph, self.dims
+        wide = d.embedding_input
+
+        def rows(name: str) -> Tensor:
+            got = g.get_rows(self.weight_of(table, self.cpu), self.named_input(name, I32, d.tokens))
+            return got if wide == d.embedding else g.node("pad", (got,), shape(wide, d.tokens))
+
+        cur = g.expand(rows("inp_tokens"))
+        g.expand(self.named_input("inp_embd", F32, wide, d.tokens))
+        if mixed:
+            copy = g.node("dup", (self.named_input("inp_mixed_embd", F32, wide, d.tokens),), shape(wide, d.tokens))
+            slots = self.named_input("inp_mixed_slots", I64, d.tokens)
+            g.expand(g.set_rows(copy, rows("inp_mixed_tokens"), slots))
+        if wide != d.embedding:
+            cur = g.slice(cur, (d.embedding, d.tokens), (cur.nb[1],))
+        if scale_rows:
+            if not cur.contiguous():
+                cur = g.cont(cur)
+            cur = g.mul(cur, self.named_input("inp_scale_rows", F32, 1, d.tokens))
+        return g.expand(cur)
+
+    def norm_with(self, cur: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        """build_norm. The dry run forgets the device that graph_get_cb asks for, so a layer's first norm runs before it."""
+        g = self.graph
+        cur = g.node("rms_norm" if self.rms else "norm", (cur,), cur.ne)
+        if weight is not None:
+            cur = g.mul(cur, weight)
+        return cur if bias is None else g.add(cur, bias)
+
+    def norm(self, cur: Tensor, name: str) -> Tensor:
+        """The norm called `name` if the layer has it, else `cur`."""
+        weight = self.weight(name)
+        bias = self.weight(name + ".bias")
+        return cur if weight is None and bias is None else self.norm_with(cur, weight, bias)
+
+    def linear(self, cur: Tensor, name: str) -> Tensor:
+        """build_lora_mm with the bias, if there is one."""
+        out = self.graph.mul_mat(self.need(name), cur)
+        bias = self.weight(name + ".bias")
+        return out if bias is None else self.graph.add(out, bias)
+
+    def rope(self, cur: Tensor, positions: Tensor) -> Tensor:
+        return self.graph.node("rope", (cur, positions), cur.ne)
+
+    def qkv(self, cur: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """build_qkv: fused or separate projections, as (head size, heads, tokens)."""
+        g, y, tokens = self.graph, self.layer, self.dims.tokens
+        if "attn_qkv.weight" in y.tensors:
+            fused = self.linear(cur, "attn_qkv")
+            step = fused.nb[1]
+            q = g.slice(fused, (y.head_k, y.heads, tokens), (y.head_k * 4, step))
+            k = g.slice(fused, (y.head_k, y.kv_heads, tokens), (y.head_k * 4, step))
+            v = g.slice(fused, (y.head_v, y.kv_heads, tokens), (y.head_v * 4, step))
+            return q, k, v
+        q = self.linear(cur, "attn_q")
+        k = self.linear(cur, "attn_k")
+        v = self.linear(cur, "attn_v" if "attn_v.weight" in y.tensors else "attn_k")
+        return (
+            g.reshape(q, y.head_k, y.heads, tokens),
+            g.reshape(k, y.head_k, y.kv_heads, tokens),
+            g.reshape(v, y.head_v, y.kv_heads, tokens),
+        )
+
+    def hadamard(self, cur: Tensor, rotation: Tensor | None) -> Tensor:
+        """llama_mul_mat_hadamard: a quantised cache rotates what it stores."""
+        if rotation is None:
+            return cur
+        g, n = self.graph, rotation.ne[0]
+        flat = (n, cur.elements() // n)
+        out = g.mul_mat(rotation, g.reshape(cur, *flat) if cur.contiguous() else g.cont(cur, *flat))
+        return g.reshape(out, *cur.ne)
+
+    def cache(self, type_name: str, width: int, swa: bool) -> Tensor:
+        """The cache tensor of the current layer."""
+        d = self.dims
+        tensor = self.graph.leaf(CACHE_TYPES[type_name], width, d.cells_swa if swa else d.cells, d.streams)
+        tensor.home = self.cache_home
+        return tensor
+
+    def cached(self, cache: Tensor, head: int, heads: int, transposed: bool = False) -> Tensor:
+        """get_k / get_v: a view of all cells."""
+        row, cells, streams = cache.type.row, cache.ne[1], cache.ne[2]
+        width = cache.ne[0]
+        if transposed:
+            ne, nb = (cells, heads, head, streams), (row(cells * head), row(cells), row(cells * width))
+        else:
+            ne, nb = (head, heads, cells, streams), (row(head), row(width), row(width * cells))
+        return self.graph.slice(cache, ne, nb)
+
+    def store(self, cache: Tensor, cur: Tensor, ids: Tensor, transposed: bool = False) -> None:
+        """cpy_k / cpy_v."""
+        g = self.graph
+        width, tokens = cur.ne[0] * cur.ne[1], cur.ne[2]
+        if transposed:
+            flat = g.reshape(cur, 1, width * tokens) if cur.contiguous() else g.cont(cur, 1, width * tokens)
+            g.expand(g.set_rows(g.reshape(cache, 1, cache.elements()), flat, ids))
+            return
+        into = g.reshape(cache, cache.ne[0], cache.ne[1] * cache.ne[2]) if cache.ne[2] > 1 else cache
+        g.expand(g.set_rows(into, g.slice(cur, (width, tokens), (cur.nb[2],)), ids))
+
+    def mha(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor | None, v_mla: Tensor | None, softcap: bool
+    ) -> Tensor:
+        """build_attn_mha over the cached k and v."""
+        g, d = self.graph, self.dims
+        streams = k.ne[3]
+        step = q.ne[2] // streams
+        q = g.slice(q, (q.ne[0], q.ne[1], step, streams), (q.nb[1], q.nb[2], q.nb[2] * step))
+        transposed = v.nb[1] > v.nb[2]
+        q, k, v = (g.permute(t, 0, 2, 1, 3) for t in (q, k, v))
+        if d.flash:
+            cur = g.flash_attn(q, k, v, mask, *([sinks] if sinks else []))
+            if v_mla is not None:
+                cur = g.cont(g.permute(g.mul_mat(v_mla, g.permute(cur, 0, 2, 1, 3)), 0, 2, 1, 3))
+            return g.expand(g.reshape(cur, cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3]))
+        kq = g.mul_mat(k, q)
+        if softcap:
+            kq = g.scale(g.unary(g.scale(kq)))
+        kq = g.node("soft_max", (kq, mask, *([sinks] if sinks else [])), kq.ne)
+        if not transposed:
+            v = g.node("cont", (g.transpose(v),), (v.ne[1], v.ne[0], v.ne[2], v.ne[3]), v.type)
+        cur = g.mul_mat(v, kq)
+        if v_mla is not None:
+            cur = g.mul_mat(v_mla, cur)
+        cur = g.permute(cur, 0, 2, 1, 3)
+        cur = g.cont(cur, cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3])
+        return g.expand(cur)
+
+    def attend(
+        self, q: Tensor, k: Tensor | None, v: Tensor | None, inputs: Inputs, sinks: Tensor | None, softcap: bool
+    ) -> Tensor:
+        """build_attn with a K and V cache, up to the output projection."""
+        g, y, d = self.graph, self.layer, self.dims
+        q = g.expand(self.hadamard(q, inputs.k_rot))
+        kept_v = None if v is None else self.hadamard(v, inputs.v_rot)
+        kept_k = None if k is None else self.hadamard(k, inputs.k_rot)
+        for kept in (kept_k, kept_v) if self.windows else (kept_v, kept_k):
+            if kept is not None:
+                g.expand(kept)
+        cache_k = self.cache(d.type_k, y.head_k * y.kv_heads, y.swa)
+        cache_v = self.cache(d.type_v, y.head_v * y.kv_heads, y.swa)
+        if kept_k is not None:
+            self.store(cache_k, kept_k, inputs.k_idxs)
+        if kept_v is not None:
+            self.store(cache_v, kept_v, inputs.v_idxs, transposed=not d.flash)
+        views = (
+            self.cached(cache_k, y.head_k, y.kv_heads),
+            self.cached(cache_v, y.head_v, y.kv_heads, transposed=not d.flash),
+        )
+        return self.hadamard(self.mha(q, *views, inputs.mask, sinks, None, softcap), inputs.v_rot)
+
+    def ffn(self, cur: Tensor, suffix: str = "") -> Tensor:
+        """build_ffn, gated or not; `suffix` is "_shexp" for a shared expert."""
+        g = self.graph
+        up = self.linear(cur, "ffn_up" + suffix)
+        if f"ffn_gate{suffix}.weight" in self.layer.tensors:
+            hidden = g.glu(self.linear(cur, "ffn_gate" + suffix), up)
+        elif up.ne[0] == 2 * self.need("ffn_down" + suffix).ne[0]:
+            hidden = g.node("glu", (up,), shape(up.ne[0] // 2, up.ne[1]))
+        else:
+            hidden = g.unary(up)
+        return self.linear(hidden, "ffn_down" + suffix)
+
+    def _chosen(self, logits: Tensor, grouped: int, softmax_after: bool) -> tuple[Tensor, Tensor]:
+        """Probabilities and the view of the chosen experts."""
+        g, d = self.graph, self.dims
+        probs = logits if softmax_after else g.node("soft_max", (logits,), logits.ne)
+        ranked = probs
+        bias = self.weight("exp_probs_b.bias")
+        if bias is not None:
+            ranked = g.add(probs, bias)
+        if grouped > 1:
+            groups = g.reshape(ranked, d.experts // grouped, grouped, logits.ne[1])
+            filled = g.node("fill", (groups,), groups.ne)
+            ranked = g.reshape(g.set_rows(filled, groups, self.positions()), d.experts, logits.ne[1])
+        order = g.node("argsort", (ranked,), ranked.ne, I32)
+        return probs, g.slice(order, (d.experts_used, order.ne[1]), (order.nb[1],))
+
+    def moe(self, cur: Tensor, norm_weights: bool, softmax_after: bool = False, grouped: int = 0) -> Tensor:
+        """build_moe_ffn: every chosen expert's output is alive until they are summed."""
+        g, d = self.graph, self.dims
+        width, tokens, used = cur.ne[0], cur.ne[1], d.experts_used
+        logits = self.linear(cur, "ffn_gate_inp")
+        probs, chosen = self._chosen(logits, grouped, softmax_after)
+        weights = g.get_rows(g.reshape(probs, 1, d.experts, tokens), chosen)
+        if softmax_after or norm_weights:
+            flat = g.reshape(weights, used, tokens)
+            if softmax_after:
+                flat = g.node("soft_max", (flat,), flat.ne)
+            if norm_weights:
+                flat = g.node("div", (flat, g.node("sum_rows", (flat,), shape(1, tokens))), flat.ne)
+            weights = g.reshape(flat, 1, used, tokens)
+        g.expand(weights)
+        wide = g.reshape(cur, width, 1, tokens)
+        hidden = self._experts(wide, chosen)
+        out = self._expert_linear(hidden, "ffn_down_exps", chosen)
+        out = g.expand(g.mul(out, weights))
+        parts = [g.expand(g.slice(out, (out.ne[0], tokens), (out.nb[2],))) for _ in range(used)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = g.expand(g.add(total, part))
+        return total if used > 1 else g.cont(total)
+
+    def _expert_linear(self, cur: Tensor, name: str, chosen: Tensor) -> Tensor:
+        out = self.graph.mul_mat_id(self.need(name), cur, chosen)
+        bias = self.weight(name + ".bias")
+        return out if bias is None else self.graph.binary("add_id", out, bias, chosen)
+
+    def _experts(self, wide: Tensor, chosen: Tensor) -> Tensor:
+        g = self.graph
+        if "ffn_gate_up_exps.weight" in self.layer.tensors:
+            both = self._expert_linear(wide, "ffn_gate_up_exps", chosen)
+            half = (both.ne[0] // 2, both.ne[1], both.ne[2])
+            gate, up = (g.slice(both, half, both.nb[1:3]) for _ in range(2))
+            return g.glu(gate, up)
+        up = self._expert_linear(wide, "ffn_up_exps", chosen)
+        if "ffn_gate_exps.weight" not in self.layer.tensors:
+            return g.unary(up)
+        return g.glu(self._expert_linear(wide, "ffn_gate_exps", chosen), up)
+
+
+def _repackable(info: TensorInfo) -> bool:
+    """Whether the CPU backend of an x86 host with AVX2 stores the matrix in its own order (ggml-cpu/repack.cpp)."""
+    stacked = "_exps." in info.name
+    return (
+        info.ggml_type in REPACKED_TYPES
+        and len(info.shape) == (3 if stacked else 2)
+        and info.shape[1] % 8 == 0
+        and not info.name.startswith(("token_embd", "per_layer_token_embd"))
+    )

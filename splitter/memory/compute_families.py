@@ -1,0 +1,151 @@
+"""How each family of architectures strings the blocks together: one function per kind of layer.
+
+Follows src/models/*.cpp (build 11434). What a layer is made of is read off its tensors, so that an architecture
+without an entry here is still described by its header.
+"""
+
+from dataclasses import dataclass
+
+from splitter.memory.compute_blocks import Net
+from splitter.memory.compute_graph import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the tensor names do not tell.
+
+    `scale_rows`: the embedding is scaled by an input of its own; `scale_embedding`: by a plain scale; `logit_scale`:
+    the logits pass one (1) or three (3) in-place steps; `scale_q`: Q is scaled in the graph; `softmax_after`: expert
+    weights are normalised after the choice; `norm_weights`: the chosen expert weights are divided by their sum.
+    """
+
+    scale_rows: bool = False
+    scale_embedding: bool = False
+    logit_scale: int = 0
+    scale_q: bool = False
+    softmax_after: bool = False
+    norm_weights: bool = True
+    attention_softcap: bool = False
+    grouped: int = 0
+    mixed: bool = True
+    late_rows: bool = False
+
+
+FAMILIES: dict[str, Family] = {
+    "gemma": Family(scale_embedding=True),
+    "gemma2": Family(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
+    "gemma3": Family(scale_rows=True, scale_q=True),
+    "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows=True),
+    "deepseek2": Family(norm_weights=False),
+}
+
+
+@dataclass(slots=True)
+class Walk:
+    """What the layers of one graph share."""
+
+    net: Net
+    family: Family
+    rotate: tuple[int, int]
+    v_max: int
+    rope_freqs: Tensor | None = None
+
+
+def self_attention(walk: Walk, cur: Tensor) -> Tensor:
+    """Norms of Q and K, rotation, cache, attention and output projection."""
+    net, y = walk.net, walk.net.layer
+    q, k, v = net.qkv(cur)
+    pos = net.positions()
+    q = net.rope(net.norm(q, "attn_q_norm"), pos)
+    k = net.rope(net.norm(k, "attn_k_norm"), pos)
+    if walk.family.scale_q:
+        q = net.graph.scale(q)
+    inputs = net.cache_inputs(y.swa, *walk.rotate, walk.v_max)
+    sinks = net.weight("attn_sinks")
+    out = net.attend(q, k, v, inputs, sinks, walk.family.attention_softcap)
+    return net.linear(out, "attn_output")
+
+
+def mla_attention(walk: Walk, cur: Tensor) -> Tensor:
+    """Multi-head latent attention with the absorbed projections (src/models/deepseek2.cpp)."""
+    net, g, y = walk.net, walk.net.graph, walk.net.layer
+    tokens, pos = net.dims.tokens, net.positions()
+    rank = net.need("attn_kv_a_norm").ne[0]
+    k_b = net.need("attn_k_b")
+    nope, heads = k_b.ne[0], k_b.ne[2]
+    if "attn_q_a.weight" in y.tensors:
+        q = net.norm(g.mul_mat(net.need("attn_q_a"), cur), "attn_q_a_norm")
+        q = g.mul_mat(net.need("attn_q_b"), q)
+    else:
+        q = g.mul_mat(net.need("attn_q"), cur)
+    q = g.reshape(q, q.ne[0] // heads, heads, tokens)
+    both = g.mul_mat(net.need("attn_kv_a_mqa"), cur)
+    turn = both.ne[0] - rank
+    latent = g.slice(both, (rank, tokens), (both.nb[1],))
+    k_pe = net.rope(g.slice(both, (turn, 1, tokens), (both.nb[1], both.nb[1])), pos)
+    latent = net.norm(latent, "attn_kv_a_norm")
+    q_nope = g.slice(q, (nope, heads, tokens), q.nb[1:3])
+    q_pe = net.rope(g.slice(q, (turn, heads, tokens), q.nb[1:3]), pos)
+    absorbed = g.permute(g.mul_mat(k_b, g.permute(q_nope, 0, 2, 1, 3)), 0, 2, 1, 3)
+    q = g.concat(absorbed, q_pe)
+    k = g.concat(g.reshape(latent, rank, 1, tokens), k_pe)
+    inputs = net.cache_inputs(False, 0, 0, 0)
+    g.expand(q)
+    g.expand(k)
+    cache = net.cache(net.dims.type_k, k.ne[0], False)
+    net.store(cache, k, inputs.k_idxs)
+    kept = net.cached(cache, k.ne[0], 1)
+    value = g.slice(kept, (rank, *kept.ne[1:]), kept.nb[1:])
+    out = net.mha(q, kept, value, inputs.mask, None, net.need("attn_v_b"), softcap=False)
+    return net.linear(out, "attn_output")
+
+
+def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
+    """Dense or experts, with a shared expert where there is one."""
+    net = walk.net
+    if "ffn_gate_inp.weight" not in net.layer.tensors:
+        return net.ffn(cur)
+    family = walk.family
+    out = net.moe(cur, family.norm_weights, family.softmax_after, family.grouped)
+    if "ffn_up_shexp.weight" in net.layer.tensors:
+        out = net.graph.add(out, net.ffn(cur, "_shexp"))
+    return out
+
+
+def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
+    """Attention and feed-forward with their residuals."""
+    net, g = walk.net, walk.net.graph
+    tensors = net.layer.tensors
+    cur = net.norm(residual, "attn_norm")
+    cur = mla_attention(walk, cur) if "attn_kv_a_mqa.weight" in tensors else self_attention(walk, cur)
+    if last and not walk.family.late_rows:
+        cur = g.get_rows(cur, net.out_ids())
+        residual = g.get_rows(residual, net.out_ids())
+    before = "ffn_norm" if "ffn_norm.weight" in tensors else "post_attention_norm"
+    if before == "ffn_norm":
+        cur = net.norm(cur, "post_attention_norm")
+    middle = g.add(cur, residual)
+    cur = feed_forward(walk, net.norm(middle, before))
+    cur = net.norm(cur, "post_ffw_norm")
+    return g.add(cur, middle)
+
+
+def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], head: Tensor) -> Tensor:
+    """The final norm (kept: it is an output of the graph) and the logits."""
+    net, g = walk.net, walk.net.graph
+    if walk.family.late_rows:
+        cur = g.get_rows(cur, net.out_ids())
+    cur = net.norm_with(cur, *norm)
+    cur.is_output = True
+    cur = g.mul_mat(head, cur)
+    if walk.family.logit_scale:
+        cur = g.scale(cur)
+    if walk.family.logit_scale > 1:
+        cur = g.scale(g.unary(cur))
+    cur.is_output = True
+    return g.expand(cur)
+
+
+def embedding(walk: Walk, cur: Tensor) -> Tensor:
+    """What follows the embedding lookup."""
+    return walk.net.graph.scale(cur) if walk.family.scale_embedding else cur
