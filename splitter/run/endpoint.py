@@ -1,0 +1,172 @@
+"""Asks an engine over HTTP whether it is ready, and whether the one that answers is ours."""
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from splitter.engine.command import Server
+from splitter.errors import EngineError, UsageError
+from splitter.plan.request import EngineKind
+
+Health = Literal["absent", "loading", "ready"]
+PROBE_TIMEOUT_S = 5.0
+PORTS_TRIED = 100
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, as asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value; None when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def url_of(server: Server) -> str:
+    """Where to reach the server from this machine: an address that means "all" becomes loopback."""
+    host = ANY_ADDRESS.get(server.host, server.host)
+    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
+
+
+def read_key(server: Server) -> str | None:
+    """The first key of the server's key file. EngineError when the file cannot be read."""
+    if server.api_key_file is None:
+        return None
+    try:
+        lines = Path(server.api_key_file).read_text(encoding="utf-8").split()
+    except OSError as error:
+        message = f"the API key file {server.api_key_file} cannot be read: {error.strerror}"
+        raise EngineError(message, "check the path") from None
+    return lines[0] if lines else None
+
+
+def headers(api_key: str | None) -> dict[str, str]:
+    """The request headers: JSON, and the key as both llama-server and koboldcpp take it."""
+    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return {"Content-Type": "application/json", **key}
+
+
+def connect(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str]:
+    """A connection to the URL's host, not through any proxy, and the URL's path. UsageError for another scheme."""
+    parts = urlsplit(url)
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in kinds or not parts.hostname or port == -1:
+        raise UsageError(f"{url!r} is not a server's URL", "write it like http://127.0.0.1:8080")
+    return kinds[parts.scheme](parts.hostname, port, timeout=timeout_s), parts.path.rstrip("/")
+
+
+def ask(
+    url: str, path: str, *, body: Mapping[str, Any] | None = None, api_key: str | None = None, timeout_s: float = 5
+) -> Answer:
+    """One request: GET, or POST when there is a body. OSError or HTTPException when nothing answers properly."""
+    connection, base = connect(url, timeout_s)
+    try:
+        data = None if body is None else json.dumps(body)
+        connection.request("GET" if body is None else "POST", base + path, data, headers(api_key))
+        response = connection.getresponse()
+        return Answer(response.status, response.read())
+    finally:
+        connection.close()
+
+
+def health(kind: EngineKind, url: str, api_key: str | None = None) -> Health:
+    """What the endpoint says. llama-server and embedded: /health, 503 while loading. koboldcpp has no such page: it
+    binds its port when everything is loaded, then names itself and the model (a failed model is "inactive")."""
+    try:
+        if kind != "koboldcpp":
+            return (
+                "ready" if ask(url, "/health", api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status == 200 else "loading"
+            )
+        version = ask(url, "/api/extra/version", timeout_s=PROBE_TIMEOUT_S).json()
+        model = ask(url, "/api/v1/model", api_key=api_key, timeout_s=PROBE_TIMEOUT_S).json()
+    except (OSError, http.client.HTTPException):
+        return "absent"
+    named = isinstance(version, dict) and version.get("result") == "KoboldCpp"
+    loaded = isinstance(model, dict) and str(model.get("result", "")).startswith("koboldcpp/")
+    return "ready" if named and loaded else "loading"
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell."""
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        sockets = [c for p in (root, *root.children(recursive=True)) for c in p.net_connections("tcp")]
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+    return any(listens_on(c.status, c.laddr, port) for c in sockets)
+
+
+def listens_on(status: str, address: tuple[Any, ...], port: int) -> bool:
+    """Whether one row of psutil's connections is a listener on `port`."""
+    return status == "LISTEN" and address[1:] == (port,)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise UsageError(f"{host!r} is no address of this machine", "use 127.0.0.1") from None
+    with socket.socket(family, kind, protocol) as probe:
+        # As servers do: a port in TIME_WAIT is free. On Windows that option would share a port that is in use.
+        option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+        probe.setsockopt(socket.SOL_SOCKET, option, 1)
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
+
+
+def next_free_port(host: str, port: int) -> int | None:
+    """The first free port after `port`; None when a hundred are taken."""
+    return next((p for p in range(port + 1, min(port + PORTS_TRIED, 65535) + 1) if is_free(host, p)), None)
+
+
+def any_free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free now, chosen by the system."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_owner(port: int) -> str | None:
+    """The process that listens on `port`, as "name (pid)"; None when the system will not tell."""
+    import psutil
+
+    try:
+        found = [c.pid for c in psutil.net_connections("tcp") if listens_on(c.status, c.laddr, port)]
+        pids = [pid for pid in found if pid]
+        return f"{psutil.Process(pids[0]).name()} (pid {pids[0]})" if pids else None
+    except psutil.Error:
+        return None
+
+
+def require_free(server: Server) -> None:
+    """EngineError that names who holds the server's port and the next free one."""
+    if is_free(server.host, server.port):
+        return
+    owner = port_owner(server.port) or "another program"
+    free = next_free_port(server.host, server.port)
+    hint = f"stop it, or use --port {free}" if free else "stop it, or use another --port"
+    raise EngineError(f"port {server.port} on {server.host} is already used by {owner}", hint)
