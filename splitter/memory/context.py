@@ -5,6 +5,7 @@ Source: src/llama-context.cpp (n_ctx, n_ctx_seq), src/llama-kv-cache*.cpp, llama
 
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
+from splitter.memory.weights import DEVICE_ALIGNMENT, ROW_PADDING
 from splitter.model.attention import LayerCache
 from splitter.model.facts import ModelFacts
 from splitter.units import pad
@@ -30,6 +31,14 @@ def row_bytes(cache_type: str, elements: int) -> int:
         raise UsageError(f"'{cache_type}' is not a cache type", f"use one of {', '.join(CACHE_TYPES)}")
     block, size = CACHE_TYPES[cache_type]
     return elements * size // block
+
+
+def cache_bytes(cache_type: str, width: int, cells: int) -> int:
+    """Bytes of one cache tensor on a GPU: `cells` rows of `width` values, the last quantised one padded as in CUDA."""
+    row = row_bytes(cache_type, width)
+    rest = width % ROW_PADDING if CACHE_TYPES[cache_type][0] > 1 else 0
+    padding = row_bytes(cache_type, ROW_PADDING - rest) if rest else 0
+    return pad(row * cells + padding, DEVICE_ALIGNMENT)
 
 
 def sequence_cells(facts: ModelFacts, settings: Settings) -> int:
@@ -62,10 +71,10 @@ def layer_bytes(layer: LayerCache, settings: Settings, stream_cells: int, batch:
         cells = window_cells(layer.window, stream_cells, batch, settings.parallel // streams)
     k_type, v_type = settings.cache_type_k, settings.cache_type_v
     values = layer.v_width if flash else layer.v_width_padded
-    total = streams * cells * (row_bytes(k_type, layer.k_width) + row_bytes(v_type, values))
+    total = cache_bytes(k_type, layer.k_width, streams * cells) + cache_bytes(v_type, values, streams * cells)
     for extra in layer.extra:
         rows = stream_cells if extra.ratio == 1 else pad(max(1, -(-stream_cells // extra.ratio)), CELL_PADDING)
-        total += streams * rows * (row_bytes(k_type, extra.k_width) + row_bytes(v_type, extra.v_width))
+        total += cache_bytes(k_type, extra.k_width, streams * rows) + cache_bytes(v_type, extra.v_width, streams * rows)
     return total + layer.recurrent_bytes * settings.parallel
 
 
