@@ -154,4 +154,4 @@ class Cursor:
         self._start, self._at = position, 0
         self._window_bytes = min(self._window_bytes * 2, LARGEST_WINDOW_BYTES)
         if len(self._window) < size:
-            self.fail_truncated(self._source.size_bytes)
+            self.fail_truncated(self._source.size_bytes + 1)  # shorter than it said

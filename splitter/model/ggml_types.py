@@ -29,7 +29,7 @@ GGML_TYPES: dict[int, GgmlType] = {
     6: GgmlType("Q5_0", 32, 22),
     7: GgmlType("Q5_1", 32, 24),
     8: GgmlType("Q8_0", 32, 34),
-    9: GgmlType("Q8_1", 32, 40),
+    9: GgmlType("Q8_1", 32, 36),  # as ggml-common.h has it; gguf 0.19 says 40; never stored in files
     10: GgmlType("Q2_K", 256, 84),
     11: GgmlType("Q3_K", 256, 110),
     12: GgmlType("Q4_K", 256, 144),

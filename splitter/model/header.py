@@ -54,7 +54,7 @@ def _read_version(cursor: Cursor, source: ByteSource) -> int:
         kind = foreign_kind(head, source.size_bytes)
         raise ModelError(f"{source.label} is {kind.name}, not a GGUF model.", kind.hint)
     if len(head) < 8:
-        cursor.fail_truncated(source.size_bytes)
+        cursor.fail_truncated(8)
     version = int.from_bytes(head[4:8], "little")
     if version & 0xFFFF == 0:
         cursor.set_order("big")
