@@ -59,7 +59,7 @@ def split_list(text: str) -> tuple[str, ...]:
     """
     entries = [entry.strip() for entry in re.split(r"[,;+]", text)]
     if not all(entries):
-        raise RigError(f"'{text}' is not a list of cards.", 'Write it like --gpus "1050ti,2080,1060-6gb" or "2x3090".')
+        raise RigError(f"'{text}' is not a list of cards", 'write it like --gpus "1050ti,2080,1060-6gb" or "2x3090"')
     return tuple(name for entry in entries for name in _unfold(entry))
 
 
@@ -73,5 +73,5 @@ def _unfold(entry: str) -> tuple[str, ...]:
     else:
         return (entry,)
     if not 1 <= count <= MAX_COUNT:
-        raise RigError(f"'{entry}' asks for {count} cards.", f"A rig has 1 to {MAX_COUNT} cards of a kind.")
+        raise RigError(f"'{entry}' asks for {count} cards", f"a rig has 1 to {MAX_COUNT} cards of a kind")
     return (name.strip(),) * count

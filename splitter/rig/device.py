@@ -11,7 +11,7 @@ class Device:
     `id` is the engine's name for it (`CUDA0`, `Vulkan1`), `free_bytes` what is free before an engine starts,
     `bandwidth_bytes_per_s` the card's memory bandwidth, `fp16_flops` its dense matrix throughput in FLOP/s (prompt
     speed), `link_bytes_per_s` its PCIe link. `sources` names, per field, where the value came from:
-    "nvml", "engine", "rig file", "catalog", "default".
+    "nvml", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality.
     """
 
     id: str
@@ -26,7 +26,7 @@ class Device:
     display: bool | None = None
     uuid: str | None = None
     pci_bus_id: str | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Host:
     ram_bandwidth_bytes_per_s: float | None = None
     cores: int | None = None
     os: str = "linux"
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,145 @@
+"""Rig files (design.md section 4): YAML text -> Rig and back. Pure."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from splitter.errors import RigError
+from splitter.rig.catalog import Card, Catalog
+from splitter.rig.defaults import (
+    CATALOG,
+    DEFAULT,
+    default_free_bytes,
+    default_ids,
+    fill_from_catalog,
+    fill_host,
+    with_values,
+)
+from splitter.rig.device import Device, Host, Rig
+from splitter.rig.rig_keys import DEVICE_KEYS, HOST_KEYS, RIG_KEYS, read_values, refuse_unknown, write_values
+from splitter.rig.yaml_text import parse_yaml
+
+FILE = "rig file"
+MAX_DEVICES = 64
+_EXAMPLE = "a device is at least {name: RTX 3060, total_mib: 12288}"
+
+
+def parse_rig(text: str, where: str, default_name: str, catalog: Catalog, system: str) -> Rig:
+    """The rig described by `text`; `where` names it in errors, `system` is the `os` when the file names none.
+
+    Only `name` and `total_mib` are required per device. Unknown specifications come from the catalog, free memory
+    and RAM speed from defaults; `sources` of each value says "rig file", "catalog" or "default". RigError for
+    anything that is not a rig.
+    """
+    data = parse_yaml(text, where)
+    if not isinstance(data, Mapping) or not isinstance(data.get("devices"), list):
+        raise RigError(f"{where} has no list of devices", f"{_EXAMPLE}, in a list under `devices:`")
+    refuse_unknown(data, RIG_KEYS, where)
+    host = _host(data.get("host") or {}, where, system)
+    return Rig(_name(data, default_name, where), host, _devices(data["devices"], where, catalog, host.os))
+
+
+def _name(data: Mapping[str, Any], default_name: str, where: str) -> str:
+    name = data.get("name", default_name)
+    if not isinstance(name, str) or not name.strip():
+        raise RigError(f"{where}: name must be a text, not {name!r}", "quote it")
+    return name
+
+
+def _host(data: Any, where: str, system: str) -> Host:
+    values = read_values(data, HOST_KEYS, f"{where}, host")
+    host = Host(**{"os": system, **values}, sources=dict.fromkeys(values, FILE))
+    total, free = host.ram_total_bytes, host.ram_free_bytes
+    if total is not None and free is not None and free > total:
+        raise RigError(f"{where}, host: ram_free_mib is more than ram_mib", "free memory is a part of the total")
+    if "os" not in values:
+        host = replace(host, sources={**host.sources, "os": DEFAULT})
+    return fill_host(host)
+
+
+def _devices(rows: list[Any], where: str, catalog: Catalog, system: str) -> tuple[Device, ...]:
+    if len(rows) > MAX_DEVICES:
+        raise RigError(f"{where} lists {len(rows)} devices", f"at most {MAX_DEVICES} can be planned")
+    given = [_required(read_values(row, DEVICE_KEYS, _place(where, i)), _place(where, i)) for i, row in enumerate(rows)]
+    ids = default_ids([(values["name"], values["total_bytes"]) for values in given], catalog)
+    devices = [_device(values, id_, catalog, system) for values, id_ in zip(given, ids, strict=True)]
+    seen: set[str] = set()
+    for i, device in enumerate(devices):
+        if device.id in seen:
+            raise RigError(f"{_place(where, i)}: the id {device.id} is taken", "each device has an id of its own")
+        if device.free_bytes > device.total_bytes:
+            raise RigError(f"{_place(where, i)}: free_mib is more than total_mib", "free memory is a part of the total")
+        seen.add(device.id)
+    return tuple(devices)
+
+
+def _place(where: str, index: int) -> str:
+    return f"{where}, device {index + 1}"
+
+
+def _required(values: dict[str, Any], place: str) -> dict[str, Any]:
+    for key in ("name", "total_mib"):
+        if DEVICE_KEYS[key].field not in values:
+            raise RigError(f"{place} has no {key}", _EXAMPLE)
+    return values
+
+
+def _device(values: dict[str, Any], default_id: str, catalog: Catalog, system: str) -> Device:
+    sources = dict.fromkeys(values, FILE)
+    device = Device(**{"id": default_id, "free_bytes": 0, **values}, sources=sources)
+    if "id" not in values:
+        device = with_values(device, {"id": default_id}, DEFAULT)
+    if "free_bytes" not in values:
+        free = default_free_bytes(device.total_bytes, device.display, system)
+        device = with_values(device, {"free_bytes": free}, DEFAULT)
+    return fill_from_catalog(device, catalog)
+
+
+def rig_from_cards(cards: tuple[Card, ...], sized: tuple[bool, ...], name: str, catalog: Catalog, host: Host) -> Rig:
+    """A rig of `cards` in this order; `sized` tells whose memory size the user gave. The first card has no display
+    of its own: free memory is what a headless card has."""
+    ids = default_ids([(card.name, card.total_bytes) for card in cards], catalog)
+    devices = []
+    for card, given, id_ in zip(cards, sized, ids, strict=True):
+        free = default_free_bytes(card.total_bytes, None, host.os)
+        sources = {"name": CATALOG, "total_bytes": "given" if given else CATALOG, "id": DEFAULT, "free_bytes": DEFAULT}
+        device = Device(id_, card.name, card.total_bytes, free, sources=sources)
+        devices.append(fill_from_catalog(device, catalog))
+    return Rig(name, host, tuple(devices))
+
+
+def dump_rig(rig: Rig) -> str:
+    """`rig` as a rig file that loads back to an equal rig (notes are not kept).
+
+    Besides design.md's keys it may hold sm_count, fp16_tflops, pcie_gb_per_s, uuid and pci_bus_id. A comment below
+    each line names what was taken from the catalog or assumed.
+    """
+    lines = [f"name: {_flow(rig.name)}", f"host: {_flow(write_values(rig.host, HOST_KEYS))}{_assumed(rig.host)}"]
+    lines.append("devices:" if rig.devices else "devices: []")
+    lines += [f"  - {_flow(write_values(device, DEVICE_KEYS))}{_assumed(device)}" for device in rig.devices]
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()
+
+
+def _assumed(value: Device | Host) -> str:
+    keys = DEVICE_KEYS if isinstance(value, Device) else HOST_KEYS
+    by_source: dict[str, list[str]] = {}
+    for key, spec in keys.items():
+        source = value.sources.get(spec.field)
+        if key not in {"name", "id"} and source in {CATALOG, DEFAULT} and getattr(value, spec.field) is not None:
+            by_source.setdefault(source, []).append(key)
+    words = "; ".join(f"{source}: {', '.join(names)}" for source, names in by_source.items())
+    return f"\n    # {words}" if words else ""
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """A hint naming the shipped rig that `name` looks like, or all of them."""
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"the shipped rigs are {', '.join(known)}"

@@ -1,0 +1,142 @@
+"""The keys of a rig file: which value each fills, what it may hold, how it is written back. Pure.
+
+`total_mib` and its kin are MiB, `gb_per_s` 10^9 bytes/s, `fp16_tflops` 10^12 FLOP/s; splitter's values are bytes,
+bytes/s and FLOP/s. Rates are whole numbers, so that a saved rig loads back as it was.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from splitter.errors import RigError
+from splitter.units import MIB
+
+GIGA = 10**9
+TERA = 10**12
+OPERATING_SYSTEMS = ("linux", "windows", "macos")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a rig file: the field it fills, how to read its value (or ValueError: what is wrong), how to write it."""
+
+    field: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any] = lambda value: value
+
+
+def _number(value: Any, low: float, high: float) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")  # noqa: TRY004 - all readers speak through ValueError
+    if not low <= value <= high:
+        raise ValueError(f"must lie between {low:g} and {high:g}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("must be a text")
+    return value.strip()
+
+
+def _device_id(value: Any) -> str:
+    if not re.fullmatch(r"[A-Za-z][\w.]*(\[[^\[\],\s]+\])?", _text(value)):
+        raise ValueError("must be the engine's name for the device, such as CUDA0 or Vulkan1")
+    return _text(value)
+
+
+def _capability(value: Any) -> str:
+    if not re.fullmatch(r"\d{1,2}\.\d", str(value)):
+        raise ValueError('must look like "8.6"')
+    return str(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - all readers speak through ValueError
+    return value
+
+
+def _system(value: Any) -> str:
+    if value not in OPERATING_SYSTEMS:
+        raise ValueError(f"must be one of {', '.join(OPERATING_SYSTEMS)}")
+    return str(value)
+
+
+def _mib(low: float) -> Callable[[Any], int]:
+    return lambda value: round(_number(value, low, 2**27) * MIB)
+
+
+def _rate(unit: int) -> Callable[[Any], float]:
+    return lambda value: float(round(_number(value, 0.001, 10**6) * unit))
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - all readers speak through ValueError
+    return int(_number(value, 1, 10**5))
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value == int(value) else value
+
+
+def _in(unit: int) -> Callable[[float], float | int]:
+    return lambda value: _whole(value / unit)
+
+
+DEVICE_KEYS: Mapping[str, Key] = {
+    "name": Key("name", _text),
+    "id": Key("id", _device_id),
+    "total_mib": Key("total_bytes", _mib(1), _in(MIB)),
+    "free_mib": Key("free_bytes", _mib(0), _in(MIB)),
+    "gb_per_s": Key("bandwidth_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "compute_capability": Key("compute_capability", _capability),
+    "display": Key("display", _flag),
+    "sm_count": Key("sm_count", _count),
+    "fp16_tflops": Key("fp16_flops", _rate(TERA), _in(TERA)),
+    "pcie_gb_per_s": Key("link_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "uuid": Key("uuid", _text),
+    "pci_bus_id": Key("pci_bus_id", _text),
+}
+HOST_KEYS: Mapping[str, Key] = {
+    "ram_mib": Key("ram_total_bytes", _mib(1), _in(MIB)),
+    "ram_free_mib": Key("ram_free_bytes", _mib(0), _in(MIB)),
+    "ram_gb_per_s": Key("ram_bandwidth_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "cores": Key("cores", _count),
+    "os": Key("os", _system),
+}
+RIG_KEYS = ("name", "host", "devices")
+
+
+def read_values(data: Any, keys: Mapping[str, Key], where: str) -> dict[str, Any]:
+    """Field -> value for every key of the mapping `data`; RigError for an unknown key or a wrong value."""
+    if not isinstance(data, Mapping):
+        raise RigError(f"{where} must hold keys and values", f"its keys are {', '.join(keys)}")
+    refuse_unknown(data, tuple(keys), where)
+    values = {}
+    for name, value in data.items():
+        if value is None:
+            continue
+        try:
+            values[keys[name].field] = keys[name].read(value)
+        except ValueError as problem:
+            raise RigError(f"{where}: {name} {problem}, not {value!r}", "leave it out if you do not know it") from None
+    return values
+
+
+def refuse_unknown(data: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """RigError naming the nearest known key if `data` has a key that is not in `known`."""
+    for key in data:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(known)}"
+            raise RigError(f"{where}: '{key}' is not a key", hint)
+
+
+def write_values(value: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
+    """Key -> value as a rig file says it; what is unknown is left out."""
+    found = {name: (key, getattr(value, key.field)) for name, key in keys.items()}
+    return {name: key.write(held) for name, (key, held) in found.items() if held is not None}
