@@ -1,48 +1,22 @@
 """What given settings do on a rig: the Plan of a placement, whether it fits or not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from splitter.errors import UsageError
 from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
-from splitter.plan.defaults import engine_settings, margins
+from splitter.plan.defaults import engine_settings
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.request import EngineKind
+from splitter.plan.scene import Scene
 from splitter.plan.speed import ROOFLINE, Constants, predict
 from splitter.rig.device import Device, Rig
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What every plan of one request shares."""
-
-    facts: ModelFacts
-    rig: Rig
-    engine: EngineKind = "llama-server"
-    engine_version: str | None = None
-    margin_bytes: tuple[int, ...] = ()
-    constants: Constants = ROOFLINE
-    overhead: Overhead = driver_overhead
-
-    def devices(self, device_order: Sequence[str]) -> tuple[Device, ...]:
-        """The rig's devices of these ids; UsageError names the ids that exist."""
-        known = {device.id: device for device in self.rig.devices}
-        unknown = [name for name in device_order if name not in known]
-        if unknown:
-            raise UsageError(
-                f"the rig {self.rig.name} has no device {', '.join(unknown)}",
-                f"its devices are {', '.join(known) or 'none'} (see `splitter rig`)",
-            )
-        if len(set(device_order)) != len(device_order):
-            raise UsageError("a device is named twice in the device order", "name each device once")
-        return tuple(known[name] for name in device_order)
 
 
 def evaluate(
@@ -60,24 +34,23 @@ def evaluate(
 
     `margin_bytes` as in Request. Raises UsageError for settings that cannot be meant (unknown device).
     """
-    context = Context(facts, rig, engine, engine_version, margin_bytes, constants, overhead)
-    return evaluate_in(context, settings)
+    return evaluate_in(Scene(facts, rig, engine, engine_version, margin_bytes, constants, overhead), settings)
 
 
-def evaluate_in(context: Context, settings: Settings) -> Plan:
+def evaluate_in(scene: Scene, settings: Settings) -> Plan:
     """`evaluate` with the request's shared values gathered."""
-    devices = context.devices(settings.device_order)
+    devices = scene.devices(settings.device_order)
     free = tuple(device.free_bytes for device in devices)
-    placement = placement_of(placed_layers(context.facts), settings, free)
-    memory = MemoryModel(context.facts, engine_settings(settings, context.engine))
-    return assemble(context, settings, memory, placement)
+    placement = placement_of(placed_layers(scene.facts), settings, free)
+    memory = MemoryModel(scene.facts, engine_settings(settings, scene.engine))
+    return assemble(scene, settings, memory, placement)
 
 
-def assemble(context: Context, settings: Settings, memory: MemoryModel, placement: Placement) -> Plan:
+def assemble(scene: Scene, settings: Settings, memory: MemoryModel, placement: Placement) -> Plan:
     """The Plan of a placement whose memory model is at hand."""
-    devices = context.devices(settings.device_order)
-    footprint = add_overhead(context, settings, devices, memory.footprint(placement))
-    margin = margins(context.rig, context.margin_bytes)
+    devices = scene.devices(settings.device_order)
+    footprint = add_overhead(scene, settings, devices, memory.footprint(placement))
+    margin = scene.margins()
     planned = tuple(
         PlannedDevice(
             device=device,
@@ -88,14 +61,12 @@ def assemble(context: Context, settings: Settings, memory: MemoryModel, placemen
         )
         for index, device in enumerate(devices)
     )
-    speed = predict(
-        memory, placement, devices, context.rig.host, constants=context.constants, pipeline=footprint.pipeline
-    )
+    speed = predict(memory, placement, devices, scene.rig.host, constants=scene.constants, pipeline=footprint.pipeline)
     plan = Plan(
-        facts=context.facts,
-        rig=context.rig,
-        engine=context.engine,
-        engine_version=context.engine_version,
+        facts=scene.facts,
+        rig=scene.rig,
+        engine=scene.engine,
+        engine_version=scene.engine_version,
         settings=settings,
         placement=placement,
         footprint=footprint,
@@ -105,13 +76,13 @@ def assemble(context: Context, settings: Settings, memory: MemoryModel, placemen
     return replace(plan, warnings=warn.warnings(plan))
 
 
-def add_overhead(context: Context, settings: Settings, devices: Sequence[Device], footprint: Footprint) -> Footprint:
-    """`footprint` with what the driver takes on every device on which the engine opens a context.
+def add_overhead(scene: Scene, settings: Settings, devices: Sequence[Device], footprint: Footprint) -> Footprint:
+    """`footprint` with what the driver takes on every device on which the engine opens a scene.
 
     llama.cpp opens one on each listed device, also without a layer; `-sm none` keeps the main GPU alone.
     """
     uses = tuple(
-        replace(use, overhead=(*use.overhead, *context.overhead(device, context.rig.host)))
+        replace(use, overhead=(*use.overhead, *scene.overhead(device, scene.rig.host)))
         if opens_context(settings, index)
         else use
         for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))

@@ -41,7 +41,7 @@ class Problem:
     `held` are bytes a layer needs on its device, `read` bytes it reads per token, both with the output layer last.
     `whole` and `partial` are the roles without and with layers on the host. `host_room_layers` is how many leading
     layers the host's RAM can take; `host_layers` fixes their number (None: free); `extra_s` is time that no placement
-    changes; `hop_s` the cost of one more device.
+    changes; `hop_s` the cost of one more device. `ordered` keeps the slots in their order (a slot may stay empty).
     """
 
     held: tuple[int, ...]
@@ -54,6 +54,7 @@ class Problem:
     host_layers: int | None = None
     extra_s: float = 0.0
     hop_s: float = TIE_S
+    ordered: bool = False
     held_sums: tuple[int, ...] = field(init=False, repr=False)
     read_sums: tuple[int, ...] = field(init=False, repr=False)
 
@@ -67,6 +68,15 @@ class Problem:
 
     def host_s(self, host_layers: int) -> float:
         return self.read_sums[host_layers] * self.host_s_per_byte
+
+    def candidates(self, mask: int) -> Iterator[int]:
+        """Slots that may precede those in `mask`; of equal ones only the first, as the others assign the same."""
+        seen = set()
+        stop = len(self.slots) if not (mask and self.ordered) else (mask & -mask).bit_length() - 1
+        for index, slot in enumerate(self.slots[:stop]):
+            if not mask >> index & 1 and (self.ordered or slot not in seen):
+                seen.add(slot)
+                yield index
 
     def allows(self, host_layers: int) -> bool:
         fixed = self.host_layers
@@ -146,7 +156,7 @@ def _close(problem: Problem, partial: bool, end: int, slot: Slot, role: int) -> 
     host = problem.host_layers
     if host is None:
         host = most if problem.host_s_per_byte < slot.s_per_byte else max(start, 1)
-    return host if start <= host <= most else None
+    return host if max(start, 1) <= host <= most else None
 
 
 def _on_one(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
@@ -247,7 +257,7 @@ class _Sweep:
         """The states with one more device that are new or cheaper than before."""
         mask, _ = state
         role = self.roles.middle if mask else self.roles.last
-        for device in _distinct(self.problem.slots, mask):
+        for device in self.problem.candidates(mask):
             for start, seconds in self.blocks(state, device, role):
                 after = (mask | 1 << device, start)
                 if seconds < self.costs.get(after, float("inf")):
@@ -284,7 +294,7 @@ class _Sweep:
         if not mask:
             return
         sums = self.problem.read_sums
-        for device in _distinct(self.problem.slots, mask):
+        for device in self.problem.candidates(mask):
             slot = self.problem.slots[device]
             host = _close(self.problem, self.partial, end, slot, self.roles.first)
             if host is None:
@@ -300,12 +310,3 @@ class _Sweep:
             state, device = self.parents[state]
             order.append(device)
         return tuple(order), tuple(starts)
-
-
-def _distinct(slots: Sequence[Slot], mask: int) -> Iterator[int]:
-    """Devices outside `mask`; of equal ones only the first, because the others give the same assignments."""
-    seen = set()
-    for device, slot in enumerate(slots):
-        if not mask >> device & 1 and slot not in seen:
-            seen.add(slot)
-            yield device
