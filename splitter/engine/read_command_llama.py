@@ -1,0 +1,289 @@
+"""Reads llama-server's arguments and LLAMA_ARG_ variables as `common/arg.cpp` of build 11434 does.
+
+What that build would refuse, but what can still be understood, is understood and listed among the refusals.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from splitter.engine.command import Server
+from splitter.engine.read_command_llama_flags import REMOVED, Flag, flags_by_name, known_flags
+from splitter.engine.read_command_value import MASK, Findings, ReadCommand, nearest_word, without_secrets
+from splitter.engine.versions import FIT_BUILD, FLASH_ATTENTION_VALUE_BUILD, llama_build
+from splitter.errors import UsageError
+
+ON = frozenset({"on", "enabled", "true", "1"})
+OFF = frozenset({"off", "disabled", "false", "0"})
+MAX_SPLIT = 15  # llama_max_devices() is 16 and the list must be shorter
+FFN_PATTERN = r"blk\.{}\.ffn_(up|down|gate)\."
+BARE = {"flash_attn": "bare", "fit": "bare"}  # flags whose value people leave out
+SECRET_FLAGS = frozenset({"--api-key", "-hft", "--hf-token"})
+NO_MMAP_GONE_BUILD = 10875  # ggml-org/llama.cpp#28334
+
+Values = dict[str, list[str]]
+
+
+def read_llama(program: str, args: Sequence[str], env: Mapping[str, str], version: str | None = None) -> ReadCommand:
+    """The command `program args` of build `version` (None: the newest) run with `env`.
+
+    UsageError for a value that cannot be read.
+    """
+    findings = Findings()
+    values = _from_env(env)
+    spelled: dict[str, str] = {}
+    _read_args(list(args), values, spelled, findings)
+    _check_build(values, spelled, version, findings)
+    settings = _settings(values, spelled, findings)
+    return ReadCommand(
+        kind="llama-server",
+        program=program,
+        argv=without_secrets((program, *args), SECRET_FLAGS),
+        model=_model(values),
+        settings=settings,
+        flags={dest: MASK if dest == "api_key" else found[-1] for dest, found in values.items()},
+        env=env,
+        server=_server(values, spelled, findings),
+        version=version,
+        notices=tuple(findings.notices),
+        refusals=tuple(findings.refusals),
+        unknown=tuple(findings.unknown),
+    )
+
+
+def _from_env(env: Mapping[str, str]) -> Values:
+    """LLAMA_ARG_X of every flag; LLAMA_ARG_NO_X, whatever its value, turns a switch off."""
+    values: Values = {}
+    for flag in known_flags():
+        if not flag.env:
+            continue
+        if flag.negative and flag.env.replace("LLAMA_ARG_", "LLAMA_ARG_NO_") in env:
+            values[flag.dest] = ["off"]
+        elif flag.env in env and (flag.values or flag.negative or env[flag.env] in ON):
+            values[flag.dest] = [env[flag.env]]
+    return values
+
+
+def _read_args(args: list[str], values: Values, spelled: dict[str, str], findings: Findings) -> None:
+    from_env = set(values)
+    at = 0
+    while at < len(args):
+        name = args[at].replace("_", "-") if args[at].startswith("--") else args[at]
+        flag, positive = _lookup(name)
+        if flag is None:
+            at = _unknown(args, at, findings)
+            continue
+        given, at = _take(flag, name, args, at)
+        if flag.dest in from_env:
+            from_env.remove(flag.dest)
+            del values[flag.dest]
+        values.setdefault(flag.dest, []).append(given if flag.values else ("on" if positive else "off"))
+        spelled[flag.dest] = name
+
+
+def _lookup(name: str) -> tuple[Flag | None, bool]:
+    return flags_by_name().get(name, (None, True))
+
+
+def _check_build(values: Values, spelled: Mapping[str, str], version: str | None, findings: Findings) -> None:
+    """What the build at hand refuses although other builds take it."""
+    build = llama_build(version)
+    for name in spelled.values():
+        if name in REMOVED and build >= NO_MMAP_GONE_BUILD:
+            tell = findings.note if version is None else findings.refuse
+            tell("flag_removed", f"newer builds of llama-server no longer take {name}", f"write {REMOVED[name]}")
+    if build < FIT_BUILD and "fit" in spelled:
+        findings.refuse("flag_too_new", f"llama-server build {build} does not know --fit", "leave it out")
+    bare, old = values.get("flash_attn", [""])[-1] == "bare", build < FLASH_ATTENTION_VALUE_BUILD
+    if "flash_attn" in spelled and bare != old:
+        hint = "write -fa without a value" if old else "write -fa on"
+        found = "takes no value after -fa" if old else "wants a value after -fa"
+        findings.refuse("flash_attention_value", f"this build of llama-server {found}", hint)
+    if values.get("fit", [""])[-1] == "bare":
+        findings.refuse("value_missing", "llama-server wants a value after --fit", "write --fit on or --fit off")
+
+
+def _take(flag: Flag, name: str, args: list[str], at: int) -> tuple[str, int]:
+    """The flag's value and where reading goes on."""
+    if flag.values == 0:
+        return "", at + 1
+    following = args[at + 1] if at + 1 < len(args) else None
+    if flag.dest in BARE and (following is None or _lookup(following)[0] is not None):
+        return BARE[flag.dest], at + 1
+    if following is None:
+        raise UsageError(f"{name} has no value", f"write {name} VALUE")
+    return following, at + 1 + flag.values
+
+
+def _unknown(args: list[str], at: int, findings: Findings) -> int:
+    """An unknown flag; the words after it that are no flags are taken for its values."""
+    word = args[at]
+    name, equals, value = word.partition("=")
+    if equals and _lookup(name.replace("_", "-"))[0]:
+        findings.refuse("equals_sign", f"llama-server does not take {name}=VALUE", f"write {name} {value}")
+        args[at : at + 1] = [name, value]
+        return at
+    glued = re.fullmatch(r"(-[a-z]+)([\d.,/]+)", word)
+    if glued and _lookup(glued[1])[0]:
+        findings.refuse("glued_value", f"llama-server does not take {word}", f"write {glued[1]} {glued[2]}")
+        args[at : at + 1] = [glued[1], glued[2]]
+        return at
+    findings.unknown.append(word)
+    kind = "flag" if word.startswith("-") else "argument"
+    findings.refuse("unknown_flag", f"llama-server knows no {kind} {word!r}", nearest_word(word, flags_by_name()))
+    at += 1
+    while at < len(args) and not args[at].startswith("-"):
+        at += 1
+    return at
+
+
+def _model(values: Values) -> str | None:
+    last = {dest: found[-1] for dest, found in values.items()}
+    if "model" in last:
+        return last["model"]
+    if "hf_repo" in last:
+        repository, _, quantization = last["hf_repo"].partition(":")
+        name = last.get("hf_file")
+        return f"hf:{repository}/{name}" if name else f"hf:{repository}" + (f":{quantization}" * bool(quantization))
+    return last.get("model_url")
+
+
+def _server(values: Values, spelled: Mapping[str, str], findings: Findings) -> Server:
+    port = _integer("port", values["port"][-1], spelled, findings) if "port" in values else 8080
+    host = values["host"][-1] if "host" in values else "127.0.0.1"
+    return Server(host, port, values["api_key_file"][-1] if "api_key_file" in values else None)
+
+
+def _settings(values: Values, spelled: Mapping[str, str], findings: Findings) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for dest, found in values.items():
+        if dest in _READERS:
+            name, reader = _READERS[dest]
+            settings[name] = reader(dest, found[-1], spelled, findings)
+    overrides = [item for text in values.get("override_tensor", ()) for item in text.split(",") if item]
+    layers = [_integer("n_cpu_ffn", text, spelled, findings) for text in values.get("n_cpu_ffn", ())]
+    overrides += [FFN_PATTERN.format(layer) + "=CPU" for count in layers for layer in range(min(count, 999))]
+    bad = [item for item in overrides if "=" not in item]
+    if bad:
+        raise UsageError(f"{bad[0]!r} in -ot is not PATTERN=BUFFER", r"write for example -ot 'blk\.1\.=CPU'")
+    return settings | ({"override_tensors": tuple(overrides)} if overrides else {})
+
+
+Reader = Callable[[str, str, Mapping[str, str], Findings], Any]
+
+
+def _wrong(dest: str, value: str, spelled: Mapping[str, str], expected: str) -> UsageError:
+    name = spelled.get(dest, dest)
+    return UsageError(f"{name} takes {expected}, not {value!r}", f"correct the value after {name}")
+
+
+def _integer(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> int:
+    """C++'s stoi: leading digits count, the rest is silently dropped (`32k` is 32)."""
+    match = re.match(r"\s*([+-]?\d{1,9})", value)
+    if not match:
+        raise _wrong(dest, value, spelled, "a whole number")
+    if match.end() != len(value):
+        name = spelled.get(dest, dest)
+        findings.note(
+            "number_cut", f"llama-server reads {value!r} after {name} as {int(match[1])}", "write the whole number"
+        )
+    return int(match[1])
+
+
+def _layers(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> int:
+    words = {"auto": -1, "all": -2}
+    if value in words:
+        return words[value]
+    try:
+        return _integer(dest, value, spelled, findings)
+    except UsageError:
+        raise _wrong(dest, value, spelled, "a whole number, auto or all") from None
+
+
+def _split(dest: str, value: str, spelled: Mapping[str, str], _: Findings) -> tuple[float, ...]:
+    """Separated by commas or slashes, in any number (`1,2/3`)."""
+    try:
+        shares = tuple(float(part) for part in re.split(r"[,/]+", value.rstrip(",/")))
+    except ValueError:
+        raise _wrong(dest, value, spelled, "numbers separated by commas") from None
+    if not all(0 <= share < 1e9 for share in shares):
+        raise _wrong(dest, value, spelled, "numbers that are not negative")
+    if len(shares) > MAX_SPLIT:
+        raise _wrong(dest, value, spelled, f"at most {MAX_SPLIT} numbers")
+    return shares
+
+
+def _devices(_: str, value: str, spelled: Mapping[str, str], findings: Findings) -> tuple[str, ...]:  # noqa: ARG001
+    return () if value == "none" else tuple(name for name in value.split(",") if name)
+
+
+def _switch(dest: str, value: str, spelled: Mapping[str, str], _: Findings) -> bool:
+    if value not in ON | OFF:
+        raise _wrong(dest, value, spelled, "on or off")
+    return value in ON
+
+
+def _flash(dest: str, value: str, spelled: Mapping[str, str], _: Findings) -> str:
+    if value in ON | OFF | {"bare"}:
+        return "off" if value in OFF else "on"
+    if value in {"auto", "-1"}:
+        return "auto"
+    raise _wrong(dest, value, spelled, "on, off or auto")
+
+
+def _one_of(*words: str) -> Reader:
+    def read(dest: str, value: str, spelled: Mapping[str, str], _: Findings) -> str:
+        if value not in words:
+            raise _wrong(dest, value, spelled, "one of " + ", ".join(words))
+        return value
+
+    return read
+
+
+def _split_mode(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> str:
+    if value == "row":
+        findings.refuse(
+            "split_mode_row",
+            "the split mode row is gone: the engine stops with 'does not support split buffers'",
+            "use -sm layer, or -sm tensor where the architecture allows it",
+        )
+        return "layer"
+    return str(_one_of("none", "layer", "tensor")(dest, value, spelled, findings))
+
+
+def _load_mode(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> bool:
+    modes = ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
+    return _one_of(*modes)(dest, value, spelled, findings) in {"auto", "mmap", "mmap+mlock"}
+
+
+def _text(_: str, value: str, spelled: Mapping[str, str], findings: Findings) -> str:  # noqa: ARG001
+    return value
+
+
+_CACHE_TYPE = _one_of("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+_READERS: Mapping[str, tuple[str, Reader]] = {
+    "ctx_size": ("context_size", _integer),
+    "gpu_layers": ("gpu_layers", _layers),
+    "device": ("device_order", _devices),
+    "tensor_split": ("tensor_split", _split),
+    "split_mode": ("split_mode", _split_mode),
+    "main_gpu": ("main_gpu", _integer),
+    "batch_size": ("batch_size", _integer),
+    "ubatch_size": ("ubatch_size", _integer),
+    "cache_type_k": ("cache_type_k", _CACHE_TYPE),
+    "cache_type_v": ("cache_type_v", _CACHE_TYPE),
+    "flash_attn": ("flash_attention", _flash),
+    "parallel": ("parallel", _integer),
+    "kv_unified": ("kv_unified", _switch),
+    "swa_full": ("swa_full", _switch),
+    "kv_offload": ("kv_offload", _switch),
+    "op_offload": ("op_offload", _switch),
+    "n_cpu_moe": ("n_cpu_moe", _integer),
+    "cpu_moe": ("cpu_moe", _switch),
+    "mmap": ("mmap", _switch),
+    "load_mode": ("mmap", _load_mode),
+    "threads": ("threads", _integer),
+    "mmproj": ("mmproj", _text),
+    "draft_model": ("draft_model", _text),
+    "draft_gpu_layers": ("draft_gpu_layers", _layers),
+}

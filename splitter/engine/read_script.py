@@ -1,0 +1,53 @@
+"""Finds the engine command in a script: .bat/.cmd, .sh, a systemd unit or a .kcpps file. Pure over the text."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from splitter.engine.read_command import MAX_TEXT, first_engine_command, looks_like_cmd
+from splitter.engine.read_command_cmd import cmd_commands
+from splitter.engine.read_command_shell import shell_commands
+from splitter.engine.read_command_value import ReadCommand
+from splitter.errors import UsageError
+from splitter.plan.request import EngineKind
+
+SCRIPT_SUFFIXES = (".bat", ".cmd", ".sh", ".service", ".kcpps")
+Commands = Iterator[tuple[list[str], dict[str, str]]]
+
+
+def read_script(
+    text: str, name: str, env: Mapping[str, str] | None = None, *, kind: EngineKind | None = None,
+    version: str | None = None,
+) -> ReadCommand:  # fmt: skip
+    """The first engine command in the script `text` called `name` (its suffix tells the dialect).
+
+    `env` are variables in force before it. Model paths stay as written, relative ones relative to the script.
+    UsageError when it holds no engine command or one that cannot be understood.
+    """
+    if len(text) > MAX_TEXT:
+        raise UsageError(f"{name} is larger than {MAX_TEXT} characters", "give the script that starts the engine")
+    text = text.removeprefix("\ufeff")
+    if name.lower().endswith((".kcpps", ".kcppt")):
+        from splitter.engine.read_command_kobold import read_kcpps
+
+        return read_kcpps(text, env or {}, version)
+    return first_engine_command(_commands(text, name, env or {}), kind, version)
+
+
+def _commands(text: str, name: str, env: Mapping[str, str]) -> Commands:
+    lowered = name.lower()
+    if lowered.endswith(".service"):
+        return _unit_commands(text, env)
+    if lowered.endswith((".bat", ".cmd")) or (not lowered.endswith(".sh") and looks_like_cmd(text)):
+        return cmd_commands(text, env)
+    return shell_commands(text, env)
+
+
+def _unit_commands(text: str, env: Mapping[str, str]) -> Commands:
+    """ExecStart with the Environment lines of a systemd unit, wherever these stand."""
+    joined = re.sub(r"\\\r?\n", " ", text)
+    known = dict(env)
+    for assignments in re.findall(r"^\s*Environment=(.*)$", joined, re.MULTILINE):
+        for words, _ in shell_commands(f"x {assignments}", {}):
+            known |= dict(word.split("=", 1) for word in words[1:] if "=" in word)
+    for line in re.findall(r"^\s*ExecStart=[-@:+!]*(.*)$", joined, re.MULTILINE):
+        yield from shell_commands(line, known)
