@@ -1,0 +1,125 @@
+"""Task: a checked request. What the user fixed, what the engine assumes, and what is left to decide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from splitter.errors import UsageError
+from splitter.memory.settings import Settings
+from splitter.plan.defaults import KOBOLDCPP_BATCHES, default_settings
+from splitter.plan.request import Request
+from splitter.plan.scene import Scene
+from splitter.rig.device import Device
+
+FIELDS = frozenset(field.name for field in fields(Settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`fixed` holds Settings fields by name: they are obeyed, everything else is open or the engine's default."""
+
+    scene: Scene
+    fixed: Mapping[str, Any]
+
+    def settings(self, **chosen: Any) -> Settings:
+        """The engine's defaults, then `chosen`, then what the user fixed."""
+        base: dict[str, Any] = {"gpu_layers": 0, "device_order": ()}
+        defaults = default_settings(self.scene.engine, self.scene.engine_version)
+        return Settings(**{**base, **defaults, **chosen, **self.fixed})
+
+    def fixing(self, **more: Any) -> "Task":
+        """The same task with more fixed: for alternatives."""
+        return replace(self, fixed={**self.fixed, **more})
+
+    def split_mode(self) -> str:
+        return str(self.fixed.get("split_mode", "layer"))
+
+    def devices(self) -> tuple[Device, ...]:
+        """The devices to choose from: the fixed order, or all in an order that does not depend on the rig's."""
+        order = self.fixed.get("device_order")
+        if order is not None:
+            return self.scene.devices(order)
+        if self.fixed.get("tensor_split") or "main_gpu" in self.fixed:
+            return self.scene.usable()  # the positions of a split mean the rig's own order
+        return tuple(sorted(self.scene.usable(), key=_rank))
+
+
+def _rank(device: Device) -> tuple[float, int, int, str]:
+    """Fastest first, then roomiest; the id settles ties between equal cards."""
+    return -(device.bandwidth_bytes_per_s or 0.0), -device.free_bytes, -device.total_bytes, device.id
+
+
+def check_request(scene: Scene, request: Request) -> Task:
+    """The task of `request`; UsageError for wishes that cannot be meant on this rig or engine."""
+    unknown = sorted(set(request.fixed) - FIELDS)
+    if unknown:
+        raise UsageError(f"there is no setting {', '.join(unknown)}", "see `splitter plan --help`")
+    task = Task(scene, dict(request.fixed))
+    scene.margins()
+    task.devices()
+    _check_split(task)
+    _check_numbers(task)
+    if scene.engine == "koboldcpp":
+        task = replace(task, fixed=_koboldcpp(task))
+    if scene.engine == "embedded":
+        task = replace(task, fixed=_embedded(task))
+    return task
+
+
+def _check_split(task: Task) -> None:
+    split = task.fixed.get("tensor_split") or ()
+    devices = task.devices()
+    if split and len(split) != len(devices):
+        raise UsageError(
+            f"the tensor split has {len(split)} shares for {len(devices)} devices",
+            f"give one share per device, in the order {', '.join(d.id for d in devices) or '(no device)'}",
+        )
+    if any(share < 0 for share in split):
+        raise UsageError("a share of the tensor split is negative", "give 0 to a device that should hold nothing")
+    main = task.fixed.get("main_gpu", 0)
+    if devices and main >= len(devices):
+        raise UsageError(f"main GPU {main} does not exist: there are {len(devices)} devices", "count devices from 0")
+
+
+def _check_numbers(task: Task) -> None:
+    for name in ("context_size", "batch_size", "ubatch_size", "parallel"):
+        value = task.fixed.get(name)
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}", f"leave {name} out to let splitter choose")
+    settings = task.settings(context_size=task.fixed.get("context_size", 256))
+    if settings.flash_attention == "off" and settings.cache_type_v not in ("f32", "f16", "bf16"):
+        raise UsageError(
+            f"a quantised V cache ({settings.cache_type_v}) needs flash attention", "drop -fa off, or use -ctv f16"
+        )
+
+
+def _koboldcpp(task: Task) -> Mapping[str, Any]:
+    """koboldcpp has one cache type, one batch size from a list, and no `-sm none` (reference: its argparse)."""
+    fixed = dict(task.fixed)
+    if fixed.get("split_mode") == "none":
+        raise UsageError("koboldcpp has no split mode none", "name the one device instead: --device")
+    kinds = {fixed[name] for name in ("cache_type_k", "cache_type_v") if name in fixed}
+    if len(kinds) > 1:
+        raise UsageError("koboldcpp has one cache type for K and V", "give -ctk and -ctv the same type")
+    sizes = {fixed[name] for name in ("batch_size", "ubatch_size") if name in fixed}
+    wrong = [size for size in sizes if size not in KOBOLDCPP_BATCHES]
+    if wrong:
+        allowed = ", ".join(map(str, KOBOLDCPP_BATCHES))
+        raise UsageError(f"koboldcpp has no batch size {wrong[0]}", f"it takes one of {allowed}")
+    if kinds:
+        fixed["cache_type_k"] = fixed["cache_type_v"] = next(iter(kinds))
+    if sizes and "ubatch_size" not in fixed:
+        fixed["ubatch_size"] = fixed["batch_size"]
+    if sizes and "batch_size" not in fixed:
+        fixed["batch_size"] = fixed["ubatch_size"]
+    return fixed
+
+
+def _embedded(task: Task) -> Mapping[str, Any]:
+    """The embedded engine computes on the CPU: a wish for GPU layers cannot be met there."""
+    if task.fixed.get("gpu_layers", 0) > 0 or task.fixed.get("device_order"):
+        raise UsageError(
+            "the embedded engine computes on the CPU only", "drop -ngl and --device, or use --engine llama-server"
+        )
+    open_fields = {k: v for k, v in task.fixed.items() if k not in ("tensor_split", "main_gpu", "split_mode")}
+    return {**open_fields, "gpu_layers": 0, "device_order": ()}
