@@ -2,7 +2,7 @@
 
 import os
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from splitter.errors import ModelError
 from splitter.model.cursor import ByteSource
@@ -72,7 +72,7 @@ def _download_url(url: str) -> str:
 
 
 def _token(url: str) -> str | None:
-    if origin(url) != origin(endpoint()) or not urlsplit(url).hostname:
+    if origin(url) != origin(endpoint()) or not origin(url)[1]:
         return None
     from huggingface_hub import get_token
 

@@ -54,7 +54,7 @@ class HttpSource:
     """A remote file: `first` holds its beginning, `size_bytes` comes from Content-Range."""
 
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
-        self.label = printable(unquote(urlsplit(url).path.rsplit("/", 1)[-1]) or origin(url)[1], 200)
+        self.label = printable(unquote(url.partition("?")[0].rsplit("/", 1)[-1]) or origin(url)[1], 200)
         self._url = url
         self._token = token
         self._timeout_s = timeout_s
