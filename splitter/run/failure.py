@@ -1,6 +1,5 @@
 """Why a supervised engine failed, in one sentence for the user."""
 
-import signal
 from collections.abc import Sequence
 
 from splitter.engine.command import EngineCommand
@@ -10,8 +9,8 @@ from splitter.run.lifecycle import Limits, State
 LAST_LINES = 5
 
 
-def describe(command: EngineCommand, state: State, limits: Limits, lines: Sequence[str]) -> EngineError:
-    """The error for a failed `state`; `lines` is the end of the engine's log."""
+def describe(command: EngineCommand, state: State, limits: Limits, how: str, lines: Sequence[str]) -> EngineError:
+    """The error for a failed `state`; `how` is its exit code in words, `lines` the end of the engine's log."""
     kind, port = command.engine.kind, command.server.port
     match state.failure:
         case "not_ours":
@@ -24,17 +23,7 @@ def describe(command: EngineCommand, state: State, limits: Limits, lines: Sequen
             message = f"{kind} did not end even when it was killed; it is probably stuck in the graphics driver"
             return EngineError(message, "wait a minute; if it stays, restart the machine")
     when = "while it loaded" if state.failure == "died_loading" else "while it ran"
-    return EngineError(f"{kind} ended {when} ({exit_words(state.exit_code)}){quoted(lines)}", "read its log")
-
-
-def exit_words(exit_code: int | None) -> str:
-    """An exit code for people: signals by name, Windows' status codes in hexadecimal."""
-    if exit_code is None:
-        return "no exit code"
-    if exit_code < 0:
-        names = {s.value: s.name for s in signal.Signals}
-        return f"killed by {names.get(-exit_code, f'signal {-exit_code}')}"
-    return f"exit code {exit_code:#x}" if exit_code > 0xFFFF else f"exit code {exit_code}"
+    return EngineError(f"{kind} ended {when} ({how}){quoted(lines)}", "read its log")
 
 
 def quoted(lines: Sequence[str]) -> str:

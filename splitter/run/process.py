@@ -192,3 +192,13 @@ def kill_tree(pid: int) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue
+
+
+def exit_words(exit_code: int | None) -> str:
+    """An exit code for people: signals by name, Windows' status codes in hexadecimal."""
+    if exit_code is None:
+        return "no exit code"
+    if exit_code < 0:
+        names = {s.value: s.name for s in signal.Signals}
+        return f"killed by {names.get(-exit_code, f'signal {-exit_code}')}"
+    return f"exit code {exit_code:#x}" if exit_code > 0xFFFF else f"exit code {exit_code}"

@@ -15,7 +15,7 @@ from splitter.errors import EngineError
 from splitter.run import endpoint
 from splitter.run.failure import describe
 from splitter.run.lifecycle import Action, Answered, Ended, Event, Limits, Phase, State, StopAsked, Tick, step
-from splitter.run.process import Process
+from splitter.run.process import Process, exit_words
 
 FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # the time between two probes doubles
 IDLE_S = 0.5  # on Windows a wait without a timeout keeps Ctrl-C from being heard
@@ -123,7 +123,7 @@ class Instance:
         return self.exit_code
 
     def _failure(self) -> EngineError:
-        return describe(self.command, self._state, self._limits, self.lines)
+        return describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)
 
     def _run_until_ended(self) -> None:
         while not self._state.ended:

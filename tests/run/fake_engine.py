@@ -2,7 +2,7 @@
 
 Behaviours: silent (never ready), slow (ready after 0.3 s), dies (exit 7 while loading), deaf (ignores SIGINT), stubborn
 (ignores SIGINT and SIGTERM), parent (starts a child that ignores both), leaver (leaves such a child behind and exits),
-chatty (2 MB of output), garbage (bytes that are not UTF-8), dies-later (exit 9 half a second after it was ready), kobold,
+chatty (2 MB of output), garbage (bytes that are not UTF-8), dies-later (exit 9 half a second after ready), kobold,
 kobold-no-model.
 """
 

@@ -17,6 +17,7 @@ from splitter.errors import EngineError, EngineNotFoundError
 from splitter.plan.request import EngineKind
 from splitter.run.endpoint import any_free_port
 from splitter.run.lifecycle import Limits
+from splitter.run.process import exit_words
 from splitter.run.supervisor import launch
 
 FAKE = Path(__file__).parent / "fake_engine.py"
@@ -245,3 +246,16 @@ def test_ctrl_c_again_and_again_climbs_the_ladder() -> None:
         assert supervisor.stdout.readline() == f"interrupted {-signal.SIGKILL}\n"
         assert supervisor.wait(20) == 130
     assert gone(engine)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, "exit code 1"),
+        (-11, "killed by SIGSEGV"),
+        (-99, "killed by signal 99"),
+        (0xC0000005, "exit code 0xc0000005"),
+    ],
+)
+def test_exit_codes_in_words(code: int, words: str) -> None:
+    assert exit_words(code) == words

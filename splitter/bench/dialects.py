@@ -1,0 +1,158 @@
+"""How each kind of server is asked for a measured answer, and how its stream is read.
+
+llama-server (and embedded): POST /completion, whose last event holds `timings` (tools/server, b11434). koboldcpp: POST
+/api/extra/generate/stream, then GET /api/extra/perf. Anything else: the OpenAI interface, timed by our clock.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from splitter.bench.result import Timings
+
+DialectName = Literal["llama-server", "koboldcpp", "openai"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One request: the prompt as text or as the model's token ids."""
+
+    prompt: str | Sequence[int]
+    n_generate: int
+    seed: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event of a stream: a token, the end of the answer or of the stream, what the engine says of its times."""
+
+    token: bool = False
+    done: bool = False
+    last: bool = False
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not."""
+
+    name: DialectName
+    path: str
+    body: Callable[[Task], dict[str, Any]]
+    read: Callable[[Mapping[str, Any]], Piece]
+    perf_path: str | None = None
+
+
+def llama_body(task: Task) -> dict[str, Any]:
+    """llama-server's own /completion: no cached prompt, no early end."""
+    return {
+        "prompt": task.prompt,
+        "n_predict": task.n_generate,
+        "seed": task.seed,
+        "temperature": 0,
+        "cache_prompt": False,
+        "ignore_eos": True,
+        "stream": True,
+    }
+
+
+def llama_piece(event: Mapping[str, Any]) -> Piece:
+    """The last event has `stop` true and the timings."""
+    if not event.get("stop"):
+        return Piece(token="content" in event)
+    return Piece(done=True, last=True, timings=llama_timings(event.get("timings")))
+
+
+def llama_timings(said: Any) -> Timings | None:
+    """`timings` of a llama.cpp server; None when there are none."""
+    if not isinstance(said, dict) or not {"prompt_n", "prompt_ms", "predicted_n", "predicted_ms"} <= said.keys():
+        return None
+    return Timings(said["prompt_n"], said["prompt_ms"] / 1000, said["predicted_n"], said["predicted_ms"] / 1000)
+
+
+def openai_body(task: Task) -> dict[str, Any]:
+    """/v1/completions with the token counts at the end; `ignore_eos` is llama.cpp's and vLLM's, others skip it."""
+    return {
+        "model": task.model,
+        "prompt": task.prompt,
+        "max_tokens": task.n_generate,
+        "seed": task.seed,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def openai_piece(event: Mapping[str, Any]) -> Piece:
+    """A choice is a token; the usage follows the last one, then `[DONE]`. llama.cpp behind a proxy adds its timings."""
+    if not event:
+        return Piece(done=True, last=True)
+    usage = event.get("usage")
+    timings = llama_timings(event.get("timings"))
+    if timings is None and isinstance(usage, dict):
+        timings = Timings(prompt_tokens=usage.get("prompt_tokens"), generated_tokens=usage.get("completion_tokens"))
+    choices = event.get("choices") or [{}]
+    return Piece(token=bool(choices[0].get("text")), timings=timings, done=bool(choices[0].get("finish_reason")))
+
+
+def kobold_body(task: Task) -> dict[str, Any]:
+    """koboldcpp's own generate call."""
+    return {
+        "prompt": task.prompt,
+        "max_length": task.n_generate,
+        "sampler_seed": task.seed,
+        "temperature": 0.01,
+        "bypass_eos": True,
+    }
+
+
+def kobold_piece(event: Mapping[str, Any]) -> Piece:
+    """A token, and with the last one the reason for the end."""
+    done = event.get("finish_reason") not in {None, "null"}
+    return Piece(token=bool(event.get("token")), done=done, last=done)
+
+
+def kobold_timings(perf: Any) -> Timings | None:
+    """/api/extra/perf of koboldcpp. Before 1.94 it lacks the prompt's token count and the times: only the generation's
+    time can be had, from its milliseconds per token."""
+    if not isinstance(perf, dict):
+        return None
+    generated = perf.get("last_token_count")
+    if "last_process_time" in perf and "last_eval_time" in perf:
+        return Timings(perf.get("last_input_count"), perf["last_process_time"], generated, perf["last_eval_time"])
+    return Timings(generated_tokens=generated)
+
+
+DIALECTS: dict[DialectName, Dialect] = {
+    "llama-server": Dialect("llama-server", "/completion", llama_body, llama_piece),
+    "koboldcpp": Dialect("koboldcpp", "/api/extra/generate/stream", kobold_body, kobold_piece, "/api/extra/perf"),
+    "openai": Dialect("openai", "/v1/completions", openai_body, openai_piece),
+}
+
+
+def event_of(line: bytes) -> Mapping[str, Any] | None:
+    """The JSON object of one line of a server-sent event stream; None for every other line. `data: [DONE]` is {}."""
+    field, _, text = line.strip().partition(b":")
+    if field not in {b"data", b"error"}:
+        return None
+    if text.strip() == b"[DONE]":
+        return {}
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def error_of(event: Mapping[str, Any]) -> str | None:
+    """The error an answer carries: {"error": {"message"}}, {"error": text} or {"detail": {"msg"}}; None without one."""
+    for key in ("error", "detail"):
+        said = event.get(key)
+        if isinstance(said, dict):
+            return str(said.get("message") or said.get("msg") or said)
+        if said:
+            return str(said)
+    return None

@@ -1,0 +1,202 @@
+"""Measures a running server over HTTP: prompt and generation speed, time to the first token."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from splitter.bench.dialects import DIALECTS, Dialect, Task, error_of, event_of, kobold_timings
+from splitter.bench.prompts import prompt_text
+from splitter.bench.result import BenchResult, RunSample, Timings, sample
+from splitter.errors import EngineError, UsageError
+from splitter.run.endpoint import Answer, ask, connect, headers
+
+PROBE_TIMEOUT_S = 10.0
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server to measure, as it introduced itself; `slot_tokens` is one request's largest context, if it says so."""
+
+    url: str
+    api_key: str | None
+    timeout_s: float
+    dialect: Dialect
+    model: str
+    slot_tokens: int | None = None
+
+
+def measure(
+    url: str,
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    n_prompt: int = 512,
+    n_generate: int = 128,
+    repetitions: int = 5,
+    seed: int = 0,
+    timeout_s: float = 600,
+    on_progress: Progress | None = None,
+) -> BenchResult:
+    """Sends one request to warm up, then `repetitions` measured ones; `on_progress` gets (done, all) after each.
+
+    Every request has another prompt of `n_prompt` tokens (exactly so on llama-server; elsewhere as near as words allow)
+    and asks for `n_generate` tokens. `timeout_s` bounds the silence between two tokens. Raises UsageError for values
+    that cannot be measured, EngineError when the server is not there, refuses, or dies.
+    """
+    if n_prompt < 1 or n_generate < 2 or repetitions < 1:
+        raise UsageError(
+            "a benchmark needs a prompt, at least 2 generated tokens and one repetition", "give larger numbers"
+        )
+    target = identify(url, api_key, model, timeout_s)
+    if target.slot_tokens is not None and n_prompt + n_generate > target.slot_tokens:
+        message = f"{n_prompt} + {n_generate} tokens do not fit the server's context of {target.slot_tokens}"
+        raise UsageError(message, "measure fewer tokens, or start the server with a larger -c")
+    words = n_prompt
+    runs: list[RunSample] = []
+    for repetition in range(repetitions + 1):
+        run = run_once(
+            target, Task(make_prompt(target, words, n_prompt, seed, repetition), n_generate, seed, target.model)
+        )
+        if repetition == 0:
+            words = max(1, round(words * n_prompt / (run.prompt_tokens or n_prompt)))
+        else:
+            runs.append(run)
+        if on_progress:
+            on_progress(repetition + 1, repetitions + 1)
+    return BenchResult(target.url, target.dialect.name, target.model, n_prompt, n_generate, tuple(runs))
+
+
+def identify(url: str, api_key: str | None, model: str | None, timeout_s: float) -> Target:
+    """Finds out what serves at `url`. EngineError when nothing does, it still loads, or it wants a key."""
+    url = url.rstrip("/").removesuffix("/v1")
+    target = Target(url, api_key, timeout_s, DIALECTS["openai"], model or "")
+    props = get(target, "/props")
+    if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
+        name = model or str(props.get("model_alias") or props.get("model_path") or "")
+        if "build_info" in props:  # koboldcpp has /props too, without it
+            return replace(target, dialect=DIALECTS["llama-server"], model=name, slot_tokens=settings.get("n_ctx"))
+    version = get(target, "/api/extra/version")
+    if isinstance(version, dict) and version.get("result") == "KoboldCpp":
+        return identify_kobold(target)
+    listed = get(target, "/v1/models")
+    names = [m["id"] for m in listed["data"] if "id" in m] if isinstance(listed, dict) and "data" in listed else []
+    if not names:
+        raise EngineError(f"{url} is no server of a model that splitter knows", "give llama-server's or an OpenAI URL")
+    return replace(target, model=model or names[0])
+
+
+def identify_kobold(target: Target) -> Target:
+    """koboldcpp's model name and context."""
+    named, context = get(target, "/api/v1/model"), get(target, "/api/extra/true_max_context_length")
+    name = named.get("result", "") if isinstance(named, dict) else ""
+    slot = context.get("value") if isinstance(context, dict) else None
+    return replace(target, dialect=DIALECTS["koboldcpp"], model=target.model or name, slot_tokens=slot)
+
+
+def get(target: Target, path: str) -> Any:
+    """The JSON of a page; None when the server has no such page."""
+    with clear_errors(target):
+        answer = ask(target.url, path, api_key=target.api_key, timeout_s=min(PROBE_TIMEOUT_S, target.timeout_s))
+    refuse(target, answer, absent_is_fine=True)
+    return answer.json() if answer.status == 200 else None
+
+
+def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition: int) -> str | Sequence[int]:
+    """A new prompt: exactly `n_prompt` token ids where the server takes ids, else `words` words."""
+    text = prompt_text(words, seed, repetition)
+    if target.dialect.name != "llama-server":
+        return text
+    ids: list[int] = []
+    while len(ids) < n_prompt:
+        with clear_errors(target):
+            answer = ask(
+                target.url, "/tokenize", body={"content": text}, api_key=target.api_key, timeout_s=target.timeout_s
+            )
+        refuse(target, answer)
+        more = (answer.json() or {}).get("tokens")
+        if not more:
+            raise EngineError(f"{target.url} could not turn a prompt into tokens", "see the server's log")
+        ids += more
+    return ids[:n_prompt]
+
+
+def run_once(target: Target, task: Task) -> RunSample:
+    """One measured request."""
+    said = Timings()
+    arrivals_s: list[float] = []
+    done = False
+    started_s = time.perf_counter()
+    with clear_errors(target):
+        for event in stream(target, target.dialect.body(task)):
+            piece = target.dialect.read(event)
+            if piece.token:
+                arrivals_s.append(time.perf_counter() - started_s)
+            said, done = piece.timings or said, done or piece.done
+            if piece.last:
+                break
+    total_s = time.perf_counter() - started_s
+    if not done:
+        raise died(target)
+    if target.dialect.perf_path:
+        said = kobold_timings(get(target, target.dialect.perf_path)) or said
+    if not arrivals_s:
+        raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
+    return sample(said, tuple(arrivals_s), total_s)
+
+
+def stream(target: Target, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The events of one streamed answer. EngineError for an error status or an error among the events."""
+    connection, base = connect(target.url, target.timeout_s)
+    try:
+        connection.request("POST", base + target.dialect.path, json.dumps(body), headers(target.api_key))
+        response = connection.getresponse()
+        if response.status != 200:
+            refuse(target, Answer(response.status, response.read()))
+        for line in response:
+            event = event_of(line)
+            if event is not None:
+                if said := error_of(event):
+                    raise EngineError(f"{target.url} broke off: {said}", "see the server's log")
+                yield event
+    finally:
+        connection.close()
+
+
+def refuse(target: Target, answer: Answer, *, absent_is_fine: bool = False) -> None:
+    """EngineError for an answer that is not 200; a missing page may be fine."""
+    if answer.status == 200 or (absent_is_fine and answer.status in {404, 405, 501}):
+        return
+    if answer.status in {401, 403}:
+        raise EngineError(f"{target.url} wants an API key", "give it with --api-key-file")
+    said = error_of(body) if isinstance(body := answer.json(), dict) else None
+    if answer.status == 503:
+        raise EngineError(f"{target.url} is not ready: {said or 'busy'}", "wait until it has loaded, then try again")
+    raise EngineError(f"{target.url} answered {answer.status}: {said or 'no reason given'}", "see the server's log")
+
+
+def died(target: Target) -> EngineError:
+    """The connection ended before the answer did."""
+    return EngineError(
+        f"{target.url} broke off in the middle of an answer", "see the server's log: it may have crashed"
+    )
+
+
+@contextmanager
+def clear_errors(target: Target) -> Iterator[None]:
+    """Turns what http.client raises into EngineError."""
+    try:
+        yield
+    except ConnectionRefusedError:
+        raise EngineError(f"nothing listens at {target.url}", "start the server, or check the port") from None
+    except TimeoutError:
+        message = f"{target.url} was silent for {target.timeout_s:g} s"
+        raise EngineError(message, "measure fewer tokens, or allow more time") from None
+    except (http.client.HTTPException, ConnectionError):
+        raise died(target) from None
+    except OSError as error:
+        raise EngineError(f"{target.url} cannot be reached: {error.strerror or error}", "check the URL") from None

@@ -1,0 +1,83 @@
+"""What a benchmark measured: frozen values."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from splitter.bench.stats import Spread, spread
+
+TimedBy = Literal["engine", "clock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What the engine itself says about one request; None where it does not."""
+
+    prompt_tokens: int | None = None
+    prompt_s: float | None = None
+    generated_tokens: int | None = None
+    generation_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSample:
+    """One measured request.
+
+    `prompt_s` and `generation_s` are the engine's own times where it gives them (`timed_by` "engine"), else taken by
+    our clock: until the first token, and from the first to the last one. `first_token_s` and `total_s` are always our
+    clock's, from sending the request.
+    """
+
+    prompt_tokens: int | None
+    generated_tokens: int
+    prompt_s: float
+    generation_s: float
+    first_token_s: float
+    total_s: float
+    timed_by: TimedBy
+
+    @property
+    def prompt_tokens_per_s(self) -> float | None:
+        """None when the number of prompt tokens is unknown or took no time."""
+        return self.prompt_tokens / self.prompt_s if self.prompt_tokens and self.prompt_s > 0 else None
+
+    @property
+    def generation_tokens_per_s(self) -> float | None:
+        """By our clock one token fewer counts: the first one ends the prompt's time."""
+        counted = self.generated_tokens - (1 if self.timed_by == "clock" else 0)
+        return counted / self.generation_s if counted > 0 and self.generation_s > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """The runs of one benchmark. `prompt_tokens` and `generated_tokens` were asked for; the runs say what was done."""
+
+    url: str
+    engine: str
+    model: str
+    prompt_tokens: int
+    generated_tokens: int
+    runs: tuple[RunSample, ...]
+
+    @property
+    def prompt_speed(self) -> Spread | None:
+        """Prompt tokens per second."""
+        return spread([v for run in self.runs if (v := run.prompt_tokens_per_s) is not None])
+
+    @property
+    def generation_speed(self) -> Spread | None:
+        """Generated tokens per second."""
+        return spread([v for run in self.runs if (v := run.generation_tokens_per_s) is not None])
+
+    @property
+    def first_token(self) -> Spread | None:
+        """Seconds to the first token."""
+        return spread([run.first_token_s for run in self.runs])
+
+
+def sample(said: Timings, arrivals_s: tuple[float, ...], total_s: float) -> RunSample:
+    """One run from what the engine said and when its tokens arrived (seconds after sending; at least one)."""
+    first_s, last_s = arrivals_s[0], arrivals_s[-1]
+    generated = len(arrivals_s) if said.generated_tokens is None else said.generated_tokens
+    if said.prompt_s is not None and said.generation_s is not None:
+        return RunSample(said.prompt_tokens, generated, said.prompt_s, said.generation_s, first_s, total_s, "engine")
+    return RunSample(said.prompt_tokens, generated, first_s, last_s - first_s, first_s, total_s, "clock")
