@@ -29,7 +29,7 @@ _VENDOR_WORDS = {"amd": ("radeon", "instinct", "amd"), "intel": ("arc", "intel")
 
 
 def default_free_bytes(total_bytes: int, display: bool | None, os: str) -> int:
-    """Free memory of an idle card, in whole MiB: total less 2 % for the driver, and the desktop's share on the display card."""
+    """Free memory of an idle card in whole MiB: total less 2 % for the driver, less the desktop on the display card."""
     taken = int(total_bytes * DRIVER_SHARE) + (DISPLAY_BYTES[os] if display else 0)
     return from_mib(max(0, int(to_mib(total_bytes - taken))))
 

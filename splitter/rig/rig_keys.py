@@ -20,7 +20,7 @@ OPERATING_SYSTEMS = ("linux", "windows", "macos")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a rig file: the field it fills, how to read its value (or ValueError: what is wrong), how to write it."""
+    """One key of a rig file: the field it fills, how its value is read (or ValueError: what is wrong) and written."""
 
     field: str
     read: Callable[[Any], Any]

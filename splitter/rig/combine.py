@@ -1,0 +1,83 @@
+"""The engine's listing, the driver's answers and the catalog -> devices. Pure. The engine has the last word."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from splitter.rig.card_name import read_name
+from splitter.rig.catalog import SIZE_TOLERANCE, Catalog
+from splitter.rig.defaults import fill_from_catalog, with_values
+from splitter.rig.device import Device
+from splitter.rig.listed import ListedDevice
+from splitter.rig.nvml_devices import NVML, Detection
+
+ENGINE = "engine"
+_FROM_DRIVER = ("bandwidth_bytes_per_s", "compute_capability", "sm_count", "link_bytes_per_s", "display", "uuid",
+                "pci_bus_id")  # fmt: skip
+# GPUs that share the host's RAM (GGML_BACKEND_DEVICE_TYPE_IGPU, which the listing does not tell): names of Intel's and
+# AMD's. An Arc is one unless it has a model such as A770, B580.
+INTEGRATED = re.compile(
+    r"(hd|iris|xe|intel) graphics|radeon(\(tm\))? graphics|vega \d+ graphics|radeon(\(tm\))? \d{3}m"
+)
+ARC = re.compile(r"\barc\b")
+ARC_CARD = re.compile(r"\barc(\(tm\))? (pro )?[ab]\d\d")
+
+
+def combine(listed: Sequence[ListedDevice], driver: Sequence[Device], catalog: Catalog) -> Detection:
+    """The listed devices, enriched; left out, with a note: cards that a second backend shows again, integrated GPUs."""
+    once = _without_doubles(listed)
+    discrete = [row for row in once if not is_integrated(row.name)]
+    kept = discrete or once
+    notes = [
+        f"{row.id} ({row.name}) is left out: another backend shows the same card" for row in listed if row not in once
+    ]
+    notes += [f"{row.id} ({row.name}) is left out: it shares the host's RAM" for row in once if row not in kept]
+    unmatched = list(driver)
+    devices = []
+    for row in kept:
+        match = _driver_device(row, unmatched)
+        if match is not None:
+            unmatched.remove(match)
+        devices.append(_device(row, match, catalog))
+    return Detection(tuple(devices), tuple(notes))
+
+
+def is_integrated(name: str) -> bool:
+    """Whether a device of this name uses the host's RAM."""
+    plain = name.lower().replace("(r)", "")
+    if ARC.search(plain):
+        return ARC_CARD.search(plain) is None
+    return INTEGRATED.search(plain) is not None
+
+
+def backend(device_id: str) -> str:
+    """ "CUDA" of "CUDA0", "RPC" of "RPC[host:port]"."""
+    return re.sub(r"\d*(\[.*)?$", "", device_id)
+
+
+def _without_doubles(listed: Iterable[ListedDevice]) -> list[ListedDevice]:
+    first_backend: dict[tuple[str, ...], str] = {}
+    kept = []
+    for row in listed:
+        words = read_name(row.name).words
+        if backend(row.id) == "RPC" or first_backend.setdefault(words, backend(row.id)) == backend(row.id):
+            kept.append(row)
+    return kept
+
+
+def _driver_device(row: ListedDevice, driver: Sequence[Device]) -> Device | None:
+    """The driver's device of this line: both are in PCI order, so the first of that name and size is it."""
+    words = read_name(row.name).words
+    for device in driver:
+        near = abs(device.total_bytes - row.total_bytes) <= SIZE_TOLERANCE * device.total_bytes
+        if near and read_name(device.name).words == words:
+            return device
+    return None
+
+
+def _device(row: ListedDevice, match: Device | None, catalog: Catalog) -> Device:
+    sources = dict.fromkeys(("id", "name", "total_bytes", "free_bytes"), ENGINE)
+    device = Device(row.id, row.name, row.total_bytes, row.free_bytes, sources=sources)
+    for field in _FROM_DRIVER if match else ():
+        if match and getattr(match, field) is not None:
+            device = with_values(device, {field: getattr(match, field)}, match.sources.get(field, NVML))
+    return fill_from_catalog(device, catalog)
