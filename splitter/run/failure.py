@@ -6,7 +6,7 @@ from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError
 from splitter.run.lifecycle import Limits, State
 
-LAST_LINES = 5
+LAST_LINES = 10
 
 
 def describe(command: EngineCommand, state: State, limits: Limits, how: str, lines: Sequence[str]) -> EngineError:
