@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from email.message import Message
 from typing import IO, NoReturn
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.cursor import FIRST_WINDOW_BYTES, LARGEST_WINDOW_BYTES
@@ -18,6 +18,7 @@ TIMEOUT_S = 20.0
 SLOWEST_BYTES_PER_S = 32_000
 JSON_LIMIT_BYTES = 4 * LARGEST_WINDOW_BYTES
 BLOCK_BYTES = 65536
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # what stays as it is; spaces and letters beyond ASCII are encoded
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _NEXT_LINK = re.compile(r"""<([^>]+)>\s*;[^,]*rel="?next"?""")
 
@@ -129,7 +130,7 @@ def _open(
         headers["Authorization"] = f"Bearer {token}"
     opener = urllib.request.build_opener(_Redirects)
     try:
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310  (scheme checked above)
+        request = urllib.request.Request(quote(url, safe=_URL_CHARACTERS), headers=headers)  # noqa: S310  (scheme checked above)
         response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         with error:

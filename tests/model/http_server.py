@@ -21,7 +21,7 @@ class Site:
     status: dict[str, tuple[int, str]] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     behaviour: dict[str, str] = field(default_factory=dict)
-    documents: dict[str, tuple[object, str]] = field(default_factory=dict)
+    documents: dict[str, tuple[object, str]] = field(default_factory=dict)  # path -> (JSON or bytes, Link)
     needs_token: str = ""
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # path, Range, Authorization
     sent_bytes: int = 0
@@ -47,7 +47,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, {"X-Error-Code": "GatedRepo"}, b"")
         elif self.path in site.documents:
             document, link = site.documents[self.path]
-            self.answer(200, {"Link": link} if link else {}, json.dumps(document).encode())
+            self.answer(
+                200,
+                {"Link": link} if link else {},
+                document if isinstance(document, bytes) else json.dumps(document).encode(),
+            )
         elif (site.folder / unquote(path).lstrip("/")).is_file():
             self.send_range(site.folder / unquote(path).lstrip("/"), site.behaviour.get(path, ""))
         else:

@@ -10,6 +10,7 @@ import pytest
 
 from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.load import is_remote, load_model
+from splitter.model.source import open_local
 from splitter.model.split import SplitName, parse_split_name, stem
 from tests.engine.oracle import skeleton
 from tests.model.gguf_files import ARCHITECTURE, TINY, pair, raw_file, write_model
@@ -209,3 +210,11 @@ def test_skeleton_of_a_32b_model() -> None:
     assert (facts.layers, facts.vocabulary, len(facts.tensors)) == (64, 152064, 771)
     theirs = {tensor.name: int(tensor.n_bytes) for tensor in gguf.GGUFReader(path).tensors}
     assert {tensor.name: tensor.size_bytes for tensor in facts.tensors} == theirs
+
+
+def test_a_file_that_vanishes_while_read(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "tiny.gguf")
+    source = open_local(str(path))
+    path.unlink()
+    with pytest.raises(ModelError, match="cannot be read: No such file"):
+        source.read(0, 10)
