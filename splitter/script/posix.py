@@ -1,0 +1,69 @@
+"""The .sh of a plan, for any POSIX shell (dash, bash, busybox). Pure."""
+
+from collections.abc import Iterator
+
+from splitter.engine.command import EngineCommand
+from splitter.engine.quoting import posix_argument
+from splitter.plan.plan import Plan
+from splitter.script.header import header_lines
+from splitter.script.located import Located, located_files, words
+
+
+def render_posix(plan: Plan, command: EngineCommand, remake: str) -> bytes:
+    """The shell script: it becomes the engine (exec), so signals and the exit code are the engine's own."""
+    files = located_files(plan, command, windows=False)
+    lines = [
+        "#!/bin/sh",
+        *(f"# {line}" for line in header_lines(plan, command, remake)),
+        *PROLOGUE,
+        *(f"export {name}={posix_argument(value)}" for name, value in command.env.items()),
+        *(line for file in files for line in _place(file)),
+        *(line for name in command.env_files for line in _secret(name)),
+        "exec " + " ".join(_word(word) for word in words(command, files)),
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+PROLOGUE = (
+    "set -u",
+    'case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac',
+    "missing() {",
+    '  echo "The $1 was not found." >&2',
+    "  code=$2",
+    "  shift 2",
+    '  for place in "$@"; do printf \'  %s\\n\' "$place" >&2; done',
+    '  exit "$code"',
+    "}",
+)
+
+
+def _place(file: Located) -> Iterator[str]:
+    """Beside the script first, then the planned place, then PATH."""
+    engine = file.variable == "ENGINE"
+    test, code = ("-x", 4) if engine else ("-f", 1)
+    variable, tried = file.variable, []
+    if file.name is not None:
+        beside = f"./{file.name}"
+        yield f"{variable}={posix_argument(beside)}"
+        tried.append(f"beside this script: {file.name}")
+    if file.planned is not None:
+        unless = f'[ {test} "${variable}" ] || ' if file.name is not None else ""
+        yield f"{unless}{variable}={posix_argument(file.planned)}"
+        tried.append(f"at the planned place: {file.planned}")
+    if file.on_path is not None:
+        unless = f'[ {test} "${variable}" ] || ' if file.name is not None else ""
+        yield f"{unless}{variable}=$(command -v {posix_argument(file.on_path)}) || {variable}="
+        tried.append(f"on PATH: {file.on_path}")
+    if file.reference is not None:
+        tried.append(f"get it from: {file.reference}")
+    places = " ".join(posix_argument(place) for place in tried)
+    yield f'[ {test} "${variable}" ] || missing {posix_argument(file.label)} {code} {places}'
+
+
+def _secret(name: str) -> Iterator[str]:
+    yield f'IFS= read -r {name} < "$API_KEY_FILE" || [ -n "${name}" ] || exit 1'
+    yield f"export {name}"
+
+
+def _word(word: str | Located) -> str:
+    return f'"${word.variable}"' if isinstance(word, Located) else posix_argument(word)

@@ -1,0 +1,50 @@
+"""Writes rendered files: whole or not at all, and never over a file of the user's own."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from splitter.errors import SplitterError, UsageError
+from splitter.script.file import MARK, ScriptFile
+
+MARK_WITHIN_BYTES = 512
+
+
+def write_files(files: Sequence[ScriptFile], folder: str, force: bool = False) -> tuple[Path, ...]:
+    """Writes all `files` into `folder` (made when missing) and returns their paths.
+
+    UsageError, before anything is written, when one would replace a file that splitter did not write, unless `force`.
+    SplitterError when the system refuses.
+    """
+    directory = Path(folder).expanduser()
+    targets = [directory / file.name for file in files]
+    try:
+        foreign = [path for path in targets if not force and _is_foreign(path)]
+        if foreign:
+            raise UsageError(f"{foreign[0]} exists and was not written by splitter", "choose --name, -o, or --force")
+        directory.mkdir(parents=True, exist_ok=True)
+        for file, target in zip(files, targets, strict=True):
+            _write(file, target)
+    except OSError as error:
+        raise SplitterError(
+            f"cannot write {error.filename or directory}: {error.strerror}", "choose another folder with -o"
+        ) from error
+    return tuple(targets)
+
+
+def _is_foreign(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return MARK.encode() not in file.read(MARK_WITHIN_BYTES)
+
+
+def _write(file: ScriptFile, target: Path) -> None:
+    """By way of a temporary file beside the target, so that a crash leaves the old one."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(file.content)
+        partial.chmod(0o755 if file.executable else 0o644)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
