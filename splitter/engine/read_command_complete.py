@@ -43,11 +43,11 @@ def complete_settings(read: ReadCommand, facts: ModelFacts, rig: Rig, engine_ver
     given["device_order"] = device_order(read, rig)
     fill = _kobold if read.kind == "koboldcpp" else _llama
     filled = fill(read, given, facts, version, findings)
-    settings = Settings(**_effective(filled, facts, read, findings))
+    settings = Settings(**_effective(filled, facts, read))
     return Completed(settings, tuple(findings.notices))
 
 
-def _effective(given: dict[str, Any], facts: ModelFacts, read: ReadCommand, findings: Findings) -> dict[str, Any]:
+def _effective(given: dict[str, Any], facts: ModelFacts, read: ReadCommand) -> dict[str, Any]:
     """What both engines do with any values: counts cut to what exists, the split brought to the devices' number."""
     everything = facts.layers + 1
     if given["gpu_layers"] < 0:
@@ -70,7 +70,6 @@ def _effective(given: dict[str, Any], facts: ModelFacts, read: ReadCommand, find
         given["draft_gpu_layers"] = None
     if given.get("threads") is not None and given["threads"] < 1:
         given["threads"] = None
-    findings.notices.sort(key=lambda notice: notice.code)
     return given
 
 
@@ -152,10 +151,22 @@ def _kobold(
         out["ubatch_size"] = out["batch_size"]
     if release >= (1, 107) and out["flash_attention"] != "off":
         out["flash_attention"] = "on"
-    if out["gpu_layers"] == AUTO and out["device_order"]:
-        _note_auto_layers(read, release, findings)
-    if out.get("n_cpu_moe", 0) > facts.layers:
-        out["n_cpu_moe"] = facts.layers
+    if out["flash_attention"] == "off" and "cache_type_v" in out:
+        out["cache_type_v"] = "f16"
+    if kobold_autofit(read, release):
+        out["tensor_split"] = ()
+        findings.note(
+            "autofit_decides",
+            "koboldcpp fits layers and split by itself (autofit); the figures are those with all layers on GPUs",
+            "give --gpulayers and --tensor_split to have exactly one placement",
+        )
+    elif out["gpu_layers"] == AUTO and out["device_order"]:
+        findings.note(
+            "auto_layers_guess",
+            "koboldcpp guesses how many layers to offload; the figures are those with all layers on GPUs",
+            "give --gpulayers N",
+        )
+    out["n_cpu_moe"] = min(out.get("n_cpu_moe", 0), facts.layers)
     return out
 
 
@@ -170,12 +181,3 @@ def kobold_autofit(read: ReadCommand, release: tuple[int, ...]) -> bool:
         return release >= (1, 104)
     by_hand = {"tensor_split", "override_tensors", "n_cpu_moe"} & set(read.settings)
     return release >= (1, 108) and read.settings.get("gpu_layers", AUTO) == AUTO and not by_hand
-
-
-def _note_auto_layers(read: ReadCommand, release: tuple[int, ...], findings: Findings) -> None:
-    if kobold_autofit(read, release):
-        found = "koboldcpp fits layers and split by itself (autofit); the figures are those with all layers on GPUs"
-        findings.note("autofit_decides", found, "give --gpulayers and --tensor_split to have exactly one placement")
-    else:
-        found = "koboldcpp guesses the layers from its smallest card and will offload fewer than the figures assume"
-        findings.note("auto_layers_guess", found, "give --gpulayers N")

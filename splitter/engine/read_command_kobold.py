@@ -13,7 +13,13 @@ from typing import Any, NoReturn
 
 from splitter.engine.command import Server
 from splitter.engine.koboldcpp import QUANTKV_NAMES, QUANTKV_NUMBERS, batch_sizes
-from splitter.engine.read_command_kobold_flags import BARE_VALUES, EXCLUSIVE, REMOVED_AFTER, kobold_flags
+from splitter.engine.read_command_kobold_flags import (
+    BARE_VALUES,
+    EXCLUSIVE,
+    OPTIONAL_INTEGERS,
+    REMOVED_AFTER,
+    kobold_flags,
+)
 from splitter.engine.read_command_llama import FFN_PATTERN
 from splitter.engine.read_command_value import MASK, Findings, ReadCommand, nearest_word, without_secrets
 from splitter.engine.versions import NEWEST, koboldcpp_release
@@ -35,6 +41,14 @@ def read_kobold(program: str, args: Sequence[str], env: Mapping[str, str], versi
     values: Values = {dest: value for dest, value in vars(namespace).items() if dest != "spelled"}
     for dest, spelling in getattr(namespace, "spelled", ()):
         _check_release(dest, spelling, version, findings)
+    if len(values.get("model") or ()) > 1:
+        found = f"--model takes {values['model'][1]!r} too, and koboldcpp ignores all but the first file"
+        findings.note("extra_model", found, "put other values behind their own flags")
+    for dest in OPTIONAL_INTEGERS:
+        if values.get(dest) is not None:
+            _integer(f"--{dest}", values[dest])
+    if isinstance(values.get("gpulayers"), int):
+        findings.note("bare_gpulayers", "--gpulayers without a number offloads one layer", "write --gpulayers N")
     for word in unknown:
         findings.unknown.append(word)
         findings.refuse("unknown_flag", f"koboldcpp knows no argument {word!r}", nearest_word(word, _spellings()))
@@ -104,7 +118,7 @@ def _parser() -> _Parser:
         count: int | str | None = {"0": 0, "1": None, "2": 2}.get(nargs, nargs)
         target.add_argument(*names, dest=dest, nargs=count, action=_Keep, const=BARE_VALUES.get(dest))
     groups["model_param"].add_argument("model_param", nargs="?")
-    parser.add_argument("port_param", nargs="?")
+    groups["port_param"].add_argument("port_param", nargs="?")
     return parser
 
 

@@ -188,7 +188,15 @@ useclblast 2 --useclblast
 """
 
 # argparse lets only one flag of each group stand in a command.
-EXCLUSIVE = (("model", "model_param"), ("usecuda", "usevulkan", "usecpu", "noblas", "useclblast"))
+EXCLUSIVE = (
+    ("model", "model_param"),
+    ("port", "port_param"),
+    ("usecuda", "usevulkan", "usecpu", "noblas", "useclblast"),
+    ("usemmap", "usedirectio", "nommap"),
+    ("showgui", "skiplauncher"),
+)
+# Flags whose optional value must be a whole number, and which therefore swallow a model name that follows them.
+OPTIONAL_INTEGERS = ("multiuser", "smartcache", "debugmode")
 REMOVED_AFTER: Mapping[str, str] = {"--useclblast": "1.106.2"}
 BARE_VALUES: Mapping[str, int] = {"gpulayers": 1, "moecpu": 999, "ffncpu": 999}  # argparse's const
 

@@ -18,6 +18,7 @@ OFF = frozenset({"off", "disabled", "false", "0"})
 MAX_SPLIT = 15  # llama_max_devices() is 16 and the list must be shorter
 FFN_PATTERN = r"blk\.{}\.ffn_(up|down|gate)\."
 BARE = {"flash_attn": "bare", "fit": "bare"}  # flags whose value people leave out
+REPEATABLE = frozenset({"override_tensor", "n_cpu_ffn", "--lora", "--override-kv", "--spec-type", "spec_type"})
 SECRET_FLAGS = frozenset({"--api-key", "-hft", "--hf-token"})
 NO_MMAP_GONE_BUILD = 10875  # ggml-org/llama.cpp#28334
 
@@ -77,6 +78,8 @@ def _read_args(args: list[str], values: Values, spelled: dict[str, str], finding
         if flag.dest in from_env:
             from_env.remove(flag.dest)
             del values[flag.dest]
+        if flag.dest in spelled and flag.dest not in REPEATABLE:
+            findings.note("flag_repeated", f"{name} stands twice; the last one counts", "remove the other")
         values.setdefault(flag.dest, []).append(given if flag.values else ("on" if positive else "off"))
         spelled[flag.dest] = name
 
@@ -120,7 +123,8 @@ def _unknown(args: list[str], at: int, findings: Findings) -> int:
     word = args[at]
     name, equals, value = word.partition("=")
     if equals and _lookup(name.replace("_", "-"))[0]:
-        findings.refuse("equals_sign", f"llama-server does not take {name}=VALUE", f"write {name} {value}")
+        shown = MASK if name in SECRET_FLAGS else value
+        findings.refuse("equals_sign", f"llama-server does not take {name}=VALUE", f"write {name} {shown}")
         args[at : at + 1] = [name, value]
         return at
     glued = re.fullmatch(r"(-[a-z]+)([\d.,/]+)", word)

@@ -1,0 +1,116 @@
+"""Scripts as people keep them: .bat, .sh, units and .kcpps files."""
+
+import json
+
+import pytest
+
+from splitter.engine.command import Server
+from splitter.engine.read_script import read_script
+from splitter.errors import UsageError
+from tests.check.builders import SEED
+
+BAT = r"""@echo off
+REM Phoenix: koboldcpp.exe --gpulayers 99 is what we used before
+chcp 65001 > nul
+setlocal
+cd /d "%~dp0"
+set "MODEL=%~dp0my model & co.gguf"
+set NGL=40
+set CUDA_DEVICE_ORDER=PCI_BUS_ID
+if not exist "%MODEL%" (
+    echo no model at "%MODEL%" & pause & exit /b 1
+)
+start "kobold" /wait "%~dp0koboldcpp.exe" --usecuda ^
+    --gpulayers %NGL% --tensor_split 1.5 4.5 3 ^
+    --model "%MODEL%" > log.txt 2>&1
+pause
+"""
+SH = """#!/bin/sh
+set -eu
+cd "$(dirname "$0")"
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
+MODEL='my model.gguf'   # beside the script
+EXTRA="-fa on"
+if [ ! -f "$MODEL" ]; then
+    echo "no model" >&2
+    exit 1
+fi
+CUDA_VISIBLE_DEVICES=1,0 exec ./llama-server -m "$MODEL" \\
+    -ngl ${NGL:-99} $EXTRA \\
+    "$@"
+"""
+UNIT = """[Service]
+Environment=CUDA_DEVICE_ORDER=PCI_BUS_ID "CUDA_VISIBLE_DEVICES=1,0"
+ExecStart=/opt/llama/llama-server -m "/models/a b.gguf" \\
+    -ngl 20
+Restart=on-failure
+"""
+
+
+def test_a_batch_file() -> None:
+    read = read_script(BAT.replace("\n", "\r\n"), "Phoenix.BAT")
+    assert read.program == ".\\koboldcpp.exe"
+    assert read.model == ".\\my model & co.gguf"
+    assert read.settings == {"gpu_layers": 40, "tensor_split": (1.5, 4.5, 3)}
+    assert read.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def test_a_shell_script() -> None:
+    read = read_script(SH, "run.sh")
+    assert (read.program, read.model) == ("./llama-server", "my model.gguf")
+    assert read.settings == {"gpu_layers": 99, "flash_attention": "on"}
+    assert read.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,0"}
+
+
+def test_a_systemd_unit() -> None:
+    read = read_script(UNIT, "llama.service")
+    assert read.model == "/models/a b.gguf"
+    assert read.settings == {"gpu_layers": 20}
+    assert read.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,0"}
+
+
+@pytest.mark.parametrize("name", ["koboldai.bat", "launch"])
+def test_the_seeds_batch_file(name: str) -> None:
+    read = read_script(f"\ufeff{SEED}\r\npause\r\n", name)
+    assert read.settings == {"context_size": 4096, "gpu_layers": 40, "tensor_split": (1.5, 4.5, 3)}
+
+
+def kcpps(**values: object) -> str:
+    return json.dumps(values)
+
+
+def test_a_kcpps_file_says_the_same_as_the_line() -> None:
+    text = kcpps(
+        model_param="m.gguf", model=None, usecuda=["normal", "mmq"], gpulayers=40, tensor_split=[1.5, 4.5, 3],
+        contextsize=4096, quantkv=1, flashattention=True, maingpu=-1, port=5002, port_param=5002, host="",
+        noswa=False, moecpu=0, draftmodel=None, draftgpulayers=999, batchsize=512, istemplate=False,
+    )  # fmt: skip
+    read = read_script(text, "phoenix.kcpps")
+    assert read.model == "m.gguf"
+    assert read.settings == {
+        "gpu_layers": 40, "tensor_split": (1.5, 4.5, 3), "context_size": 4096, "cache_type_k": "q8_0",
+        "cache_type_v": "q8_0", "flash_attention": "on", "batch_size": 512,
+    }  # fmt: skip
+    assert read.server == Server("", 5002)
+
+
+def test_old_kcpps_keys() -> None:
+    read = read_script(kcpps(model_param="m.gguf", usecublas=["normal", "0"], blasbatchsize=256), "a.kcpps")
+    assert read.flags["usecuda"] == ["normal", "0"]
+    assert read.settings == {"batch_size": 256}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("@echo off\r\npause\r\n", "a.bat", "no koboldcpp or llama-server"),
+        ("{", "a.kcpps", "not valid JSON"),
+        ("[1]", "a.kcpps", "does not hold settings"),
+        ("[" * 100000, "a.kcpps", "not valid JSON"),
+        (kcpps(gpulayers="x"), "a.kcpps", "--gpulayers takes a whole number"),
+        ("x" * 300000, "a.bat", "larger than"),
+    ],
+)
+def test_scripts_that_hold_no_command(text: str, name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read_script(text, name)
