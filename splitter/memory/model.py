@@ -91,7 +91,7 @@ class MemoryModel:
                 host += self.weights.host[layer]
             else:
                 devices[owner] += self.weights.device[layer]
-        for owner in set(placement.layers[:-1]):
+        for owner in set(placement.layers[: self.weights.sharing_layers]):
             if owner is None:
                 host += self.everywhere_bytes
             else:

@@ -11,7 +11,7 @@ from math import prod
 from splitter.memory.patterns import Override, find_override, read_overrides
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts, TensorInfo
-from splitter.model.families import PLAIN, family
+from splitter.model.families import PLAIN, Family, family
 from splitter.model.hparams import per_layer, placed_layers, trunk_layers
 from splitter.units import pad
 
@@ -42,9 +42,10 @@ class Weights:
 
     `device` is what a layer takes on a GPU (rows padded, tensors aligned), `host` what the same tensors take in RAM;
     the output layer's `device` includes a duplicate of tied embeddings that RAM does not need twice. `moved` is what
-    stays in RAM wherever the layer is (-ncmoe, -ot ...=CPU), `fixed` what -ot puts on a device of device_order whatever
-    the layer. `input` always stays in RAM, `everywhere` is copied to each device that holds a layer. `active` and
-    `active_moved` are the bytes read per generated token: of stacked experts the share that is used.
+    stays in RAM wherever the layer is (-ncmoe, -ot ...=CPU), `fixed` what -ot puts on a device of device_order
+    whatever the layer. `input_bytes` always stay in RAM, `everywhere_bytes` are copied to each device that holds one
+    of the first `sharing_layers`. `active` and `active_moved` are the bytes read per generated token: of stacked
+    experts the share that is used.
     """
 
     device: tuple[int, ...]
@@ -53,6 +54,7 @@ class Weights:
     fixed: tuple[int, ...]
     input_bytes: int
     everywhere_bytes: int
+    sharing_layers: int
     active: tuple[int, ...]
     active_moved: tuple[int, ...]
 
@@ -107,7 +109,7 @@ def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
     names = {tensor.name for tensor in facts.tensors}
     for tensor in facts.tensors:
         site = _site(tensor.name, layers, known.final_norm)
-        if site is None or (0 < trunk <= site < layers and not known.router):
+        if site is None or (0 < trunk <= site < layers and not _kept(tensor.name, known)):
             continue
         if site == _INPUT:
             _add_input(sums, tensor, layers, known.tied and OUTPUT not in names)
@@ -123,6 +125,7 @@ def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
         fixed=tuple(sums.fixed),
         input_bytes=sums.input_bytes,
         everywhere_bytes=sums.everywhere_bytes,
+        sharing_layers=min(trunk, facts.layers),
         active=tuple(sums.active),
         active_moved=tuple(sums.active_moved),
     )
@@ -145,6 +148,11 @@ def _site(name: str, layers: int, final_norm: bool) -> int | None:
     if name.startswith(FIRST_LAYER_NAMES) and not (final_norm and name.startswith("token_embd_norm.")):
         return 0
     return layers
+
+
+def _kept(name: str, known: Family) -> bool:
+    """Whether a tensor of an MTP layer is loaded."""
+    return known.router or bool(known.nextn_loaded and re.search(rf"^blk\.\d+\.({known.nextn_loaded})", name))
 
 
 def _add_input(sums: _Sums, tensor: TensorInfo, layers: int, tied: bool) -> None:

@@ -17,14 +17,16 @@ IndexerKind = Literal["none", "lightning", "listed", "glm", "sparse", "pooled", 
 class Window:
     """Sliding-window attention of a family.
 
-    Every `pattern`-th layer is full attention (0: none is, 1: all are; None: the header lists the layers, or all
-    attention layers of a hybrid), the first of each group with `dense_first`, else the last. `size` is the window
-    where the header names none, `forced` the window whatever the header says. `rule`: "always", "if_given" (only when
-    the header names a window above 0), "never_if_zero" (off only when the header says 0), "exactly_64_layers".
+    Every `pattern`-th layer is full attention (0: none is, 1: all are; None: the header lists the windowed ones), the
+    first of each group with `dense_first`, else the last; with `all_attention` every attention layer of a hybrid has
+    the window, whatever the header lists. `size` is the window where the header names none, `forced` the window
+    whatever the header says. `rule`: "always", "if_given" (only when the header names a window above 0),
+    "never_if_zero" (off only when the header says 0), "exactly_64_layers".
     """
 
     pattern: int | None = None
     dense_first: bool = False
+    all_attention: bool = False
     size: int = 0
     forced: int | None = None
     rule: WindowRule = "always"
@@ -39,9 +41,10 @@ class Family:
     state's shape, `indexer` the extra key cache of sparse attention. `kv_from_start` is the number of leading layers
     with a KV cache of their own. `latent_values` True: values are as wide as kv_lora_rank whatever the header says.
     `nextn_kv` True: MTP layers are cached with the trunk. `looped` True: block_count x num_loops layers.
-    `router` True: one extra single-head layer after the last. `tied` False: token_embd never doubles as output.
+    `router` True: one extra single-head layer after the last. `tied` False: token_embd is never duplicated as output.
     `final_norm` True: token_embd_norm belongs to the output layer. `borrows` True: draft model, caches in its target.
-    `flash` False: llama.cpp forces flash attention off.
+    `flash` False: llama.cpp forces flash attention off. `nextn_loaded` is a pattern for the tensors of MTP layers that
+    are loaded although nothing uses them (the others are skipped).
     """
 
     cached: bool = True
@@ -60,7 +63,11 @@ class Family:
     final_norm: bool = False
     borrows: bool = False
     flash: bool = True
+    nextn_loaded: str = ""
 
+
+NEXTN_ENDS = r"nextn\.(embed_tokens|shared_head_head|shared_head_norm)\."
+NEXTN_FFN = rf"exp_probs_b|ffn_(?!norm)|{NEXTN_ENDS}"
 
 PLAIN = Family()
 ENCODER = Family(cached=False, tied=False)
@@ -75,10 +82,11 @@ SPECIAL: dict[str, Family] = {
     "arwkv7": RWKV,
     "bailingmoe3": Family(recurrent="no_kv_heads", state="kda", nextn_kv=True),
     "bert": ENCODER,
+    "bitnet": Family(tied=False),
     "clef": Family(cached=False, tied=False, recurrent="interval", state="mamba2"),
     "cohere2": Family(window=Window(4)),
-    "cohere2moe": Family(window=Window(4, dense_first=True)),
-    "deepseek32": Family(indexer="lightning"),
+    "cohere2moe": Family(window=Window(4, dense_first=True), nextn_loaded=NEXTN_ENDS),
+    "deepseek32": Family(indexer="lightning", nextn_loaded="exp_probs_b"),
     "deepseek4": Family(window=Window(0), indexer="compressed", nextn_kv=True),
     "dflash": Family(window=Window(rule="if_given")),
     "dots3note": Family(window=Window(), indexer="listed"),
@@ -86,20 +94,21 @@ SPECIAL: dict[str, Family] = {
     "eurobert": ENCODER,
     "exaone-moe": Family(window=Window(4, size=128)),
     "exaone4": Family(window=Window(4, size=4096, rule="exactly_64_layers")),
-    "falcon-h1": Family(recurrent="all", state="mamba2", parallel_state=True),
+    "falcon-h1": Family(recurrent="all", state="mamba2", parallel_state=True, nextn_kv=True),
     "gemma-embedding": Family(cached=False, window=Window(6)),
     "gemma2": Family(window=Window(2, size=4096)),
     "gemma3": Family(window=Window(6, rule="if_given")),
     "gemma3n": Family(window=Window(5), kv_from_start=20),
     "gemma4": LISTED,
     "gemma4-assistant": Family(window=Window(), borrows=True),
-    "glm-dsa": Family(indexer="glm"),
+    "glm-dsa": Family(indexer="glm", nextn_loaded="exp_probs_b"),
     "glm5-next": Family(recurrent="no_kv_heads", state="kda", indexer="pooled", latent_values=True),
     "gpt-oss": Family(window=Window(2)),
     "granite_swa": LISTED,
     "granitehybrid": Family(recurrent="no_kv_heads", state="mamba2", nextn_kv=True),
     "graniteswitch": Family(router=True, nextn_kv=True),
     "grok": Family(flash=False),
+    "hy_v3": Family(nextn_loaded=NEXTN_FFN),
     "hy_v4": Family(indexer="listed", nextn_kv=True),
     "jamba": Family(recurrent="no_kv_heads", state="mamba", nextn_kv=True),
     "jina-bert-v2": ENCODER,
@@ -108,7 +117,11 @@ SPECIAL: dict[str, Family] = {
     "kimi-linear": Family(recurrent="no_kv_heads", state="kda", nextn_kv=True),
     "laguna": Family(window=Window(4, dense_first=True, rule="if_given")),
     "lfm2": Family(
-        window=Window(rule="if_given"), recurrent="no_kv_heads", state="shortconv", final_norm=True, nextn_kv=True
+        window=Window(all_attention=True, rule="if_given"),
+        recurrent="no_kv_heads",
+        state="shortconv",
+        final_norm=True,
+        nextn_kv=True,
     ),
     "lfm2moe": Family(recurrent="no_kv_heads", state="shortconv", final_norm=True, nextn_kv=True),
     "llada": DIFFUSION,
@@ -142,16 +155,16 @@ SPECIAL: dict[str, Family] = {
     "rwkv7": RWKV,
     "smallthinker": Family(window=Window(4, dense_first=True, forced=4096, rule="if_given")),
     "spark2_5": LISTED,
-    "step35": LISTED,
+    "step35": Family(window=Window(), nextn_loaded=rf"attn_(gate|k_norm|q_norm)|{NEXTN_FFN}"),
     "wavtokenizer-dec": ENCODER,
 }
 # fmt: off
 PLAIN_NAMES = frozenset((
-    "apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bitnet", "bloom", "chameleon",
+    "apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bloom", "chameleon",
     "chatglm", "codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek", "deepseek2", "deepseek2-ocr",
     "dots1", "eagle3", "ernie4_5", "ernie4_5-moe", "exaone", "falcon", "gemma", "glm4", "glm4moe", "gpt2",
     "gptneox", "granite", "granitemoe", "grovemoe", "hrm_text", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl",
-    "hy_v3", "internlm2", "jais", "jais2", "llama", "llama-embed", "maincoder", "minicpm", "minicpm3", "minimax-m2",
+    "internlm2", "jais", "jais2", "llama", "llama-embed", "maincoder", "minicpm", "minicpm3", "minimax-m2",
     "mistral3", "mistral4", "mpt", "nemotron", "olmo", "olmoe", "openelm", "orion", "paddleocr", "pangu-embedded",
     "phi2", "phi3", "phimoe", "plamo", "plm", "pockettts", "qwen", "qwen2", "qwen2moe", "qwen2vl", "qwen3",
     "qwen3moe", "qwen3tts", "qwen3vl", "qwen3vlmoe", "refact", "seed_oss", "smollm3", "stablelm", "starcoder",

@@ -64,8 +64,9 @@ def placed_layers(facts: ModelFacts) -> int:
     known = family(facts.architecture)
     if known is None:
         return facts.layers
-    loops = max(1, integer(facts, "num_loops", 1)) if known.looped else 1
-    return facts.layers * loops + known.router
+    if known.looped:
+        return (facts.layers - integer(facts, "nextn_predict_layers")) * max(1, integer(facts, "num_loops", 1))
+    return facts.layers + known.router
 
 
 def trunk_layers(facts: ModelFacts) -> int:
@@ -156,11 +157,13 @@ def _windows(
     window = rule.forced if rule.forced is not None else (rule.size if size is None else size)
     if known.indexer == "compressed":
         return window, (True,) * layers
+    if rule.all_attention:
+        return window, tuple(i < trunk and not recurrent[i] for i in range(layers))
     listed = facts.hparam("attention.sliding_window_pattern")
     if isinstance(listed, tuple):
         return window, tuple(bool(v) for v in _padded(listed, layers))
     if rule.pattern is None:
-        return window, tuple(not recurrent[i] and (i < trunk or known.state == "none") for i in range(layers))
+        return window, (True,) * layers
     pattern = int(listed) if isinstance(listed, (int, float)) else rule.pattern
     return window, tuple(i < trunk and _is_windowed(i, pattern, rule.dense_first) for i in range(layers))
 
