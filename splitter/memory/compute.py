@@ -21,6 +21,7 @@ from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
 
 PIPELINE_COPIES = 4
+REPEATS = 2
 BLOCK = re.compile(r"blk\.(\d+)\.")
 
 
@@ -66,7 +67,8 @@ class ComputeModel:
         else:
             self.family, self.hparams, self.top = like.family, like.hparams, like.top
             self.layers, self.kinds = like.layers, like.kinds
-        self.rms = facts.hparam("attention.layer_norm_epsilon") is None
+        known = facts.architecture in FAMILIES
+        self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
         self._homes: dict[str, int | None] = {}
@@ -143,7 +145,7 @@ class ComputeModel:
                 run, before = {}, owner
             kind = self._kind_on(i, owner)
             run[kind] = run.get(kind, 0) + 1
-            if run[kind] <= 2 or i == trunk - 1:
+            if run[kind] <= REPEATS or i == trunk - 1:
                 chosen.append((self._first[kind] if i < trunk - 1 else i, owner))
         return tuple(chosen)
 
@@ -166,7 +168,7 @@ class ComputeModel:
             return cpu if index is None else owners[index]
 
         net = Net(self.dims, cpu, any(layer.swa for layer in self.layers), home)
-        net.rms = self.rms
+        net.rms, net.bare_norm = self.rms, self.family.bare_norm
         head_k, head_v = self.layers[0].head_k, self.layers[0].head_v
         rotate = (
             _rotation(head_k, self.dims.type_k, grow=True),

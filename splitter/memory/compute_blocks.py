@@ -65,6 +65,7 @@ class Net:
         self.layer: Layer
         self.cache_home = cpu
         self.rms = True
+        self.bare_norm = False
         self.repack = True
         self._inputs: dict[bool, Inputs] = {}
         self._named: dict[str, Tensor] = {}
@@ -167,11 +168,14 @@ class Net:
         """The norm called `name` if the layer has it, else `cur`."""
         weight = self.weight(name)
         bias = self.weight(name + ".bias")
-        return cur if weight is None and bias is None else self.norm_with(cur, weight, bias)
+        return cur if weight is None and bias is None and not self.bare_norm else self.norm_with(cur, weight, bias)
 
     def linear(self, cur: Tensor, name: str) -> Tensor:
         """build_lora_mm with the bias, if there is one."""
         out = self.graph.mul_mat(self.need(name), cur)
+        scale = self.weight(name + ".scale")
+        if scale is not None:
+            out = self.graph.mul(out, scale)
         bias = self.weight(name + ".bias")
         return out if bias is None else self.graph.add(out, bias)
 
@@ -245,6 +249,7 @@ class Net:
         transposed = v.nb[1] > v.nb[2]
         q, k, v = (g.permute(t, 0, 2, 1, 3) for t in (q, k, v))
         if d.flash:
+            k, v = (g.cast(t, F16) if t.type is F32 else t for t in (k, v))
             cur = g.flash_attn(q, k, v, mask, *([sinks] if sinks else []))
             if v_mla is not None:
                 cur = g.cont(g.permute(g.mul_mat(v_mla, g.permute(cur, 0, 2, 1, 3)), 0, 2, 1, 3))
@@ -284,6 +289,14 @@ class Net:
             self.cached(cache_v, y.head_v, y.kv_heads, transposed=not d.flash),
         )
         return self.hadamard(self.mha(q, *views, inputs.mask, sinks, None, softcap), inputs.v_rot)
+
+    def attend_batch(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """build_attn without a cache: the batch attends to itself."""
+        g, d = self.graph, self.dims
+        for part in (q, k, v):
+            g.expand(part)
+        mask = self.named_input("kq_mask", F16 if d.flash else F32, d.tokens, d.tokens)
+        return self.mha(q, k, v, mask, None, None, softcap=False)
 
     def ffn(self, cur: Tensor, suffix: str = "") -> Tensor:
         """build_ffn, gated or not; `suffix` is "_shexp" for a shared expert."""

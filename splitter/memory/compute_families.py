@@ -29,14 +29,33 @@ class Family:
     grouped: int = 0
     mixed: bool = True
     late_rows: bool = False
+    layer_norm: bool = False
+    bare_norm: bool = False
+    cached: bool = True
+    clamp: bool = False
 
 
+LAYER_NORM = Family(layer_norm=True)
+DIFFUSION = Family(cached=False)
 FAMILIES: dict[str, Family] = {
     "gemma": Family(scale_embedding=True),
     "gemma2": Family(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
     "gemma3": Family(scale_rows=True, scale_q=True),
     "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows=True),
     "deepseek2": Family(norm_weights=False),
+    "olmo": Family(layer_norm=True, bare_norm=True, clamp=True),
+    "phi2": Family(layer_norm=True, scale_q=True),
+    "command-r": Family(layer_norm=True, logit_scale=1),
+    "cohere2": Family(layer_norm=True, logit_scale=1),
+    "dbrx": Family(layer_norm=True, clamp=True),
+    **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), DIFFUSION),
+    **dict.fromkeys(
+        (
+            *("bloom", "codeshell", "falcon", "gpt2", "gptneox", "jais", "jais2", "mpt", "nemotron", "orion"),
+            *("pockettts", "stablelm", "starcoder", "starcoder2"),
+        ),
+        LAYER_NORM,
+    ),
 }
 
 
@@ -60,6 +79,8 @@ def self_attention(walk: Walk, cur: Tensor) -> Tensor:
     k = net.rope(net.norm(k, "attn_k_norm"), pos)
     if walk.family.scale_q:
         q = net.graph.scale(q)
+    if not walk.family.cached:
+        return net.linear(net.attend_batch(q, k, v), "attn_output")
     inputs = net.cache_inputs(y.swa, *walk.rotate, walk.v_max)
     sinks = net.weight("attn_sinks")
     out = net.attend(q, k, v, inputs, sinks, walk.family.attention_softcap)
@@ -113,27 +134,32 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
 
 
 def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
-    """Attention and feed-forward with their residuals."""
+    """Attention and feed-forward with their residuals, one after the other or side by side."""
     net, g = walk.net, walk.net.graph
     tensors = net.layer.tensors
-    cur = net.norm(residual, "attn_norm")
+    after = "post_ffw_norm.weight" in tensors
+    before = "post_attention_norm" if "ffn_norm.weight" not in tensors and not after else "ffn_norm"
+    side_by_side = f"{before}.weight" not in tensors and not after and not walk.family.bare_norm
+    start = net.norm(residual, "attn_norm")
+    cur = start if "attn_norm_2.weight" not in tensors else net.norm(residual, "attn_norm_2")
     cur = mla_attention(walk, cur) if "attn_kv_a_mqa.weight" in tensors else self_attention(walk, cur)
     if last and not walk.family.late_rows:
-        cur = g.get_rows(cur, net.out_ids())
-        residual = g.get_rows(residual, net.out_ids())
-    before = "ffn_norm" if "ffn_norm.weight" in tensors else "post_attention_norm"
+        cur, residual = (g.get_rows(t, net.out_ids()) for t in (cur, residual))
+        start = g.get_rows(start, net.out_ids()) if side_by_side else start
+    if side_by_side:
+        return g.add(g.add(feed_forward(walk, start), cur), residual)
     if before == "ffn_norm":
         cur = net.norm(cur, "post_attention_norm")
     middle = g.add(cur, residual)
     cur = feed_forward(walk, net.norm(middle, before))
-    cur = net.norm(cur, "post_ffw_norm")
-    return g.add(cur, middle)
+    return g.add(net.norm(cur, "post_ffw_norm"), middle)
 
 
 def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], head: Tensor) -> Tensor:
     """The final norm (kept: it is an output of the graph) and the logits."""
     net, g = walk.net, walk.net.graph
     if walk.family.late_rows:
+        cur.is_output = True
         cur = g.get_rows(cur, net.out_ids())
     cur = net.norm_with(cur, *norm)
     cur.is_output = True
