@@ -15,11 +15,11 @@ command, and measures tokens per second.
 EPILOG = "Start with `splitter demo`, then `splitter plan MODEL.gguf`. On one of somebody else's: `--rig phoenix`."
 
 app = typer.Typer(
-    help=HELP, epilog=EPILOG, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
+    help=HELP, epilog=EPILOG, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
 )
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001  typer's callback protocol
+def _print_version(value: bool) -> None:
     if value:
         typer.echo(f"splitter {__version__}")
         raise typer.Exit
@@ -27,7 +27,7 @@ def _print_version(value: bool) -> None:  # noqa: FBT001  typer's callback proto
 
 @app.callback()
 def root(
-    version: Annotated[  # noqa: ARG001  handled by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:

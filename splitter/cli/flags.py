@@ -4,6 +4,7 @@ from typing import Any
 
 from splitter.cli.options import FlagOptions
 from splitter.errors import UsageError
+from splitter.units import from_mib
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 
@@ -54,7 +55,9 @@ def gpu_layers(text: str | None) -> int | None:
         return 999
     count = integer("-ngl", text)
     if count < 0:
-        raise UsageError(f"-ngl takes a number of layers from 0 on, or all, not {text}", "leave -ngl out to have it solved")
+        raise UsageError(
+            f"-ngl takes a number of layers from 0 on, or all, not {text}", "leave -ngl out to have it solved"
+        )
     return count
 
 
@@ -62,7 +65,9 @@ def integer(flag: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"{flag} takes a whole number, not {text!r}", f"see `splitter plan --help` for {flag}") from None
+        raise UsageError(
+            f"{flag} takes a whole number, not {text!r}", f"see `splitter plan --help` for {flag}"
+        ) from None
 
 
 def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
@@ -72,7 +77,9 @@ def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
     try:
         shares = tuple(float(part) for part in text.replace("/", ",").split(","))
     except ValueError:
-        raise UsageError(f"{flag} takes numbers separated by commas, not {text!r}", f"for example {flag} 3,6,4") from None
+        raise UsageError(
+            f"{flag} takes numbers separated by commas, not {text!r}", f"for example {flag} 3,6,4"
+        ) from None
     if any(not 0 <= share < float("inf") for share in shares):
         raise UsageError(f"{flag} takes shares from 0 on, not {text!r}", f"for example {flag} 3,6,4")
     return shares
@@ -104,3 +111,8 @@ def override_tensors(given: list[str] | None) -> tuple[str, ...] | None:
 def margins_mib(text: str | None) -> tuple[float, ...] | None:
     """MiB kept free per device, from `MIB[,MIB...]`; None when silent."""
     return numbers("--margin", text)
+
+
+def margins(text: str | None) -> tuple[int, ...]:
+    """The same in bytes; () when silent."""
+    return tuple(from_mib(mib) for mib in margins_mib(text) or ())

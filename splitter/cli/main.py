@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        sys.stderr = None  # type: ignore[assignment]  # the reader is gone: nothing more can be said
+        sys.stderr = None  # the reader is gone: nothing more can be said
         return 1
     except Exception:  # noqa: BLE001  the boundary: whatever is left is our bug, and it is kept for the report
         return _report_bug(arguments)

@@ -41,9 +41,9 @@ class OutputOptions:
 class RigOptions:
     """Which devices to plan for; without any of them the host's own."""
 
-    rig: Annotated[str | None, rig_option("--rig", text="A rig file, or a shipped rig's name.", metavar="FILE|NAME")] = (
-        None
-    )
+    rig: Annotated[
+        str | None, rig_option("--rig", text="A rig file, or a shipped rig's name.", metavar="FILE|NAME")
+    ] = None
     gpus: Annotated[
         str | None, rig_option("--gpus", text='Cards by name, e.g. "1050ti,2080,1060-6gb".', metavar="LIST")
     ] = None
@@ -131,9 +131,7 @@ class FlagOptions:
     no_mmap: Annotated[bool, flag_option("--no-mmap", text="Read the model into RAM.")] = False
     threads: Annotated[int | None, flag_option("-t", "--threads", text="CPU threads.", minimum=1)] = None
     mmproj: Annotated[str | None, flag_option("-mm", "--mmproj", text="Multimodal projector.", metavar="FILE")] = None
-    model_draft: Annotated[
-        str | None, flag_option("-md", "--model-draft", text="Draft model.", metavar="FILE")
-    ] = None
+    model_draft: Annotated[str | None, flag_option("-md", "--model-draft", text="Draft model.", metavar="FILE")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +155,14 @@ def with_options(*groups: type) -> Callable[[Callable[..., None]], Callable[...,
 
         @wraps(verb)
         def wrapper(**values: Any) -> None:
-            given = {
-                names[group]: group(**{f.name: values.pop(f.name) for f in fields(group)}) for group in names
-            }
+            given = {names[group]: group(**{f.name: values.pop(f.name) for f in fields(group)}) for group in names}
             verb(**values, **given)
 
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own]
         parameters += [_parameter(group, item) for group in names for item in fields(group)]
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-        del wrapper.__wrapped__  # type: ignore[attr-defined]
+        del wrapper.__wrapped__
         return wrapper
 
     return decorate

@@ -26,7 +26,7 @@ class Wishes:
     margin: MarginOptions
     goal: GoalOptions
     flags: FlagOptions
-    server: ServerOptions = ServerOptions()
+    server: ServerOptions
 
     def overrides(self) -> dict[str, Any]:
         """What the command line sets, by the profile's dotted keys."""
@@ -173,4 +173,6 @@ def save_text(path: str, text: str) -> None:
         partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {target}: {error.strerror}", "name a file in a folder you may write to") from None
+        raise UsageError(
+            f"cannot write {target}: {error.strerror}", "name a file in a folder you may write to"
+        ) from None

@@ -45,9 +45,16 @@ def _solved_again(plan: Plan, request: Request, learned: list[int]) -> Plan:
     stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(margins, learned, strict=True)))
     again = solve(plan.facts, plan.rig, stricter)
     result = evaluate(
-        plan.facts, plan.rig, again.settings, margin_bytes=margins, engine=plan.engine, engine_version=plan.engine_version
+        plan.facts,
+        plan.rig,
+        again.settings,
+        margin_bytes=margins,
+        engine=plan.engine,
+        engine_version=plan.engine_version,
     )
-    notice = Notice("plan_corrected", "the first estimate was too low for a card; the plan was corrected by the dry run")
+    notice = Notice(
+        "plan_corrected", "the first estimate was too low for a card; the plan was corrected by the dry run"
+    )
     return replace(result, reasons=again.reasons, warnings=(*again.warnings, notice), alternatives=again.alternatives)
 
 

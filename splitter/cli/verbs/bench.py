@@ -25,9 +25,7 @@ splitter bench --url http://127.0.0.1:8080 --prompt-tokens 2048 --generate 256 -
 """
 
 
-@with_options(
-    RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions
-)
+@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def bench(
     devices: RigOptions,
     engine: EngineOptions,
@@ -44,24 +42,35 @@ def bench(
 ) -> None:
     """Measure prompt and generation tokens per second and the time to the first token."""
     from splitter.bench.measure import measure
+    from splitter.bench.result import BenchResult
     from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
     from splitter.cli.views.bench import bench_data, bench_view
+    from splitter.engine.command import Server
+    from splitter.run.endpoint import read_key
     from splitter.run.supervisor import launch as start
 
     output = Output("bench", as_json=report.json)
-    amounts = {"prompt_tokens": prompt_tokens, "generate_tokens": generate, "repetitions": repetitions}
+
+    def timed(address: str, server: Server) -> BenchResult:
+        with output.progress(f"measuring {address}"):
+            return measure(
+                address,
+                api_key=read_key(server),
+                n_prompt=prompt_tokens,
+                n_generate=generate,
+                repetitions=repetitions,
+            )
+
     if url:
         if model or goal.profile:
             raise UsageError("--url measures a running server and takes no model", "leave out MODEL and --profile")
-        with output.progress(f"measuring {url}"):
-            result = measure(url, api_key_file=server.api_key_file, **amounts)
+        result = timed(url, Server(api_key_file=server.api_key_file))
     else:
         wishes = Wishes(devices, engine, margin, goal, flags, server)
         planned = prove_if_possible(solve(resolve(model, wishes, output, local=True), output), output)
         with start(planned.command) as instance:
             with output.progress("loading the model"):
                 instance.wait_ready()
-            with output.progress("measuring"):
-                result = measure(instance.url, api_key_file=planned.command.server.api_key_file, **amounts)
+            result = timed(instance.url, planned.command.server)
     output.show(*bench_view(result))
     output.data(bench_data(result))

@@ -1,14 +1,11 @@
 """`splitter check`: what a given command would put on each card, whether it fits, and what is wrong with it."""
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output
-from splitter.errors import UsageError
 
 EXAMPLES = """Examples:
 
@@ -18,7 +15,6 @@ splitter check --command 'koboldcpp.exe --usecuda 0 1 2 --gpulayers 40 --tensor_
 
 splitter check start.bat --json
 """
-SCRIPTS = (".bat", ".cmd", ".sh", ".kcpps")
 
 
 @with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
@@ -32,13 +28,13 @@ def check(
     command: Annotated[str | None, typer.Option("--command", help="A whole command line.", metavar="LINE")] = None,
 ) -> None:
     """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
-    from splitter.cli.check_steps import evaluate_command
+    from splitter.cli.check_steps import evaluate_read, read_target
     from splitter.cli.json_data import plan_data
     from splitter.cli.views.plan import plan_view
 
     output = Output("check", as_json=report.json)
-    read = _read(target, command, list(context.args), engine)
-    checked = evaluate_command(read, devices, engine, margin, output)
+    read = read_target(target, command, list(context.args), engine)
+    checked = evaluate_read(read, devices, engine, margin, output)
     fits = checked.plan.fits()
     output.show(*plan_view(checked.plan))
     output.data(plan_data(checked.plan, checked.engine, checked.command), "ok" if fits else "does_not_fit")

@@ -1,9 +1,70 @@
-"""`splitter demo`: the whole way on any machine."""
+"""`splitter demo`: the whole way on any machine, with the embedded engine and the example model."""
+
+from typing import Annotated, Any
+
+import typer
+
+from splitter.cli.options import (
+    EngineOptions,
+    FlagOptions,
+    GoalOptions,
+    MarginOptions,
+    OutputOptions,
+    RigOptions,
+    ServerOptions,
+    with_options,
+)
+from splitter.cli.output import Output, printable
+
 EXAMPLES = """Example:
 
-splitter demo
+splitter demo   (no GPU, no engine and no download needed)
 """
+PROMPT = "A card that is"
+ANSWER_TOKENS = 48
 
 
-def demo() -> None:
-    """Walk the whole way on this machine: example model, embedded engine, an answer, tokens per second."""
+@with_options(OutputOptions)
+def demo(
+    report: OutputOptions,
+    port: Annotated[int | None, typer.Option("--port", help="Port (default: any free one).", min=1, max=65535)] = None,
+) -> None:
+    """Walk the whole way on this machine: plan, launch, an answer, tokens per second."""
+    from splitter.bench.measure import measure
+    from splitter.cli.json_data import command_data, plan_data
+    from splitter.cli.session import Wishes, resolve, solve
+    from splitter.cli.views.bench import bench_data, bench_view
+    from splitter.cli.views.plan import plan_view
+    from splitter.engine.rendering import command_line
+    from splitter.run.endpoint import any_free_port
+    from splitter.run.supervisor import launch as start
+
+    output = Output("demo", as_json=report.json)
+    server = ServerOptions(port=port or any_free_port())
+    wishes = Wishes(RigOptions(), EngineOptions(), MarginOptions(), GoalOptions(profile="demo"), FlagOptions(), server)
+    output.show("1. The plan for this machine (embedded engine, example model)", "")
+    planned = solve(resolve(None, wishes, output), output)
+    output.show(*plan_view(planned.plan), "", "2. The command, launched and supervised")
+    line = command_line(planned.command)
+    output.plain(line)
+    with start(planned.command) as instance:
+        with output.progress("loading the model"):
+            instance.wait_ready()
+        output.show("", f"3. Ready after {instance.ready_s or 0:.1f} s at {instance.url}; an answer to {PROMPT!r}:")
+        answer = _answer(instance.url)
+        output.plain(PROMPT + answer)
+        output.show("", "4. Tokens per second")
+        with output.progress("measuring"):
+            result = measure(instance.url, n_prompt=256, n_generate=64, repetitions=3)
+        output.show(*bench_view(result))
+    output.show("", "The engine is stopped. Next: splitter plan YOUR-MODEL.gguf")
+    plan = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
+    output.data({"plan": plan, "prompt": PROMPT, "answer": answer, "bench": bench_data(result)})
+
+
+def _answer(url: str) -> str:
+    from splitter.run.endpoint import ask
+
+    body: dict[str, Any] = {"prompt": PROMPT, "n_predict": ANSWER_TOKENS, "temperature": 0}
+    reply = ask(url, "/completion", body=body, timeout_s=120).json()
+    return printable(str(reply.get("content", ""))) if isinstance(reply, dict) else ""

@@ -1,5 +1,6 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,9 +27,7 @@ splitter launch model.gguf --engine embedded --port 8081   (no GPU, no engine ne
 """
 
 
-@with_options(
-    RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions
-)
+@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def launch(
     devices: RigOptions,
     engine: EngineOptions,
@@ -56,7 +55,9 @@ def launch(
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan))
     show_log = None if quiet or report.json else output.say
-    with start(planned.command, on_log=show_log, log_file=log_file, start_timeout_s=start_timeout) as instance:
+    with start(
+        planned.command, on_log=show_log, log_file=Path(log_file) if log_file else None, start_timeout_s=start_timeout
+    ) as instance:
         with output.progress("loading the model"):
             instance.wait_ready()
         output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
@@ -71,7 +72,7 @@ def _ready_data(instance: Any, planned: Any) -> dict[str, Any]:
     from splitter.cli.json_data import command_data, plan_data
     from splitter.engine.rendering import command_line
 
-    command = command_data(planned.command, command_line(planned.command))
+    command = command_data(planned.command, command_line(planned.command, planned.plan.rig.host.os))
     return {
         "url": instance.url,
         "pid": instance.pid,

@@ -29,9 +29,7 @@ splitter plan model.gguf -ngl 40 --margin 600,400,400 --json
 """
 
 
-@with_options(
-    RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions
-)
+@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def plan(
     devices: RigOptions,
     engine: EngineOptions,
@@ -53,7 +51,7 @@ def plan(
     planned = solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output)
     if verify:
         planned = prove(planned, output)
-    line = command_line(planned.command)
+    line = command_line(planned.command, planned.plan.rig.host.os)
     data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
     output.show(*plan_view(planned.plan))
     output.show("")

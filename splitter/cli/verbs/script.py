@@ -24,9 +24,7 @@ splitter script --profile phoenix -o .   (the seed's rig, as a .bat to double-cl
 """
 
 
-@with_options(
-    RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions
-)
+@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def script(
     devices: RigOptions,
     engine: EngineOptions,

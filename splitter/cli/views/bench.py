@@ -1,1 +1,58 @@
-"""A measurement for people and as JSON."""
+"""A measurement for people and as JSON: medians with their spread."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.bench.result import BenchResult
+from splitter.bench.stats import Spread
+from splitter.cli.output import printable
+
+
+def bench_data(result: BenchResult) -> dict[str, Any]:
+    return {
+        "url": result.url,
+        "engine": result.engine,
+        "model": result.model,
+        "prompt_tokens": result.prompt_tokens,
+        "generated_tokens": result.generated_tokens,
+        "prompt_tokens_per_s": _spread_data(result.prompt_speed),
+        "generation_tokens_per_s": _spread_data(result.generation_speed),
+        "first_token_s": _spread_data(result.first_token),
+        "runs": [asdict(run) for run in result.runs],
+    }
+
+
+def _spread_data(found: Spread | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)
+
+
+def bench_view(result: BenchResult) -> Iterator[RenderableType]:
+    yield Text(printable(f"{result.engine} at {result.url}: {result.model}"), style="bold")
+    table = Table("measured", box=None, header_style="bold", pad_edge=False)
+    for column in ("median", "min", "max", "+/- (MAD)"):
+        table.add_column(column, justify="right", no_wrap=True)
+    rows = (
+        (f"prompt, {result.prompt_tokens} tokens (t/s)", result.prompt_speed, 1),
+        (f"generation, {result.generated_tokens} tokens (t/s)", result.generation_speed, 1),
+        ("time to first token (ms)", result.first_token, 1000),
+    )
+    for name, found, scale in rows:
+        table.add_row(name, *_cells(found, scale))
+    yield table
+    yield Text(f"{len(result.runs)} repetitions, warm-up left out; timed by {_timed_by(result)}")
+
+
+def _timed_by(result: BenchResult) -> str:
+    return "the engine" if all(run.timed_by == "engine" for run in result.runs) else "our clock"
+
+
+def _cells(found: Spread | None, scale: int) -> tuple[str, ...]:
+    if found is None:
+        return ("?", "?", "?", "?")
+    values = (found.median, found.minimum, found.maximum, found.mad)
+    return tuple(f"{value * scale:.1f}" for value in values)

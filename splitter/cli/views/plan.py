@@ -43,8 +43,9 @@ def summary_line(plan: Plan) -> str:
 
 
 def memory_table(plan: Plan) -> Table:
-    table = Table("device", box=None, header_style="bold", pad_edge=False)
-    for column in ("layers", "model", "context", "compute", "overhead", "margin", "used", "free", "headroom"):
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("device", no_wrap=True)
+    for column in ("layers", "model", "context", "compute", "other", "margin", "used", "free", "left"):
         table.add_column(column, justify="right", no_wrap=column != "layers")
     for planned in plan.devices:
         table.add_row(*device_cells(planned), style="" if planned.headroom_bytes() >= 0 else "bold red")
@@ -59,15 +60,20 @@ def memory_table(plan: Plan) -> Table:
         "?" if free is None else mib(free),
         "?" if left is None else mib(left),
     )
-    table.caption = "MiB; free is before the engine starts, headroom = free - used - margin"
+    table.caption = "MiB. other: CUDA context and reserves; free: before the engine starts; left = free - used - margin"
     table.caption_justify = "left"
     return table
+
+
+def short_name(name: str) -> str:
+    """A card's name without the maker's words."""
+    return name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("AMD ").removeprefix("Intel ")
 
 
 def device_cells(planned: PlannedDevice) -> tuple[str, ...]:
     memory = planned.memory
     return (
-        printable(f"{planned.device.id} {planned.device.name}"),
+        printable(f"{planned.device.id} {short_name(planned.device.name)}"),
         layer_ranges(planned.layers) + (" +out" if planned.holds_output else ""),
         *(mib(value) for value in (memory.model_bytes, memory.context_bytes, memory.compute_bytes)),
         *(mib(value) for value in (memory.overhead_bytes(), planned.margin_bytes, planned.used_bytes())),

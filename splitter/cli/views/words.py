@@ -22,7 +22,7 @@ def rate(tokens_per_s: float | None) -> str:
     return f"{tokens_per_s:.2f} t/s" if tokens_per_s < 10 else f"{tokens_per_s:.1f} t/s"
 
 
-def yes_no(value: bool | None) -> str:  # noqa: FBT001  a word for a value
+def yes_no(value: bool | None) -> str:
     return "?" if value is None else "yes" if value else "no"
 
 

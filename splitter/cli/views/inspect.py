@@ -1,0 +1,110 @@
+"""What a header says, for people and as JSON."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.cli.json_data import model_data
+from splitter.cli.output import printable
+from splitter.cli.views.plan import model_line
+from splitter.cli.views.words import size
+from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
+from splitter.model.attention import cache_layers
+from splitter.model.facts import ModelFacts
+from splitter.model.summary import ModelSummary, summarize
+
+CONTEXT_STEP = 8192  # KV per token is what the cache grows by, seen over two contexts beyond every window
+
+
+def cache_growth(facts: ModelFacts) -> tuple[int, int]:
+    """Bytes of an f16 cache per token of context, and the fixed part (windows, recurrent state) for one slot."""
+    small, large = (_cache_bytes(facts, tokens) for tokens in (CONTEXT_STEP * 4, CONTEXT_STEP * 5))
+    per_token = (large - small) // CONTEXT_STEP
+    return per_token, small - per_token * CONTEXT_STEP * 4
+
+
+def _cache_bytes(facts: ModelFacts, tokens: int) -> int:
+    settings = Settings(context_size=tokens, gpu_layers=0, device_order=(), parallel=1)
+    return sum(MemoryModel(facts, settings).layer_context_bytes)
+
+
+def inspect_data(facts: ModelFacts) -> dict[str, Any]:
+    summary = summarize(facts)
+    per_token, fixed = cache_growth(facts) if facts.layers else (0, 0)
+    cached = [asdict(layer) for layer in cache_layers(facts)] if facts.layers else []
+    return {
+        "model": model_data(facts),
+        "vocabulary": facts.vocabulary,
+        **asdict(summary),
+        "kv_bytes_per_token": per_token,
+        "cache_fixed_bytes": fixed,
+        "cache_layers": cached,
+    }
+
+
+def inspect_view(facts: ModelFacts) -> Iterator[RenderableType]:
+    summary = summarize(facts)
+    yield Text(model_line(facts), style="bold")
+    yield shape_table(facts, summary)
+    yield types_table(summary)
+    if summary.layer_bytes:
+        yield layers_table(summary)
+
+
+def shape_table(facts: ModelFacts, summary: ModelSummary) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    rows: list[tuple[str, Any]] = [
+        ("parameters", f"{facts.parameters / 1e9:.2f} B"),
+        ("bits per weight", "?" if summary.bits_per_weight is None else f"{summary.bits_per_weight:.2f}"),
+        ("context (trained)", facts.context_train),
+        ("vocabulary", facts.vocabulary),
+        ("embedding", summary.embedding_length),
+        ("heads", _runs(summary.heads.head_count)),
+        ("KV heads", _runs(summary.heads.head_count_kv)),
+        ("experts", f"{summary.expert_used_count} of {summary.expert_count}" if summary.expert_count else "none"),
+        ("expert weights", size(summary.expert_bytes)),
+        ("outside layers", size(summary.outside_bytes)),
+    ]
+    if facts.layers:
+        per_token, fixed = cache_growth(facts)
+        rows.append(("KV per token (f16)", f"{size(per_token)}, plus {size(fixed)} fixed"))
+    for name, value in rows:
+        table.add_row(name, "?" if value is None else printable(str(value)))
+    return table
+
+
+def _runs(value: int | tuple[int, ...] | None) -> str | None:
+    """A number, or `8 x 40, 2 x 8` for one that differs per layer."""
+    if not isinstance(value, tuple):
+        return None if value is None else str(value)
+    counts: dict[int, int] = {}
+    for item in value:
+        counts[item] = counts.get(item, 0) + 1
+    return ", ".join(f"{item} in {count} layers" for item, count in counts.items())
+
+
+def types_table(summary: ModelSummary) -> Table:
+    table = Table("type", box=None, header_style="bold", pad_edge=False)
+    table.add_column("tensors", justify="right")
+    table.add_column("size", justify="right")
+    for share in summary.types:
+        table.add_row(share.name, str(share.tensors), size(share.size_bytes))
+    return table
+
+
+def layers_table(summary: ModelSummary) -> Table:
+    """One row per run of layers of the same size."""
+    table = Table("layers", box=None, header_style="bold", pad_edge=False)
+    table.add_column("each", justify="right")
+    first = 0
+    sizes = summary.layer_bytes
+    for index in range(1, len(sizes) + 1):
+        if index == len(sizes) or sizes[index] != sizes[first]:
+            table.add_row(f"{first}-{index - 1}" if index - 1 > first else f"{first}", size(sizes[first]))
+            first = index
+    return table

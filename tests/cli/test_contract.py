@@ -1,0 +1,150 @@
+"""Every verb that reports: one JSON object of the agreed shape, the right exit code, words elsewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TINY, Splitter
+from tests.cli.contract import ENVELOPE, PLAN, mistakes
+
+
+def test_plan_has_the_agreed_shape(splitter: Splitter) -> None:
+    said = splitter("plan", TINY, "--rig", "phoenix", "--json")
+    assert said.code == 0
+    document = said.json()
+    assert mistakes(document, {**ENVELOPE, "data": PLAN}) == []
+    assert (document["version"], document["command"], document["status"]) == (1, "plan", "ok")
+    assert said.err == ""
+
+
+def test_plan_totals_add_up(splitter: Splitter) -> None:
+    data = splitter("plan", TINY, "--rig", "phoenix", "--json").json()["data"]
+    assert data["devices"], "a small model still takes one card"
+    for device in data["devices"]:
+        parts = ("model_bytes", "context_bytes", "compute_bytes", "overhead_bytes")
+        assert device["used_bytes"] == sum(device[part] for part in parts)
+        left = device["free_bytes"] - device["used_bytes"] - device["margin_bytes"]
+        assert device["headroom_bytes"] == left >= 0
+    assert [d["id"] for d in data["devices"]] == data["settings"]["device_order"]
+    placed = sorted(layer for device in data["devices"] for layer in device["layers"])
+    assert placed == list(range(data["model"]["layers"]))
+
+
+def test_check_answers_with_data_when_it_does_not_fit(splitter: Splitter) -> None:
+    said = splitter("check", TINY, "-ngl", "99", "-c", "2048", "--gpus", "gt 1030", "--margin", "1990", "--json")
+    assert said.code == 3
+    document = said.json()
+    assert document["status"] == "does_not_fit"
+    assert mistakes(document["data"], PLAN) == []
+
+
+def test_plan_that_cannot_fit_exits_3(splitter: Splitter) -> None:
+    said = splitter("plan", TINY, "--rig", "phoenix", "-ngl", "99", "--margin", "9000", "--json")
+    assert said.code == 3
+    document = said.json()
+    assert document["status"] == "does_not_fit"
+    assert document["data"] is None
+    assert document["errors"][0]["code"] == "does_not_fit"
+    assert document["errors"][0]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("plan", "missing.gguf", "--rig", "phoenix"), 1, "missing.gguf"),
+        (("plan", TINY, "--rig", "no-such-rig"), 1, "no-such-rig"),
+        (("plan", TINY, "--gpus", "gtx 9999"), 1, "9999"),
+        (("plan", TINY, "--rig", "phoenix", "--gpus", "2080"), 2, "--gpus"),
+        (("plan", TINY, "--rig", "phoenix", "-c", "many"), 2, "-c"),
+        (("plan", TINY, "--rig", "phoenix", "-ts", "a,b"), 2, "-ts"),
+        (("plan", TINY, "--rig", "phoenix", "-ctk", "q9"), 2, "q9"),
+        (("plan", TINY, "--rig", "phoenix", "-dev", "CUDA7"), 2, "CUDA7"),
+        (("plan", TINY, "--no-such-flag"), 2, "--no-such-flag"),
+        (("plan", "--rig", "phoenix"), 2, "model"),
+        (("plan", TINY, "--profile", "no-such-profile"), 1, "no-such-profile"),
+        (("no-such-verb",), 2, "no-such-verb"),
+        (("plan", TINY, "--rig", "phoenix", "--engine-path", "/nowhere/llama-server"), 4, "/nowhere"),
+        (("bench", TINY, "--url", "http://127.0.0.1:1"), 2, "--url"),
+    ],
+)
+def test_mistakes_get_one_sentence(splitter: Splitter, words: tuple[str, ...], code: int, says: str) -> None:
+    said = splitter(*words)
+    assert said.code == code, said.err
+    assert says in said.err
+    assert "Traceback" not in said.err
+    assert "try:" in said.err
+    as_json = splitter(*words, "--json")
+    assert as_json.code == code
+    assert as_json.json()["errors"][0]["message"]
+    assert as_json.json()["data"] is None
+
+
+def test_no_device_is_exit_5(splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("PATH", "")
+    said = splitter("plan", TINY)
+    assert said.code == 5
+    assert "--rig" in said.err
+
+
+def test_cpu_only_needs_no_device(splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    said = splitter("plan", TINY, "-ngl", "0", "--json")
+    assert said.code == 0, said.err
+    assert said.json()["data"]["devices"] == []
+
+
+def test_inspect(splitter: Splitter) -> None:
+    data = splitter("inspect", TINY, "--json").json()["data"]
+    assert data["model"]["architecture"] == "llama"
+    assert data["kv_bytes_per_token"] > 0
+    assert sum(data["layer_bytes"]) > 0
+    assert "KV per token" in splitter("inspect", TINY).out
+
+
+def test_rig_saves_what_it_shows(splitter: Splitter, tmp_path: Path) -> None:
+    saved = tmp_path / "mine.yaml"
+    first = splitter("rig", "--gpus", "1050ti,2080,1060-6gb", "--save", str(saved), "--json")
+    again = splitter("rig", "--rig", str(saved), "--json")
+    keys = ("id", "name", "total_bytes", "free_bytes", "bandwidth_bytes_per_s", "compute_capability")
+    shown = [[{k: d[k] for k in keys} for d in said.json()["data"]["devices"]] for said in (first, again)]
+    assert shown[0] == shown[1]
+    assert len(shown[0]) == 3
+
+
+def test_profiles_are_listed_and_shown(splitter: Splitter) -> None:
+    names = {item["name"] for item in splitter("profile", "list", "--json").json()["data"]["profiles"]}
+    assert {"phoenix", "demo"} <= names
+    shown = splitter("profile", "show", "phoenix", "--json").json()["data"]["values"]
+    assert shown["engine.kind"]["value"] == "koboldcpp"
+    assert "phoenix.yaml" in shown["engine.kind"]["source"]
+
+
+def test_script_writes_both(splitter: Splitter, tmp_path: Path) -> None:
+    said = splitter("script", TINY, "--rig", "phoenix", "-o", str(tmp_path / "out"), "--json")
+    assert said.code == 0, said.err
+    suffixes = {Path(path).suffix for path in said.json()["data"]["files"]}
+    assert suffixes == {".bat", ".sh"}
+    assert all(Path(path).is_file() for path in said.json()["data"]["files"])
+
+
+def test_save_writes_the_json(splitter: Splitter, tmp_path: Path) -> None:
+    target = tmp_path / "plan.json"
+    assert splitter("plan", TINY, "--rig", "phoenix", "--save", str(target)).code == 0
+    assert '"command": "plan"' in target.read_text(encoding="utf-8")
+    refused = splitter("plan", TINY, "--rig", "phoenix", "--save", str(tmp_path / "no" / "plan.json"))
+    assert refused.code == 2
+
+
+def test_help_shows_examples(splitter: Splitter) -> None:
+    for verb in ("rig", "inspect", "plan", "check", "script", "launch", "bench", "demo"):
+        said = splitter(verb, "--help")
+        assert said.code == 0
+        assert f"splitter {verb}" in said.out
+        assert "Example" in said.out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_completion_is_offered(splitter: Splitter, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SPLITTER_COMPLETE", f"source_{shell}")
+    assert "splitter" in splitter().out
