@@ -5,6 +5,7 @@ from typing import Any
 from splitter.errors import RigError
 
 MAX_BYTES = 65536
+MAX_DEPTH = 8
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -18,23 +19,30 @@ def parse_yaml(text: str, where: str) -> Any:
     if len(text) > MAX_BYTES:
         raise RigError(f"{where} is larger than {MAX_BYTES} bytes", "a rig file takes a line per card")
     try:
-        _refuse_aliases(text, where)
+        _refuse_tricks(text, where)
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         return None if node is None else _plain(loader, node, where)
     except yaml.YAMLError as problem:
         raise RigError(f"{where}{_line(problem)} is not valid YAML", "check indentation, colons and quotes") from None
-    except (ValueError, RecursionError) as problem:
+    except ValueError as problem:
         raise RigError(f"{where} holds a value that cannot be read: {problem}", "quote texts") from None
 
 
-def _refuse_aliases(text: str, where: str) -> None:
+def _refuse_tricks(text: str, where: str) -> None:
     import yaml
 
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        place = f"{where}, line {event.start_mark.line + 1 if event.start_mark else '?'}"
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            line = event.start_mark.line + 1 if event.start_mark else "?"
-            raise RigError(f"{where}, line {line}: anchors and aliases are not allowed", "write the value out")
+            raise RigError(f"{place}: anchors and aliases are not allowed", "write the value out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise RigError(f"{place}: nested deeper than {MAX_DEPTH} levels", "a rig has three")
 
 
 def _plain(loader: Any, node: Any, where: str) -> Any:
