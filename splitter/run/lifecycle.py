@@ -18,11 +18,12 @@ LADDER: tuple[Action, ...] = ("interrupt", "terminate", "kill")
 class Limits:
     """How long to wait for readiness, and for the end after each rung of the stop ladder.
 
-    An engine that holds tens of GiB needs seconds to free them; a large model on a hard disk needs minutes to load.
+    A large model on a hard disk needs minutes to load. An engine that holds tens of GiB needs seconds to free them;
+    llama-server b11434 with a streamed answer in flight often hangs after its first SIGINT and leaves on the next rung.
     """
 
     start_timeout_s: float = 600
-    interrupt_s: float = 10
+    interrupt_s: float = 5
     terminate_s: float = 5
     kill_s: float = 5
 

@@ -17,6 +17,7 @@ from splitter.bench.measure import measure
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineError
 from splitter.run.endpoint import any_free_port, is_free
+from splitter.run.lifecycle import Limits
 from splitter.run.supervisor import Instance, launch
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 
@@ -161,14 +162,16 @@ def test_it_dies_while_it_is_measured() -> None:
             measure(instance.url, n_prompt=16, n_generate=8, repetitions=3, on_progress=kill_after_warm_up)
 
 
-def test_a_request_in_flight_does_not_hold_up_the_stop() -> None:
-    with launch(command(RIGS["single-3060"], "-c", "4096")) as instance:
+def test_a_request_in_flight_does_not_keep_it_alive() -> None:
+    """llama-server b11434 often hangs after one SIGINT while it streams, and leaves with 1 on the next signal."""
+    with launch(command(RIGS["single-3060"], "-c", "4096"), limits=Limits(interrupt_s=0.5)) as instance:
         instance.wait_ready()
         connection = http.client.HTTPConnection("127.0.0.1", instance.command.server.port)
         body = json.dumps({"prompt": "The card", "n_predict": 4000, "stream": True})
         connection.request("POST", "/completion", body, {"Content-Type": "application/json"})
         connection.getresponse().readline()
-    assert (instance.phase, instance.exit_code) == ("exited", 0)
+    assert instance.phase == "exited"
+    assert instance.exit_code in {0, 1}
     connection.close()
 
 
