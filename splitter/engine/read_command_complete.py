@@ -142,7 +142,7 @@ def _kobold(
         "flash_attention": "on" if release >= (1, 107) else "off",
         "parallel": 1,
         "kv_unified": True,
-        "swa_full": release < (1, 114),
+        "swa_full": release < (1, 114) and bool(facts.hparam("attention.sliding_window")),
         "mmap": release < (1, 82),
     } | given
     if out["batch_size"] == -1:

@@ -33,4 +33,5 @@ def facts(layers: int = 64, context_train: int | None = 32768) -> ModelFacts:
         parameters=1,
         vocabulary=1,
         tensors=(),
+        metadata={"qwen2.attention.sliding_window": 4096},
     )
