@@ -94,7 +94,7 @@ def _check_build(values: Values, spelled: Mapping[str, str], version: str | None
     for name in spelled.values():
         if name in REMOVED and build >= NO_MMAP_GONE_BUILD:
             tell = findings.note if version is None else findings.refuse
-            tell("flag_removed", f"newer builds of llama-server no longer take {name}", f"write {REMOVED[name]}")
+            tell("flag_removed", f"newer builds of llama-server no longer take {name}", REMOVED[name])
     if build < FIT_BUILD and "fit" in spelled:
         findings.refuse("flag_too_new", f"llama-server build {build} does not know --fit", "leave it out")
     bare, old = values.get("flash_attn", [""])[-1] == "bare", build < FLASH_ATTENTION_VALUE_BUILD
@@ -102,8 +102,10 @@ def _check_build(values: Values, spelled: Mapping[str, str], version: str | None
         hint = "write -fa without a value" if old else "write -fa on"
         found = "takes no value after -fa" if old else "wants a value after -fa"
         findings.refuse("flash_attention_value", f"this build of llama-server {found}", hint)
-    if values.get("fit", [""])[-1] == "bare":
-        findings.refuse("value_missing", "llama-server wants a value after --fit", "write --fit on or --fit off")
+    fit = values.get("fit", ["on"])[-1]
+    if fit not in ON | OFF:
+        found = "wants a value after --fit" if fit == "bare" else f"takes on or off after --fit, not {fit!r}"
+        findings.refuse("fit_value", f"llama-server {found}", "write --fit on or --fit off")
 
 
 def _take(flag: Flag, name: str, args: list[str], at: int) -> tuple[str, int]:
@@ -165,7 +167,7 @@ def _settings(values: Values, spelled: Mapping[str, str], findings: Findings) ->
             name, reader = _READERS[dest]
             settings[name] = reader(dest, found[-1], spelled, findings)
     overrides = [item for text in values.get("override_tensor", ()) for item in text.split(",") if item]
-    layers = [_integer("n_cpu_ffn", text, spelled, findings) for text in values.get("n_cpu_ffn", ())]
+    layers = [_count("n_cpu_ffn", text, spelled, findings) for text in values.get("n_cpu_ffn", ())]
     overrides += [FFN_PATTERN.format(layer) + "=CPU" for count in layers for layer in range(min(count, 999))]
     bad = [item for item in overrides if "=" not in item]
     if bad:
@@ -192,6 +194,21 @@ def _integer(dest: str, value: str, spelled: Mapping[str, str], findings: Findin
             "number_cut", f"llama-server reads {value!r} after {name} as {int(match[1])}", "write the whole number"
         )
     return int(match[1])
+
+
+def _count(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> int:
+    """A whole number that may not be negative."""
+    count = _integer(dest, value, spelled, findings)
+    if count < 0:
+        raise _wrong(dest, value, spelled, "a whole number that is not negative")
+    return count
+
+
+def _slots(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> int:
+    count = _integer(dest, value, spelled, findings)
+    if count == 0:
+        raise _wrong(dest, value, spelled, "a number of slots, or -1 for auto")
+    return count
 
 
 def _layers(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> int:
@@ -277,12 +294,12 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "cache_type_k": ("cache_type_k", _CACHE_TYPE),
     "cache_type_v": ("cache_type_v", _CACHE_TYPE),
     "flash_attn": ("flash_attention", _flash),
-    "parallel": ("parallel", _integer),
+    "parallel": ("parallel", _slots),
     "kv_unified": ("kv_unified", _switch),
     "swa_full": ("swa_full", _switch),
     "kv_offload": ("kv_offload", _switch),
     "op_offload": ("op_offload", _switch),
-    "n_cpu_moe": ("n_cpu_moe", _integer),
+    "n_cpu_moe": ("n_cpu_moe", _count),
     "cpu_moe": ("cpu_moe", _switch),
     "mmap": ("mmap", _switch),
     "load_mode": ("mmap", _load_mode),

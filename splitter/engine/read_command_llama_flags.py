@@ -132,20 +132,25 @@ _NO_VALUE = """
 --dump-kv-cache --log-new --log-append
 """
 
-# Flags that build 11434 no longer accepts, with what to write instead.
+# Flags that build 11434 no longer accepts, with what to do instead.
 REMOVED: Mapping[str, str] = {
-    "--mmap": "--load-mode mmap",
-    "--no-mmap": "--load-mode none",
-    "--mlock": "--load-mode mlock",
-    "-dio": "--load-mode dio",
-    "--direct-io": "--load-mode dio",
-    "-ndio": "--load-mode auto",
-    "--no-direct-io": "--load-mode auto",
-    "--draft": "--spec-draft-n-max",
-    "--draft-n": "--spec-draft-n-max",
-    "--draft-max": "--spec-draft-n-max",
-    "--draft-min": "--spec-draft-n-min",
-    "--draft-n-min": "--spec-draft-n-min",
+    "--mmap": "write --load-mode mmap",
+    "--no-mmap": "write --load-mode none",
+    "--mlock": "write --load-mode mlock",
+    "-dio": "write --load-mode dio",
+    "--direct-io": "write --load-mode dio",
+    "-ndio": "leave it out",
+    "--no-direct-io": "leave it out",
+    "--draft": "write --spec-draft-n-max",
+    "--draft-n": "write --spec-draft-n-max",
+    "--draft-max": "write --spec-draft-n-max",
+    "--draft-min": "write --spec-draft-n-min",
+    "--draft-n-min": "write --spec-draft-n-min",
+    "--spec-ngram-size-n": "write --spec-ngram-simple-size-n",
+    "--spec-ngram-size-m": "write --spec-ngram-simple-size-m",
+    "--spec-ngram-min-hits": "write --spec-ngram-simple-min-hits",
+    **dict.fromkeys(("-gan", "--grp-attn-n", "-gaw", "--grp-attn-w", "-spf", "--system-prompt-file"), "leave it out"),
+    **dict.fromkeys(("--dump-kv-cache", "--log-new", "--log-append"), "leave it out"),
 }
 
 

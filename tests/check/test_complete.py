@@ -130,7 +130,7 @@ def test_what_the_engine_decides_at_start_is_said(line: str, codes: list[str]) -
         ("llama-server -m m -dev CUDA7", "no device CUDA7"),
         ("llama-server -m m -b -5", "cannot run with batch_size -5"),
         ("llama-server -m m -mg 3", "the main GPU is 3"),
-        ("llama-server -m m -ncmoe -1", "a negative count"),
+        ("llama-server -m m -mg -1", "the main GPU cannot be -1"),
     ],
 )
 def test_values_no_engine_could_run_with(line: str, words: str) -> None:
