@@ -30,7 +30,7 @@ class Wishes:
 
     def overrides(self) -> dict[str, Any]:
         """What the command line sets, by the profile's dotted keys."""
-        gpus = self.rig.gpus.split(",") if self.rig.gpus else None
+        gpus = tuple(self.rig.gpus.split(",")) if self.rig.gpus else None
         given: dict[str, Any] = {
             "rig.gpus": gpus,
             "engine.kind": self.engine.engine,
@@ -73,6 +73,8 @@ def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = 
     from splitter.profile.files import load_profile
     from splitter.profile.profile import to_request
 
+    if wishes.rig.rig and wishes.rig.gpus:
+        raise UsageError("--rig and --gpus both name the devices", "give one of them")
     profile = load_profile(wishes.goal.profile, wishes.overrides())
     asked = to_request(profile)
     reference = model or asked.model

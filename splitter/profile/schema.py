@@ -33,7 +33,8 @@ def check_value(path: str, value: Any, source: str) -> Any:
     """One value that did not come from a file (command line, `profile set`), checked by the same table."""
     if path not in BY_PATH:
         raise ProfileError(f"{source}: unknown key {path!r}", _suggestion(path.rpartition(".")[2], ""))
-    return _checked(BY_PATH[path], Node(value, 0), source)
+    node = Node(tuple(Node(item, 0) for item in value) if isinstance(value, tuple | list) else value, 0)
+    return _checked(BY_PATH[path], node, source)
 
 
 def _entries(root: Mapping[str, Node], source: str) -> Iterator[tuple[str, Node]]:

@@ -1,5 +1,8 @@
 """Every verb that reports: one JSON object of the agreed shape, the right exit code, words elsewhere."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +34,7 @@ def test_plan_totals_add_up(splitter: Splitter) -> None:
 
 
 def test_check_answers_with_data_when_it_does_not_fit(splitter: Splitter) -> None:
-    said = splitter("check", TINY, "-ngl", "99", "-c", "2048", "--gpus", "gt 1030", "--margin", "1990", "--json")
+    said = splitter("check", TINY, "-ngl", "99", "-c", "2048", "--gpus", "gt 1030", "--margin", "2040", "--json")
     assert said.code == 3
     document = said.json()
     assert document["status"] == "does_not_fit"
@@ -145,6 +148,10 @@ def test_help_shows_examples(splitter: Splitter) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
-def test_completion_is_offered(splitter: Splitter, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_SPLITTER_COMPLETE", f"source_{shell}")
-    assert "splitter" in splitter().out
+def test_completion_is_offered(shell: str) -> None:
+    env = {**os.environ, "_SPLITTER_COMPLETE": f"source_{shell}"}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "splitter"], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "splitter" in done.stdout

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from splitter.cli.output import printable
 from splitter.cli.views.words import bandwidth, size, yes_no
 from splitter.rig.device import Device, Host, Rig
 
@@ -15,6 +16,7 @@ def rig_view(rig: Rig) -> Iterator[RenderableType]:
     if rig.devices:
         yield device_table(rig.devices)
     yield Text(host_line(rig.host))
+    yield from (Text(f"{device.id} values: {_sources(device)}", style="dim") for device in rig.devices)
     for note in rig.notes:
         yield Text(f"note: {note}")
 
@@ -23,17 +25,15 @@ def device_table(devices: tuple[Device, ...]) -> Table:
     table = Table("id", "name", box=None, header_style="bold", pad_edge=False)
     for column in ("total", "free", "bandwidth", "compute", "display"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("sources")
     for device in devices:
         table.add_row(
             device.id,
-            device.name,
+            printable(device.name),
             size(device.total_bytes),
             size(device.free_bytes),
             bandwidth(device.bandwidth_bytes_per_s),
             device.compute_capability or "?",
             yes_no(device.display),
-            _sources(device),
         )
     return table
 
@@ -41,7 +41,7 @@ def device_table(devices: tuple[Device, ...]) -> Table:
 def _sources(device: Device) -> str:
     by_source: dict[str, list[str]] = {}
     for name, source in device.sources.items():
-        by_source.setdefault(source, []).append(name.removesuffix("_bytes").removesuffix("_bytes_per_s"))
+        by_source.setdefault(source, []).append(name.removesuffix("_per_s").removesuffix("_bytes"))
     return "; ".join(f"{source}: {', '.join(names)}" for source, names in by_source.items())
 
 
