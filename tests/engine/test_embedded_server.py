@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from splitter.engine import embedded_server
+from splitter.engine.embedded_flags import read_flags
 from splitter.errors import UsageError
 
 xllamacpp = pytest.importorskip("xllamacpp")
@@ -23,7 +23,7 @@ PROGRAM = [sys.executable, "-m", "splitter.engine.embedded_server"]
 
 
 def read(*argv: str) -> Any:
-    return embedded_server.read_flags(["-m", "x.gguf", *argv], xllamacpp.CommonParams())
+    return read_flags(["-m", "x.gguf", *argv], xllamacpp.CommonParams())
 
 
 def test_defaults_are_llama_servers() -> None:
@@ -95,7 +95,7 @@ def test_what_cannot_be_obeyed_is_refused(argv: list[str], says: str) -> None:
 
 def test_a_model_is_required() -> None:
     with pytest.raises(UsageError, match="no model"):
-        embedded_server.read_flags([], xllamacpp.CommonParams())
+        read_flags([], xllamacpp.CommonParams())
 
 
 def free_port() -> int:
