@@ -4,7 +4,7 @@ The search works with compute buffers by role; the memory model, which knows bet
 found. If a device turns out too full its role is corrected and the search repeated: no plan leaves that does not fit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,10 @@ from splitter.plan.costs import (
 )
 from splitter.plan.defaults import engine_settings
 from splitter.plan.evaluate import assemble, opens_context
+from splitter.plan.given import given_split, shared
+from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
+from splitter.plan.scene import Scene
 from splitter.plan.search import Assignment, Problem, bound_s, search
 from splitter.plan.task import Task
 from splitter.rig.device import Device
@@ -63,7 +66,37 @@ def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
 
 def find_fastest(task: Task, context_size: int, **chosen: Any) -> Found | None:
     """`fastest` without building the Plan."""
-    return _Finder(task, task.settings(context_size=context_size, **chosen)).run()
+    base = task.settings(context_size=context_size, **chosen)
+    if task.split_mode() == "tensor" and task.devices():
+        return _first_fit(task, ((0.0, settings, None) for settings in shared(task, base)))
+    if task.fixed.get("tensor_split") and task.split_mode() == "layer":
+        order = tuple(device.id for device in task.devices())
+        memory = MemoryModel(task.scene.facts, engine_settings(replace(base, device_order=order), task.scene.engine))
+        return _first_fit(task, given_split(task, base, memory))
+    return _Finder(task, base).run()
+
+
+def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement | None]]) -> Found | None:
+    """The first candidate that the memory model accepts."""
+    for seconds, settings, given in candidates:
+        memory = MemoryModel(task.scene.facts, engine_settings(settings, task.scene.engine))
+        placement = given or placement_of(len(memory.layer_model_bytes) - 1, settings, ())
+        if fits(task.scene, settings, memory.footprint(placement)):
+            return Found(settings, memory, placement, seconds)
+    return None
+
+
+def fits(scene: Scene, settings: Settings, footprint: Footprint) -> bool:
+    """Every device within its budget and the host within its free RAM."""
+    ram = scene.rig.host.ram_free_bytes
+    if ram is not None and footprint.host.used_bytes() > ram:
+        return False
+    devices = scene.devices(settings.device_order)
+    return all(
+        use.used_bytes() <= scene.budget_bytes(device)
+        for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))
+        if opens_context(settings, index)
+    )
 
 
 class _Finder:
@@ -154,11 +187,11 @@ class _Finder:
                 return
             found = self.build(variant, group, assignment)
             footprint = found.memory.footprint(found.placement)
-            fits = self.fits(found, footprint)
-            if fits:
+            fitting = fits(self.task.scene, found.settings, footprint)
+            if fitting:
                 self.best = found
             before = self.compute(variant)
-            self.correct(variant, found.placement, footprint, lower=fits)
+            self.correct(variant, found.placement, footprint, lower=fitting)
             if self.compute(variant) == before:
                 return
 
@@ -206,19 +239,6 @@ class _Finder:
         main = self.devices.index(group[0])
         chosen |= {"main_gpu": main, "device_order": tuple(device.id for device in self.devices)}
         return tuple(sum(counts) if index == main else 0 for index in range(len(self.devices)))
-
-    def fits(self, found: Found, footprint: Footprint) -> bool:
-        """Every device within its budget and the host within its free RAM."""
-        scene, settings = self.task.scene, found.settings
-        ram = scene.rig.host.ram_free_bytes
-        if ram is not None and footprint.host.used_bytes() > ram:
-            return False
-        devices = scene.devices(settings.device_order)
-        return all(
-            use.used_bytes() <= scene.budget_bytes(device)
-            for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))
-            if opens_context(settings, index)
-        )
 
 
 def _key(bounded: tuple[float, Variant]) -> tuple[bool, float, int]:

@@ -1,15 +1,16 @@
 """solve: from a request to the best plan that obeys it."""
 
+from dataclasses import replace
+
 from splitter.model.facts import ModelFacts
-from splitter.plan.defaults import default_context
-from splitter.plan.fastest import fastest
+from splitter.plan.evaluate import assemble
+from splitter.plan.goals import choose
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan
-from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.speed import ROOFLINE, Constants
-from splitter.plan.task import Task, check_request
+from splitter.plan.task import check_request
 from splitter.rig.device import Rig
 
 
@@ -28,12 +29,6 @@ def solve(
     """
     scene = Scene(facts, rig, request.engine, request.engine_version, request.margin_bytes, constants, overhead)
     task = check_request(scene, request)
-    return _speed(task)
-
-
-def _speed(task: Task) -> Plan:
-    context_size = task.fixed.get("context_size") or default_context(task.scene.facts)
-    plan = fastest(task, context_size)
-    if plan is None:
-        raise does_not_fit(task, context_size)
-    return plan
+    choice = choose(task, request)
+    plan = assemble(scene, choice.found.settings, choice.found.memory, choice.found.placement)
+    return replace(plan, reasons=choice.reasons)

@@ -9,6 +9,7 @@ from splitter.memory.settings import Settings
 from splitter.plan.defaults import KOBOLDCPP_BATCHES, default_settings
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
+from splitter.plan.tensor_mode import refusal
 from splitter.rig.device import Device
 
 FIELDS = frozenset(field.name for field in fields(Settings))
@@ -91,6 +92,10 @@ def _check_numbers(task: Task) -> None:
         raise UsageError(
             f"a quantised V cache ({settings.cache_type_v}) needs flash attention", "drop -fa off, or use -ctv f16"
         )
+    if task.split_mode() == "tensor":
+        reason = refusal(task.scene.facts.architecture, settings)
+        if reason:
+            raise UsageError(reason, "use -sm layer, or turn flash attention on")
 
 
 def _koboldcpp(task: Task) -> Mapping[str, Any]:
