@@ -1,119 +1,148 @@
 """The .bat of a plan, for cmd.exe. Pure.
 
-Every file name and hostile argument goes into a variable first, in literal quotes while delayed expansion is off, and
-comes back as !NAME! on the command line: cmd.exe parses nothing in a value that it expands that late, so & | < > ^ % !
-( ) and spaces reach the engine untouched.
+File names and hostile arguments stand as literals, in quotes, with delayed expansion off: then only % is special, and
+that is doubled. None of them passes through a variable: wine's cmd (8.0) would look for % and ! in its value again. So
+there is one launch line for each pair of places in which engine and model may be found.
 """
 
 from collections.abc import Iterator
+from itertools import groupby, product
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.quoting import CMD_PLAIN, batch_value
+from splitter.engine.quoting import CMD_PLAIN, batch_argument, batch_value
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.header import header_lines
-from splitter.script.located import Located, located_files, words
+from splitter.script.located import Files, Located, located_files, words
 
 # cmd.exe takes lines of at most 8191 characters, variables expanded.
 MAX_LINE = 8000
-
-
-def render_batch(plan: Plan, command: EngineCommand, remake: str) -> bytes:
-    """The batch file: UTF-8 (it switches the code page when it must), CRLF.
-
-    UsageError for what cmd.exe cannot carry: a double quote or a control character in a path or argument.
-    """
-    files = located_files(plan, command, windows=True)
-    body = [*_settings(command, files), *_checks(files), *_launch(command, files), *_messages(files)]
-    comments = [f"rem {line.replace('%', '%%')}" for line in header_lines(plan, command, remake)]
-    ascii_only = all(line.isascii() for line in (*body, *comments))
-    lines = [
-        "@echo off",
-        "setlocal EnableExtensions DisableDelayedExpansion",
-        comments[0],
-        *([] if ascii_only else CODE_PAGE),
-        *comments[1:],
-        *GO_HOME,
-        *body,
-    ]
-    return "".join(f"{line}\r\n" for line in lines).encode()
-
+# As many plain arguments in a row as are worth a variable of their own.
+MANY = 3
 
 CODE_PAGE = [
-    "rem From here on this file is read as UTF-8; the console gets its code page back at the end.",
+    "rem From here on this file is UTF-8; the console gets its code page back at the end.",
     'for /f "tokens=2 delims=:." %%P in (\'chcp\') do set "CODEPAGE=%%P"',
     "chcp 65001 >nul",
 ]
-# The short name helps where the long one is lost (wine's cmd, a % in it); pushd reaches network folders.
-GO_HOME = ['cd /d "%~dp0" 2>nul || cd /d "%~dps0" 2>nul || pushd "%~dp0"']
+# pushd reaches network folders too; the short name serves where a % in the long one is lost (wine's cmd).
+GO_HOME = ['pushd "%~dps0" 2>nul', 'cd /d "%~dp0" 2>nul']
 
 
-def _settings(command: EngineCommand, files: tuple[Located, ...]) -> Iterator[str]:
-    """Environment, places and hostile arguments, as literals."""
+def render_batch(plan: Plan, command: EngineCommand, remake: str) -> bytes:
+    """The batch file: UTF-8 (it switches the code page where it must), CRLF.
+
+    UsageError for what cmd.exe cannot carry: a double quote or a control character in a path or argument, or a command
+    of more than 8191 characters.
+    """
+    files = located_files(plan, command, windows=True)
+    body = [*_settings(command), *_flags(command, files), *_search(files), *_launches(command, files), *_end(files)]
+    comments = [f"rem {line.replace('%', '%%')}" for line in header_lines(plan, command, remake)]
+    ascii_only = all(line.isascii() for line in (*body, *comments))
+    start = ["@echo off", "setlocal EnableExtensions DisableDelayedExpansion", comments[0]]
+    lines = [*start, *([] if ascii_only else CODE_PAGE), *comments[1:], *GO_HOME, *body]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _settings(command: EngineCommand) -> Iterator[str]:
+    """The environment, for this script and its engine alone."""
     yield from (f'set "{name}={batch_value(value)}"' for name, value in command.env.items())
-    for file in files:
-        yield from _place(file)
-    yield from (f'set "{name}={_argument_value(word)}"' for name, word in _hostile(command, files).items())
-    yield "setlocal EnableDelayedExpansion"
-    for name in command.env_files:
-        yield f'if exist "!API_KEY_FILE!" set /p {name}=<"!API_KEY_FILE!"'
+    yield from (f'set /p {name}=<"{batch_value(path)}"' for name, path in command.env_files.items())
 
 
-def _place(file: Located) -> Iterator[str]:
-    """Beside the script first, then the planned place, then PATH."""
-    if file.name is not None:
-        beside = f".\\{file.name}" if file.variable == "ENGINE" else file.name
-        yield f'set "{file.variable}={batch_value(beside)}"'
-    if file.planned is not None:
-        unless = "" if file.name is None else f'if not exist "{batch_value(file.name)}" '
-        yield f'{unless}set "{file.variable}={batch_value(file.planned)}"'
-    if file.on_path is not None:
-        unless = "" if file.name is None else f'if not exist "{batch_value(file.name)}" '
-        yield f'{unless}for %%I in ("{batch_value(file.on_path)}") do set "{file.variable}=%%~$PATH:I"'
+def _runs(command: EngineCommand, files: Files) -> Iterator[tuple[str | None, tuple[str | Located, ...]]]:
+    """The words behind the engine in runs, with a variable's name for those of many plain words."""
+    count = 0
+    for plain, group in groupby(words(command, files)[1:], key=_is_plain):
+        run = tuple(group)
+        if plain and len(run) >= MANY:
+            count += 1
+            yield "FLAGS" if count == 1 else f"FLAGS{count}", run
+        else:
+            yield None, run
 
 
-def _hostile(command: EngineCommand, files: tuple[Located, ...]) -> dict[str, str]:
-    """The arguments that cannot stand on the line as they are, by the variable that carries them."""
-    hostile = [word for word in words(command, files) if isinstance(word, str) and not CMD_PLAIN.fullmatch(word)]
-    return {f"ARG{i}": word for i, word in enumerate(dict.fromkeys(hostile), 1)}
+def _is_plain(word: str | Located) -> bool:
+    return isinstance(word, str) and CMD_PLAIN.fullmatch(word) is not None
 
 
-def _argument_value(word: str) -> str:
-    """A backslash at the end would escape the quote that follows it on the command line."""
-    trailing = len(word) - len(word.rstrip("\\"))
-    return batch_value(word) + "\\" * trailing
+def _flags(command: EngineCommand, files: Files) -> Iterator[str]:
+    for variable, run in _runs(command, files):
+        if variable:
+            yield f'set "{variable}={" ".join(map(str, run))}"'
 
 
-def _checks(files: tuple[Located, ...]) -> Iterator[str]:
-    yield from (f'if not exist "!{file.variable}!" goto no_{file.variable}' for file in files)
+def _search(files: Files) -> Iterator[str]:
+    """Where engine and model are: beside the script before the planned place."""
+    for side, file in (("ENGINE", files.engine), ("MODEL", files.model[0])):
+        yield f"set {side}_AT=none"
+        for place in reversed(_places(file)):
+            yield _found(file, place, f"set {side}_AT={place}")
+        yield f"if %{side}_AT%==none goto no_{side.lower()}"
+    if files.key:
+        yield f'if not exist "{batch_value(files.key.word)}" goto no_{_label(files.key)}'
+    yield "goto %ENGINE_AT%_%MODEL_AT%"
 
 
-def _launch(command: EngineCommand, files: tuple[Located, ...]) -> Iterator[str]:
-    names = {word: name for name, word in _hostile(command, files).items()}
-    line = " ".join(_word(word, names) for word in words(command, files))
+def _places(file: Located) -> tuple[str, ...]:
+    """The places where `file` may be, best first."""
+    places = (("beside", file.beside), ("planned", file.planned), ("on_path", file.on_path))
+    return tuple(name for name, place in places if place is not None)
+
+
+def _at(file: Located, place: str) -> str:
+    """What the command line calls `file` at `place`; a file without such a place is taken from its next best one."""
+    found = {"beside": file.beside, "planned": file.planned, "on_path": file.on_path}.get(place)
+    return found or file.planned or file.beside or file.word
+
+
+def _found(file: Located, place: str, then: str) -> str:
+    if place == "on_path":
+        return f'for %%I in ("{file.on_path}") do if not "%%~$PATH:I"=="" {then}'
+    return f'if exist "{batch_value(_at(file, place))}" {then}'
+
+
+def _launches(command: EngineCommand, files: Files) -> Iterator[str]:
+    for engine_at, model_at in product(_places(files.engine), _places(files.model[0])):
+        yield f":{engine_at}_{model_at}"
+        yield from (
+            f'if not exist "{batch_value(_at(file, model_at))}" goto no_{_label(file)}' for file in files.model[1:]
+        )
+        yield _launch(command, files, engine_at, model_at)
+        yield "goto ended"
+
+
+def _launch(command: EngineCommand, files: Files, engine_at: str, model_at: str) -> str:
+    """One launch line. `.\\` makes cmd.exe look beside the script and nowhere else."""
+    engine = _at(files.engine, engine_at)
+    parts = [_quoted(f".\\{engine}" if engine_at == "beside" else engine)]
+    for variable, run in _runs(command, files):
+        parts += [f"%{variable}%"] if variable else [_word(word, model_at) for word in run]
+    line = " ".join(parts)
     if len(line) + sum(map(len, command.argv)) > MAX_LINE:
         raise UsageError("the command is too long for cmd.exe (8191 characters)", "move the files to shorter paths")
-    yield line
+    return line
+
+
+def _word(word: str | Located, model_at: str) -> str:
+    return _quoted(_at(word, model_at)) if isinstance(word, Located) else batch_argument(word)
+
+
+def _quoted(text: str) -> str:
+    argument = batch_argument(text)
+    return argument if argument.startswith('"') else f'"{argument}"'
+
+
+def _end(files: Files) -> Iterator[str]:
+    """What is said about success and failure, and the one way out. `pause` returns at once where nobody can answer."""
+    yield ":ended"
     yield 'set "CODE=%ERRORLEVEL%"'
     yield 'if "%CODE%"=="0" goto end'
     yield "echo."
     yield "echo The engine ended with exit code %CODE%; its last lines above say why."
     yield "goto failed"
-
-
-def _word(word: str | Located, names: dict[str, str]) -> str:
-    if isinstance(word, Located):
-        return f'"!{word.variable}!"'
-    return f'"!{names[word]}!"' if word in names else word
-
-
-def _messages(files: tuple[Located, ...]) -> Iterator[str]:
-    """What is said when a file is missing, and the one way out. `pause` returns at once without a console."""
-    for file in files:
-        yield f":no_{file.variable}"
+    for file in files.all():
         yield from _missing(file)
-        yield f'set "CODE={4 if file.variable == "ENGINE" else 1}"'
-        yield "goto failed"
     yield ":failed"
     yield "if not defined SPLITTER_NO_PAUSE pause"
     yield ":end"
@@ -122,14 +151,18 @@ def _messages(files: tuple[Located, ...]) -> Iterator[str]:
 
 
 def _missing(file: Located) -> Iterator[str]:
-    """Said with delayed expansion off: between quotes only % is then special, and that is doubled."""
-    yield "setlocal DisableDelayedExpansion"
+    yield f":no_{_label(file)}"
     yield f"echo The {file.label} was not found."
-    if file.name is not None:
-        yield f'echo   beside this script: "{batch_value(file.name)}"'
-    if file.planned is not None:
-        yield f'echo   at the planned place: "{batch_value(file.planned)}"'
-    if file.on_path is not None:
-        yield f'echo   on PATH: "{batch_value(file.on_path)}"'
-    if file.reference is not None:
-        yield f'echo   get it from: "{batch_value(file.reference)}"'
+    places = (
+        ("beside this script", file.beside),
+        ("at the planned place", file.planned),
+        ("on PATH", file.on_path),
+        ("get it from", file.reference),
+    )
+    yield from (f'echo   {where}: "{batch_value(place)}"' for where, place in places if place is not None)
+    yield f'set "CODE={4 if file.label == "engine" else 1}"'
+    yield "goto failed"
+
+
+def _label(file: Located) -> str:
+    return file.label.replace(" ", "_").lower()

@@ -14,38 +14,46 @@ DEFAULT_NAMES = {"llama-server": "llama-server", "koboldcpp": "koboldcpp", "embe
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A file looked for as `name` beside the script (None: not there), then at `planned` (None: only on PATH).
+    """A file looked for as `beside` next to the script, then at `planned`, then as `on_path`; None: not there.
 
-    `variable` holds the place found, `label` names the file in messages, `original` is its word in the plan's argv,
-    `reference` the place on the network that it can be got from.
+    `label` names it in messages and variables, `word` is what the plan's argv calls it, `reference` where to get it.
     """
 
-    variable: str
     label: str
-    original: str
-    name: str | None
-    planned: str | None
+    word: str
+    beside: str | None = None
+    planned: str | None = None
     on_path: str | None = None
     reference: str | None = None
 
 
-def located_files(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Located, ...]:
-    """The engine, the model, and projector, draft model and key file where the plan has them."""
-    settings, server = plan.settings, command.server
-    others = (
-        ("MODEL", "model", command.model_path),
-        ("MMPROJ", "projector", settings.mmproj),
-        ("DRAFT", "draft model", settings.draft_model),
-        ("API_KEY_FILE", "API key file", server.api_key_file),
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The engine; the model with its projector and draft model, found or missed together; the API key's file."""
+
+    engine: Located
+    model: tuple[Located, ...]
+    key: Located | None = None
+
+    def all(self) -> tuple[Located, ...]:
+        return (self.engine, *self.model, *((self.key,) if self.key else ()))
+
+
+def located_files(plan: Plan, command: EngineCommand, windows: bool) -> Files:
+    """What the script looks for. The key stays where it was planned: a secret does not travel with a script."""
+    settings, key = plan.settings, command.server.api_key_file
+    models = (("model", command.model_path), ("projector", settings.mmproj), ("draft model", settings.draft_model))
+    return Files(
+        _engine(command, windows),
+        tuple(_data_file(label, path, windows) for label, path in models if path),
+        Located("API key file", key, planned=key) if key else None,
     )
-    engine = _engine(command, windows)
-    return (engine, *(_data_file(variable, label, path, windows) for variable, label, path in others if path))
 
 
-def words(command: EngineCommand, files: tuple[Located, ...]) -> tuple[str | Located, ...]:
+def words(command: EngineCommand, files: Files) -> tuple[str | Located, ...]:
     """The argv, each word that names one of `files` replaced by it; the first is always the engine."""
-    by_word = {file.original: file for file in files[1:]}
-    return (files[0], *(by_word.get(word, word) for word in command.argv[1:]))
+    by_word = {file.word: file for file in files.all()[1:]}
+    return (files.engine, *(by_word.get(word, word) for word in command.argv[1:]))
 
 
 def native(path: str, windows: bool) -> bool:
@@ -69,12 +77,10 @@ def _engine(command: EngineCommand, windows: bool) -> Located:
     path, kind = command.argv[0], command.engine.kind
     usual = DEFAULT_NAMES[kind] + (".exe" if windows else "")
     own = command.engine.path is not None and native(path, windows)
-    name = _name(path) if own else usual
-    beside = None if kind == "embedded" else name
-    return Located("ENGINE", "engine", path, beside, path if own else None, on_path=None if own else usual)
+    beside = None if kind == "embedded" else _name(path) if own else usual
+    return Located("engine", path, beside, path if own else None, None if own else usual)
 
 
-def _data_file(variable: str, label: str, path: str, windows: bool) -> Located:
+def _data_file(label: str, path: str, windows: bool) -> Located:
     planned = path if native(path, windows) else None
-    reference = path if REFERENCE.match(path) else None
-    return Located(variable, label, path, _name(path), planned, reference=reference)
+    return Located(label, path, _name(path), planned, reference=path if REFERENCE.match(path) else None)

@@ -17,7 +17,7 @@ def render_posix(plan: Plan, command: EngineCommand, remake: str) -> bytes:
         *(f"# {line}" for line in header_lines(plan, command, remake)),
         *PROLOGUE,
         *(f"export {name}={posix_argument(value)}" for name, value in command.env.items()),
-        *(line for file in files for line in _place(file)),
+        *(line for file in files.all() for line in _place(file)),
         *(line for name in command.env_files for line in _secret(name)),
         "exec " + " ".join(_word(word) for word in words(command, files)),
     ]
@@ -39,25 +39,26 @@ PROLOGUE = (
 
 def _place(file: Located) -> Iterator[str]:
     """Beside the script first, then the planned place, then PATH."""
-    engine = file.variable == "ENGINE"
-    test, code = ("-x", 4) if engine else ("-f", 1)
-    variable, tried = file.variable, []
-    if file.name is not None:
-        beside = f"./{file.name}"
-        yield f"{variable}={posix_argument(beside)}"
-        tried.append(f"beside this script: {file.name}")
+    test, code = ("-x", 4) if file.label == "engine" else ("-f", 1)
+    variable, tried = _variable(file), []
+    yield f"{variable}="
+    if file.beside is not None:
+        yield f"{variable}={posix_argument(f'./{file.beside}')}"
+        tried.append(f"beside this script: {file.beside}")
     if file.planned is not None:
-        unless = f'[ {test} "${variable}" ] || ' if file.name is not None else ""
-        yield f"{unless}{variable}={posix_argument(file.planned)}"
+        yield f'[ {test} "${variable}" ] || {variable}={posix_argument(file.planned)}'
         tried.append(f"at the planned place: {file.planned}")
     if file.on_path is not None:
-        unless = f'[ {test} "${variable}" ] || ' if file.name is not None else ""
-        yield f"{unless}{variable}=$(command -v {posix_argument(file.on_path)}) || {variable}="
+        yield f'[ {test} "${variable}" ] || {variable}=$(command -v {posix_argument(file.on_path)}) || {variable}='
         tried.append(f"on PATH: {file.on_path}")
     if file.reference is not None:
         tried.append(f"get it from: {file.reference}")
-    places = " ".join(posix_argument(place) for place in tried)
+    places = " ".join(map(posix_argument, tried))
     yield f'[ {test} "${variable}" ] || missing {posix_argument(file.label)} {code} {places}'
+
+
+def _variable(file: Located) -> str:
+    return file.label.replace(" ", "_").upper()
 
 
 def _secret(name: str) -> Iterator[str]:
@@ -66,4 +67,4 @@ def _secret(name: str) -> Iterator[str]:
 
 
 def _word(word: str | Located) -> str:
-    return f'"${word.variable}"' if isinstance(word, Located) else posix_argument(word)
+    return f'"${_variable(word)}"' if isinstance(word, Located) else posix_argument(word)
