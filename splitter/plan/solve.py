@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from splitter.model.facts import ModelFacts
+from splitter.plan.alternatives import alternatives
 from splitter.plan.evaluate import assemble
+from splitter.plan.explain import explain
 from splitter.plan.goals import choose
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan
@@ -21,8 +23,11 @@ def solve(
     *,
     constants: Constants = ROOFLINE,
     overhead: Overhead = driver_overhead,
+    details: bool = True,
 ) -> Plan:
     """The best plan for `request`; proven by the memory model to fit with its margins.
+
+    `details` False leaves out the reasons and alternatives, which cost several more searches.
 
     Raises UsageError for wishes that cannot be meant, DoesNotFitError (with the nearest possible in its hint) when
     nothing obeys them within the rig's memory.
@@ -31,4 +36,6 @@ def solve(
     task = check_request(scene, request)
     choice = choose(task, request)
     plan = assemble(scene, choice.found.settings, choice.found.memory, choice.found.placement)
-    return replace(plan, reasons=choice.reasons)
+    if not details:
+        return replace(plan, reasons=choice.reasons)
+    return replace(plan, reasons=(*choice.reasons, *explain(task, plan)), alternatives=alternatives(task, plan))

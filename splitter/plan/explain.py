@@ -1,0 +1,170 @@
+"""Reasons: why each device holds what it holds, what binds, and what would help most. Real numbers only."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from splitter.memory.model import MemoryModel
+from splitter.plan.costs import layer_costs
+from splitter.plan.defaults import engine_settings
+from splitter.plan.fastest import PIPELINE_OFF, find_fastest
+from splitter.plan.plan import Plan, PlannedDevice
+from splitter.plan.speed import TYPICAL, predict
+from splitter.plan.task import Task
+from splitter.rig.device import Device
+from splitter.units import format_bytes
+
+HELP_DEVICES = 4  # at most so many devices are asked what more memory would bring
+
+
+def explain(task: Task, plan: Plan) -> tuple[str, ...]:
+    """All reasons of `plan`, in the order a reader wants them."""
+    return (
+        *(_device(plan, device) for device in plan.devices if device.layers or device.holds_output),
+        *_left_out(task, plan),
+        *_host(plan),
+        *_pipeline(plan),
+        *_unordered(plan),
+        *_help(task, plan),
+        *_in_practice(plan),
+    )
+
+
+def speed_text(tokens_per_s: float | None) -> str:
+    """Tokens per second for people."""
+    if tokens_per_s is None:
+        return "? t/s"
+    return f"{tokens_per_s:.1f} t/s" if tokens_per_s < 100 else f"{tokens_per_s:.0f} t/s"
+
+
+def _device(plan: Plan, device: PlannedDevice) -> str:
+    count = len(device.layers)
+    what = f"{count} layer{'s' * (count != 1)}" if count else "no layer"
+    what += " and the output layer" * device.holds_output
+    bandwidth = device.device.bandwidth_bytes_per_s
+    speed = f", {bandwidth / 1e9:.0f} GB/s" if bandwidth else ""
+    return (
+        f"{device.device.id} ({device.device.name}{speed}) holds {what}: {format_bytes(device.used_bytes())} used, "
+        f"{format_bytes(device.headroom_bytes())} left above its margin{_why(plan, device)}"
+    )
+
+
+def _why(plan: Plan, device: PlannedDevice) -> str:
+    """One clause: full, the rest, or all there is."""
+    if plan.placement.shares:
+        return f", {100 * plan.placement.shares[plan.devices.index(device)]:.0f} % of every layer"
+    if len(plan.devices) == 1 and plan.placement.layers[0] is not None:
+        return "; nothing is split, so every token is read at this card's bandwidth"
+    need = _next_layer_bytes(plan, device)
+    if need and device.headroom_bytes() < need:
+        return f"; one layer more takes {format_bytes(need)}: it is full"
+    return "; it takes what the faster cards cannot" if need else ""
+
+
+def _next_layer_bytes(plan: Plan, device: PlannedDevice) -> int:
+    """Bytes of the layer just before the device's first one; 0 if there is none."""
+    before = (device.layers[0] if device.layers else len(plan.placement.layers) - 1) - 1
+    if before < 0:
+        return 0
+    memory = MemoryModel(plan.facts, engine_settings(plan.settings, plan.engine))
+    return layer_costs(memory).held[before]
+
+
+def _left_out(task: Task, plan: Plan) -> Iterator[str]:
+    if "device_order" in task.fixed or task.split_mode() == "none":
+        return
+    used = {device.device.id for device in plan.devices}
+    slowest = min((d.device.bandwidth_bytes_per_s or 0.0 for d in plan.devices), default=0.0)
+    for device in task.scene.usable():
+        if device.id not in used:
+            yield f"{device.id} ({device.name}) is left out: {_why_left_out(task, plan, device, slowest)}"
+
+
+def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str:
+    whole = bool(plan.devices) and plan.placement.layers[0] is not None and not plan.settings.n_cpu_moe
+    bandwidth = device.bandwidth_bytes_per_s or 0.0
+    if task.scene.budget_bytes(device) <= 0:
+        return f"its {format_bytes(device.free_bytes)} free do not even cover margin and overhead"
+    if whole and bandwidth < slowest:
+        return f"all layers fit faster cards, and each layer here would be read at {bandwidth / 1e9:.0f} GB/s"
+    if whole:
+        return "all layers fit without it, and every further card costs buffers and a hop"
+    return "what it could hold beside its buffers does not pay for them"
+
+
+def _host(plan: Plan) -> Iterator[str]:
+    on_host = sum(owner is None for owner in plan.placement.layers[:-1])
+    total = len(plan.placement.layers) - 1
+    if plan.engine == "embedded":
+        yield "the embedded engine computes on the CPU: every layer stays in RAM"
+    elif on_host:
+        yield f"{on_host} of {total} layers stay in RAM, read at the host's bandwidth: GPU memory binds"
+    if plan.settings.n_cpu_moe > on_host:
+        yield (
+            f"the experts of the first {plan.settings.n_cpu_moe} layers stay in RAM (attention and cache on the GPU): "
+            "they are most of the bytes and least read"
+        )
+
+
+def _pipeline(plan: Plan) -> Iterator[str]:
+    if PIPELINE_OFF in plan.settings.override_tensors:
+        yield (
+            f"-ot '{PIPELINE_OFF}' matches no tensor and turns pipeline parallelism off: the memory of its copies goes to "
+            "layers; prompts are processed more slowly"
+        )
+    elif plan.footprint.pipeline:
+        yield "pipeline parallelism is on: long prompts keep several cards busy at once"
+
+
+def _unordered(plan: Plan) -> Iterator[str]:
+    if any(device.bandwidth_bytes_per_s is None for device in plan.rig.devices) and plan.devices:
+        yield "a card's bandwidth is unknown, so cards are filled by capacity, the roomiest first"
+
+
+def _help(task: Task, plan: Plan) -> Iterator[str]:
+    """What a little more free memory on one device would bring, if layers or experts are in RAM or split badly."""
+    now = plan.speed.generation_tokens_per_s
+    if now is None or plan.placement.shares or not plan.devices:
+        return
+    if len(plan.devices) == 1 and plan.placement.layers[0] is not None and not plan.settings.n_cpu_moe:
+        return
+    best: tuple[float, str] | None = None
+    for device in sorted(plan.devices, key=lambda d: -(d.device.bandwidth_bytes_per_s or 0))[:HELP_DEVICES]:
+        found = _with_more(task, plan, device)
+        if found and (best is None or found[0] > best[0]):
+            best = found
+    if best and best[0] > now * 1.005:
+        yield best[1]
+
+
+def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, str] | None:
+    """(tokens per second, sentence) with one layer's memory more on `device`."""
+    more = _next_layer_bytes(plan, device) - device.headroom_bytes()
+    if more <= 0:
+        return None
+    scene = task.scene
+    roomier = replace(device.device, free_bytes=device.device.free_bytes + more)
+    devices = tuple(roomier if d.id == roomier.id else d for d in scene.rig.devices)
+    richer = replace(task, scene=replace(scene, rig=replace(scene.rig, devices=devices)))
+    found = find_fastest(richer, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    if found is None:
+        return None
+    layers = found.settings.gpu_layers - plan.settings.gpu_layers
+    experts = plan.settings.n_cpu_moe - found.settings.n_cpu_moe
+    gain = f", {layers} more layer{'s' * (layers != 1)} on the GPUs" if layers > 0 else ""
+    gain += f", the experts of {experts} more layer{'s' * (experts != 1)} on the GPUs" if experts > 0 else ""
+    close = " (close what draws on it)" if device.device.display else ""
+    speed = 1 / found.seconds
+    return speed, f"{format_bytes(more)} more free on {device.device.id}{close} would bring {speed_text(speed)}{gain}"
+
+
+def _in_practice(plan: Plan) -> Iterator[str]:
+    """The roofline is an upper bound: say what runs like this usually reach."""
+    if plan.speed.basis != "roofline" or plan.speed.generation_tokens_per_s is None:
+        return
+    memory = MemoryModel(plan.facts, engine_settings(plan.settings, plan.engine))
+    devices = [device.device for device in plan.devices]
+    typical = predict(memory, plan.placement, devices, plan.rig.host, constants=TYPICAL)
+    yield (
+        f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth; engines usually reach about "
+        f"{speed_text(typical.generation_tokens_per_s)} of it with a short context"
+    )
