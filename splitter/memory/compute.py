@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from splitter.memory.compute_blocks import Dims, Layer, Net
-from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, output, transformer_layer
+from splitter.memory.compute_blocks import Dims, Layer, Net, State
+from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
 from splitter.memory.compute_graph import Tensor
 from splitter.memory.compute_schedule import peak_bytes
 from splitter.memory.footprint import Placement
@@ -63,7 +63,7 @@ class ComputeModel:
             self.hparams = read_hparams(facts)
             self.top = {t.name: t for t in facts.tensors if not t.name.startswith("blk.")}
             self.layers = _layers(facts, self.hparams)
-            self.kinds = [_kind(layer) for layer in self.layers]
+            self.kinds = [_kind(each) for each in self.layers]
         else:
             self.family, self.hparams, self.top = like.family, like.hparams, like.top
             self.layers, self.kinds = like.layers, like.kinds
@@ -72,8 +72,8 @@ class ComputeModel:
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
         self._homes: dict[str, int | None] = {}
-        self._moved_kinds = [self._moved(layer) for layer in self.layers]
-        self._types = [tuple(t.ggml_type for t in layer.tensors.values()) for layer in self.layers]
+        self._moved_kinds = [self._moved(each) for each in self.layers]
+        self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         self._first: dict[object, int] = {}
         self._known: dict[tuple[object, ...], tuple[int, ...]] = {}
 
@@ -99,6 +99,10 @@ class ComputeModel:
             type_v=s.cache_type_v,
             experts=integer(facts, "expert_count"),
             experts_used=integer(facts, "expert_used_count"),
+            state=State(
+                *(integer(facts, f"ssm.{k}") for k in ("conv_kernel", "inner_size", "state_size", "time_step_rank")),
+                groups=integer(facts, "ssm.group_count"),
+            ),
         )
 
     def _moved(self, layer: Layer) -> tuple[object, ...]:
@@ -167,21 +171,21 @@ class ComputeModel:
                 return cpu if moved is None else moved
             return cpu if index is None else owners[index]
 
-        net = Net(self.dims, cpu, any(layer.swa for layer in self.layers), home)
+        net = Net(self.dims, cpu, any(each.swa for each in self.layers), home)
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
         head_k, head_v = self.layers[0].head_k, self.layers[0].head_v
         rotate = (
             _rotation(head_k, self.dims.type_k, grow=True),
             _rotation(head_v, self.dims.type_v, grow=False),
         )
-        v_max = max(layer.head_v * layer.kv_heads for layer in self.layers)
+        v_max = max(each.head_v * each.kv_heads for each in self.layers)
         walk = Walk(net, self.family, rotate, v_max)
         cur = embedding(walk, net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows))
         for position, (index, owner) in enumerate(sketch):
             where = cpu if owner is None else owner
             owners[index] = where
             net.enter(self.layers[index], where if self.settings.kv_offload else cpu)
-            cur = transformer_layer(walk, cur, last=position == len(sketch) - 1)
+            cur = layer(walk, cur, last=position == len(sketch) - 1)
         self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
         copies = PIPELINE_COPIES if pipeline else 1
         return tuple(peak_bytes(net.graph, cpu + 1, copies, self.settings.op_offload))

@@ -13,6 +13,17 @@ REPACKED_TYPES = frozenset({2, 10, 12, 20, 39})  # Q4_0 Q2_K Q4_K IQ4_NL MXFP4
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """The `ssm.*` numbers of a header: convolution taps, inner width, state size, time-step rank, groups."""
+
+    taps: int
+    inner: int
+    size: int
+    rank: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dims:
     """Numbers of one model under one set of settings; tokens and sequences are those of the reserved worst case."""
 
@@ -29,6 +40,7 @@ class Dims:
     type_v: str
     experts: int
     experts_used: int
+    state: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +103,8 @@ class Net:
         return tensor
 
     def weight(self, name: str) -> Tensor | None:
-        """`blk.N.<name>` of the current layer; ".weight" is added where `name` has no dot."""
-        info = self.layer.tensors.get(name if "." in name else name + ".weight")
+        """`blk.N.<name>` or `blk.N.<name>.weight` of the current layer."""
+        info = self.layer.tensors.get(name) or self.layer.tensors.get(name + ".weight")
         return None if info is None else self.weight_of(info, self.home(info.name, self.layer.index))
 
     def need(self, *names: str) -> Tensor:
@@ -200,6 +212,17 @@ class Net:
             g.reshape(k, y.head_k, y.kv_heads, tokens),
             g.reshape(v, y.head_v, y.kv_heads, tokens),
         )
+
+    def qkv_gated(self, cur: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Q and its gate from one projection, K and V from theirs."""
+        g, y, tokens = self.graph, self.layer, self.dims.tokens
+        both = self.linear(cur, "attn_q")
+        step = (y.head_k * 8, both.nb[1])
+        q = g.slice(both, (y.head_k, y.heads, tokens), step)
+        gate = g.cont(g.slice(both, (y.head_k, y.heads, tokens), step), y.head_k * y.heads, tokens)
+        k = g.reshape(self.linear(cur, "attn_k"), y.head_k, y.kv_heads, tokens)
+        v = g.reshape(self.linear(cur, "attn_v"), y.head_v, y.kv_heads, tokens)
+        return q, k, v, gate
 
     def hadamard(self, cur: Tensor, rotation: Tensor | None) -> Tensor:
         """llama_mul_mat_hadamard: a quantised cache rotates what it stores."""

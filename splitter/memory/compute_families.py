@@ -5,9 +5,11 @@ without an entry here is still described by its header.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from splitter.memory.compute_blocks import Net
 from splitter.memory.compute_graph import Tensor
+from splitter.memory.compute_recurrent import delta_net, mamba, short_convolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,29 @@ class Family:
     attention_softcap: bool = False
     grouped: int = 0
     mixed: bool = True
-    late_rows: bool = False
+    late_rows: Literal["", "before_norm", "after_norm"] = ""
+    expand_norm: bool = False
     layer_norm: bool = False
     bare_norm: bool = False
     cached: bool = True
     clamp: bool = False
 
 
+MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
+QWEN_LINEAR = Family(late_rows="after_norm", expand_norm=True)
 LAYER_NORM = Family(layer_norm=True)
 DIFFUSION = Family(cached=False)
 FAMILIES: dict[str, Family] = {
     "gemma": Family(scale_embedding=True),
     "gemma2": Family(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
     "gemma3": Family(scale_rows=True, scale_q=True),
-    "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows=True),
+    "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows="before_norm"),
     "deepseek2": Family(norm_weights=False),
+    "qwen3next": QWEN_LINEAR,
+    "qwen35": QWEN_LINEAR,
+    "qwen35moe": QWEN_LINEAR,
+    "nemotron_h": Family(late_rows="after_norm"),
+    "nemotron_h_moe": Family(late_rows="after_norm"),
     "olmo": Family(layer_norm=True, bare_norm=True, clamp=True),
     "phi2": Family(layer_norm=True, scale_q=True),
     "command-r": Family(layer_norm=True, logit_scale=1),
@@ -73,7 +83,7 @@ class Walk:
 def self_attention(walk: Walk, cur: Tensor) -> Tensor:
     """Norms of Q and K, rotation, cache, attention and output projection."""
     net, y = walk.net, walk.net.layer
-    q, k, v = net.qkv(cur)
+    q, k, v, gate = net.qkv_gated(cur) if _gated(net) else (*net.qkv(cur), None)
     pos = net.positions()
     q = net.rope(net.norm(q, "attn_q_norm"), pos)
     k = net.rope(net.norm(k, "attn_k_norm"), pos)
@@ -82,9 +92,18 @@ def self_attention(walk: Walk, cur: Tensor) -> Tensor:
     if not walk.family.cached:
         return net.linear(net.attend_batch(q, k, v), "attn_output")
     inputs = net.cache_inputs(y.swa, *walk.rotate, walk.v_max)
-    sinks = net.weight("attn_sinks")
-    out = net.attend(q, k, v, inputs, sinks, walk.family.attention_softcap)
+    out = net.attend(q, k, v, inputs, net.weight("attn_sinks"), walk.family.attention_softcap)
+    if gate is not None:
+        out = net.graph.mul(out, net.graph.unary(gate))
+    elif "attn_gate.weight" in y.tensors:
+        out = net.graph.mul(out, net.graph.unary(net.linear(cur, "attn_gate")))
     return net.linear(out, "attn_output")
+
+
+def _gated(net: Net) -> bool:
+    """Whether the projection of Q holds a gate of the same size (Qwen3-Next, Qwen3.5)."""
+    q = net.layer.tensors.get("attn_q.weight")
+    return q is not None and q.shape[1] == 2 * net.layer.heads * net.layer.head_k
 
 
 def mla_attention(walk: Walk, cur: Tensor) -> Tensor:
@@ -129,21 +148,56 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
     family = walk.family
     out = net.moe(cur, family.norm_weights, family.softmax_after, family.grouped)
     if "ffn_up_shexp.weight" in net.layer.tensors:
-        out = net.graph.add(out, net.ffn(cur, "_shexp"))
+        shared = net.ffn(cur, "_shexp")
+        if "ffn_gate_inp_shexp.weight" in net.layer.tensors:
+            shared = net.graph.mul(shared, net.graph.unary(net.linear(cur, "ffn_gate_inp_shexp")))
+        out = net.graph.add(out, shared)
     return out
 
 
+def mix(walk: Walk, cur: Tensor) -> Tensor:
+    """Attention, or what a layer has in its place."""
+    net = walk.net
+    tensors = net.layer.tensors
+    if "shortconv.conv.weight" in tensors:
+        return short_convolution(net, cur)
+    if "ssm_conv1d.weight" in tensors:
+        return delta_net(net, cur) if "ssm_x.weight" not in tensors and "ssm_d" not in tensors else mamba(net, cur)
+    return mla_attention(walk, cur) if "attn_kv_a_mqa.weight" in tensors else self_attention(walk, cur)
+
+
+def lone_layer(walk: Walk, residual: Tensor) -> Tensor:
+    """A layer that is either mixer or feed-forward (Nemotron-H, Mamba)."""
+    net = walk.net
+    cur = net.norm(residual, "attn_norm")
+    feeds = "ffn_down.weight" in net.layer.tensors or "ffn_down_exps.weight" in net.layer.tensors
+    return net.graph.add(feed_forward(walk, cur) if feeds else mix(walk, cur), residual)
+
+
+def double_mix(walk: Walk, residual: Tensor, cur: Tensor) -> Tensor:
+    """Attention and Mamba side by side (Falcon-H1)."""
+    net = walk.net
+    attended = self_attention(walk, cur)
+    return net.graph.add(attended, mamba(net, net.norm(residual, "attn_norm")))
+
+
 def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
-    """Attention and feed-forward with their residuals, one after the other or side by side."""
+    """Mixer and feed-forward with their residuals, one after the other or side by side."""
     net, g = walk.net, walk.net.graph
     tensors = net.layer.tensors
+    early = last and not walk.family.late_rows
     after = "post_ffw_norm.weight" in tensors
     before = "post_attention_norm" if "ffn_norm.weight" not in tensors and not after else "ffn_norm"
     side_by_side = f"{before}.weight" not in tensors and not after and not walk.family.bare_norm
     start = net.norm(residual, "attn_norm")
+    if walk.family.expand_norm:
+        g.expand(start)
     cur = start if "attn_norm_2.weight" not in tensors else net.norm(residual, "attn_norm_2")
-    cur = mla_attention(walk, cur) if "attn_kv_a_mqa.weight" in tensors else self_attention(walk, cur)
-    if last and not walk.family.late_rows:
+    if "attn_output.weight" in tensors and "ssm_in.weight" in tensors:
+        cur = double_mix(walk, residual, cur)
+    else:
+        cur = mix(walk, cur)
+    if early:
         cur, residual = (g.get_rows(t, net.out_ids()) for t in (cur, residual))
         start = g.get_rows(start, net.out_ids()) if side_by_side else start
     if side_by_side:
@@ -155,13 +209,27 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     return g.add(net.norm(cur, "post_ffw_norm"), middle)
 
 
+def layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
+    """One repeating layer of whatever kind its tensors say."""
+    tensors = walk.net.layer.tensors
+    feeds = "ffn_down.weight" in tensors or "ffn_down_exps.weight" in tensors
+    mixes = any(name in tensors for name in MIXERS)
+    if feeds and mixes:
+        return transformer_layer(walk, residual, last)
+    cur = lone_layer(walk, residual)
+    return walk.net.graph.get_rows(cur, walk.net.out_ids()) if last and not walk.family.late_rows else cur
+
+
 def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], head: Tensor) -> Tensor:
     """The final norm (kept: it is an output of the graph) and the logits."""
     net, g = walk.net, walk.net.graph
-    if walk.family.late_rows:
+    if walk.family.late_rows == "before_norm":
         cur.is_output = True
         cur = g.get_rows(cur, net.out_ids())
     cur = net.norm_with(cur, *norm)
+    if walk.family.late_rows == "after_norm":
+        cur.is_output = True
+        cur = g.get_rows(cur, net.out_ids())
     cur.is_output = True
     cur = g.mul_mat(head, cur)
     if walk.family.logit_scale:
