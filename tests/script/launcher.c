@@ -1,5 +1,5 @@
 // Starts cmd.exe for each script as Explorer does for a double click: cmd.exe /c ""PATH" ". Reads a UTF-8 file with one
-// path per line; script number N finds STANDIN_OUT set to ARGUMENT2.N, and what it printed is followed by a line
+// path per line, which a tab and NAME=VALUE may follow for that script alone; script number N finds STANDIN_OUT set to ARGUMENT2.N, and what it printed is followed by a line
 // "== exit CODE". A console without a window is made, so that the code page can be switched.
 #include <windows.h>
 #include <stdio.h>
@@ -24,14 +24,21 @@ static DWORD run(const char *utf8) {
 }
 
 int main(int argc, char **argv) {
-    static char line[98304], seen[4096];
+    static char line[98304], seen[4096], old[32768];
     FILE *list = fopen(argc > 1 ? argv[1] : "", "rb");
     if (!list || argc < 3) return 99;
     for (int i = 0; fgets(line, sizeof line, list); i++) {
         snprintf(seen, sizeof seen, "%s.%d", argv[2], i);
         SetEnvironmentVariableA("STANDIN_OUT", seen);
         line[strcspn(line, "\r\n")] = 0;
+        char *name = strchr(line, '\t'), *value = name ? strchr(name, '=') : NULL;
+        if (value) {
+            *name++ = *value++ = 0;
+            GetEnvironmentVariableA(name, old, sizeof old);
+            SetEnvironmentVariableA(name, value);
+        }
         DWORD code = run(line);
+        if (value) SetEnvironmentVariableA(name, *old ? old : NULL);
         printf("\n== exit %d\n", (int)code);
         fflush(stdout);
     }

@@ -12,7 +12,7 @@ from tests.script.hostile import NAMES, PATTERNS
 from tests.script.made import files, put
 from tests.script.wine import Run, Wine, windows_path
 
-# What the script's own folder may be called here. `cmd /c` expands %PATH% before any script starts, on Windows too; wine
+# Names for the script's own folder. `cmd /c` expands %PATH% before any script starts, on Windows too; wine
 # expands a % in %~dp0 once more, which only a short name (given to names that are not 8.3) gets around.
 FOLDERS = tuple(name for name in NAMES if name not in {"100%", "%PATH%", "%%", "50% of 100%"})
 
@@ -96,8 +96,8 @@ class Troubles:
     failing: Run
     negative: Run
     koboldcpp: Run
-    koboldcpp_command: EngineCommand
     on_path: Run
+    koboldcpp_command: EngineCommand
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +115,11 @@ def troubles(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> Troubles:
     _, (on_path, _) = files(None, model)
     (root / "path").mkdir()
     shutil.copy(wine.standin, root / "path" / "llama-server.exe")
-    scripts = [put(root / str(i), batch) for i, batch in enumerate((no_engine, no_model, koboldcpp, working))]
-    on_path_script = put(root / "4", on_path)
-    missing = wine.run(scripts[:3], root)
-    failing = wine.run([scripts[3]], root, STANDIN_CODE="3")
-    negative = wine.run([scripts[3]], root, STANDIN_CODE="-1073741819")
-    found = wine.run([on_path_script], root, WINEPATH=windows_path(root / "path"))
-    return Troubles(missing[0], missing[1], failing[0], negative[0], missing[2], command, found[0])
+    batches = (no_engine, no_model, working, working, koboldcpp, on_path)
+    scripts = [put(root / str(i), batch) for i, batch in enumerate(batches)]
+    path = f"PATH={windows_path(root / 'path')};C:\\windows\\system32"
+    runs = wine.run(scripts, root, ("", "", "STANDIN_CODE=3", "STANDIN_CODE=-1073741819", "", path))
+    return Troubles(*runs, koboldcpp_command=command)
 
 
 def test_a_missing_engine_is_named_and_waits(troubles: Troubles) -> None:

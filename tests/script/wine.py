@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, zip_longest
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -65,7 +65,7 @@ class Wine:
         subprocess.run(["wineboot", "-i"], env=made.env(), capture_output=True, check=True)
         return made
 
-    def env(self, **extra: str) -> dict[str, str]:
+    def env(self) -> dict[str, str]:
         return {
             **os.environ,
             "WINEPREFIX": str(self.folder / "prefix"),
@@ -73,20 +73,23 @@ class Wine:
             "WINEDLLOVERRIDES": "mscoree=;mshtml=",
             "LOCPATH": str(self.folder / "locale"),
             "LC_ALL": "hi_IN.UTF-8",
-            **extra,
         }
 
     def stop(self) -> None:
         subprocess.run(["wineserver", "-k"], env=self.env(), capture_output=True, check=False)
 
-    def run(self, scripts: Sequence[Path], cwd: Path, **extra: str) -> list[Run]:
-        """Runs `scripts` one after the other from `cwd`; standard input is at its end, so nothing can wait."""
+    def run(self, scripts: Sequence[Path], cwd: Path, variables: Sequence[str] = ()) -> list[Run]:
+        """Runs `scripts` one after the other from `cwd`; standard input is at its end, so nothing can wait.
+
+        `variables` holds a NAME=VALUE, or nothing, for each script alone.
+        """
         seen = self.folder / f"seen{next(COUNTER)}"
         listed = self.folder / "scripts.txt"
-        listed.write_text("".join(windows_path(script) + "\n" for script in scripts), encoding="utf-8")
+        lines = (f"{windows_path(s)}\t{v}" for s, v in zip_longest(scripts, variables, fillvalue=""))
+        listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
         done = subprocess.run(
             ["wine", str(self.launcher), windows_path(listed), windows_path(seen)],
-            env=self.env(**extra),
+            env=self.env(),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
