@@ -57,6 +57,17 @@ def choice_to(name: str, enum: str, prefix: str) -> Setter:
     return apply
 
 
+def set_speculation(params: Any, text: str) -> None:
+    """--spec-type: names with commas; without one a draft model is loaded but not used."""
+    import xllamacpp
+
+    members, prefix = xllamacpp.common_speculative_type.__members__, "COMMON_SPECULATIVE_TYPE_"
+    names = [prefix + name.upper().replace("-", "_") for name in text.split(",")]
+    if not set(names) <= members.keys():
+        raise UsageError(f"{text!r} is no --spec-type of the embedded engine", "use draft-simple")
+    params.speculative.types = [members[name] for name in names]
+
+
 def set_path(params: Any, name: str, value: object) -> None:
     """`params.a.b = value` for the name "a.b"."""
     *path, last = name.split(".")
@@ -141,6 +152,7 @@ VALUES: dict[str, Setter] = {
     "-mm --mmproj": text_to("mmproj.path"),
     "-md --model-draft": text_to("speculative.draft.mparams.path"),
     "-ngld --gpu-layers-draft": number_to("speculative.draft.n_gpu_layers"),
+    "--spec-type": set_speculation,
     "-s --seed": number_to("sampling.seed"),
     "-lv --verbosity": number_to("verbosity"),
     "--host": lambda params, text: setattr(params, "hostnames", [text]),

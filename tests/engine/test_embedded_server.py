@@ -14,8 +14,14 @@ from typing import Any
 
 import pytest
 
+from splitter.engine.command import EngineRef, Server
+from splitter.engine.embedded import embedded_command
 from splitter.engine.embedded_flags import read_flags
 from splitter.errors import UsageError
+from splitter.memory.settings import Settings
+from splitter.model.load import load_model
+from splitter.plan.evaluate import evaluate
+from splitter.rig.device import Host, Rig
 
 xllamacpp = pytest.importorskip("xllamacpp")
 TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
@@ -83,6 +89,7 @@ def test_keys_come_from_the_file(tmp_path: Path) -> None:
         (["-ctk", "q9"], "'q9' is not one of"),
         (["-ts", "a,b"], "not a list of shares"),
         (["--fit", "maybe"], "neither on nor off"),
+        (["--spec-type", "magic"], "'magic' is no --spec-type"),
         (["--device", "CUDA0,CUDA1"], "cannot be told to use --device CUDA0,CUDA1"),
         (["--api-key-file", "nowhere"], "nowhere cannot be read"),
     ],
@@ -189,3 +196,51 @@ def test_without_the_wheel_it_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "pip install 'splitter[embedded]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(context_size=2048, gpu_layers=0, device_order=()),
+        Settings(
+            context_size=1024,
+            gpu_layers=0,
+            device_order=(),
+            cache_type_k="q8_0",
+            cache_type_v="q5_1",
+            flash_attention="on",
+            parallel=2,
+            kv_unified=False,
+            swa_full=True,
+            kv_offload=False,
+            op_offload=False,
+            cpu_moe=True,
+            override_tensors=("blk.0=CPU",),
+            mmap=False,
+            threads=2,
+            mmproj="eyes.gguf",
+            draft_model="draft.gguf",
+            draft_gpu_layers=0,
+        ),
+    ],
+)
+def test_whatever_the_planner_writes_is_understood(settings: Settings) -> None:
+    plan = evaluate(load_model(str(TINY)), Rig("none", Host(), ()), settings, engine="embedded")
+    command = embedded_command(plan, EngineRef("embedded", sys.executable, "2026.10.11549"), Server())
+    params = read_flags(command.argv[3:], xllamacpp.CommonParams())
+    assert params.model.path == str(TINY)
+    assert params.n_ctx == settings.context_size
+    assert (params.n_parallel, params.kv_unified) == (settings.parallel, settings.kv_unified)
+    assert params.no_kv_offload is not settings.kv_offload
+    assert params.mmproj.path == (settings.mmproj or "")
+
+
+def test_a_draft_model_is_used(port: int) -> None:
+    flags = ["-m", str(TINY), "-md", str(TINY), "--spec-type", "draft-simple", "-c", "512", "-np", "1", "--fit", "off"]
+    with subprocess.Popen([*PROGRAM, *flags, "--port", str(port)], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until_healthy(port)
+            answer = get(port, "/completion", {"prompt": "The card is", "n_predict": 24, "temperature": 0})
+        finally:
+            process.kill()
+    assert answer["timings"]["draft_n_accepted"] > 0
