@@ -32,8 +32,10 @@ int main(int argc, char **argv) {
         SetEnvironmentVariableA("STANDIN_OUT", seen);
         line[strcspn(line, "\r\n")] = 0;
         char *name = strchr(line, '\t'), *value = name ? strchr(name, '=') : NULL;
+        if (name) *name++ = 0;
         if (value) {
-            *name++ = *value++ = 0;
+            *value++ = 0;
+            *old = 0;
             GetEnvironmentVariableA(name, old, sizeof old);
             SetEnvironmentVariableA(name, value);
         }

@@ -91,13 +91,13 @@ def test_hostile_names_reach_the_engine_byte_for_byte(
 class Troubles:
     """Scripts that must fail, each in its own way."""
 
+    koboldcpp_command: EngineCommand
     no_engine: Run
     no_model: Run
     failing: Run
     negative: Run
     koboldcpp: Run
     on_path: Run
-    koboldcpp_command: EngineCommand
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def troubles(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> Troubles:
     scripts = [put(root / str(i), batch) for i, batch in enumerate(batches)]
     path = f"PATH={windows_path(root / 'path')};C:\\windows\\system32"
     runs = wine.run(scripts, root, ("", "", "STANDIN_CODE=3", "STANDIN_CODE=-1073741819", "", path))
-    return Troubles(*runs, koboldcpp_command=command)
+    return Troubles(command, *runs)
 
 
 def test_a_missing_engine_is_named_and_waits(troubles: Troubles) -> None:

@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count, zip_longest
+from itertools import chain, count, repeat
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ class Wine:
         """
         seen = self.folder / f"seen{next(COUNTER)}"
         listed = self.folder / "scripts.txt"
-        lines = (f"{windows_path(s)}\t{v}" for s, v in zip_longest(scripts, variables, fillvalue=""))
+        lines = (f"{windows_path(s)}\t{v}" for s, v in zip(scripts, chain(variables, repeat("")), strict=False))
         listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
         done = subprocess.run(
             ["wine", str(self.launcher), windows_path(listed), windows_path(seen)],
