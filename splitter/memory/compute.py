@@ -180,7 +180,9 @@ class ComputeModel:
         )
         v_max = max(each.head_v * each.kv_heads for each in self.layers)
         walk = Walk(net, self.family, rotate, v_max)
-        cur = embedding(walk, net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows))
+        learned = self.top.get("position_embd.weight")
+        cur = net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows)
+        cur = embedding(walk, cur, None if learned is None else net.weight_of(learned, cpu))
         for position, (index, owner) in enumerate(sketch):
             where = cpu if owner is None else owner
             owners[index] = where
@@ -192,7 +194,8 @@ class ComputeModel:
 
     def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
         net, top = walk.net, self.top
-        norm, bias = (top.get(f"output_norm.{part}") for part in ("weight", "bias"))
+        name = "token_embd_norm" if self.hparams.family.final_norm else "output_norm"
+        norm, bias = (top.get(f"{name}.{part}") for part in ("weight", "bias"))
         head = top.get("output.weight") or top["token_embd.weight"]
         pair = tuple(None if t is None else net.weight_of(t, where) for t in (norm, bias))
         output(walk, cur, (pair[0], pair[1]), net.weight_of(head, where))
@@ -204,7 +207,8 @@ def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
     for tensor in facts.tensors:
         match = BLOCK.match(tensor.name)
         if match and int(match[1]) < facts.layers:
-            tensors[int(match[1])][tensor.name[match.end() :]] = tensor
+            name = tensor.name[match.end() :]
+            tensors[int(match[1])][name if "." in name else name + ".weight"] = tensor
     return tuple(
         Layer(
             i,

@@ -36,6 +36,8 @@ class Family:
     bare_norm: bool = False
     cached: bool = True
     clamp: bool = False
+    rope: Literal["all", "windowed", "none"] = "all"
+    residual_first: bool = False
 
 
 MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
@@ -51,19 +53,19 @@ FAMILIES: dict[str, Family] = {
     "qwen3next": QWEN_LINEAR,
     "qwen35": QWEN_LINEAR,
     "qwen35moe": QWEN_LINEAR,
-    "nemotron_h": Family(late_rows="after_norm"),
-    "nemotron_h_moe": Family(late_rows="after_norm"),
+    "nemotron_h": Family(late_rows="after_norm", rope="none"),
+    "nemotron_h_moe": Family(late_rows="after_norm", rope="none"),
+    "jamba": Family(rope="none"),
     "olmo": Family(layer_norm=True, bare_norm=True, clamp=True),
     "phi2": Family(layer_norm=True, scale_q=True),
-    "command-r": Family(layer_norm=True, logit_scale=1),
-    "cohere2": Family(layer_norm=True, logit_scale=1),
+    "command-r": Family(layer_norm=True, logit_scale=1, residual_first=True),
+    "cohere2": Family(layer_norm=True, logit_scale=1, residual_first=True, rope="windowed"),
+    "exaone4": Family(rope="windowed"),
+    **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), Family(layer_norm=True, rope="none")),
     "dbrx": Family(layer_norm=True, clamp=True),
     **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), DIFFUSION),
     **dict.fromkeys(
-        (
-            *("bloom", "codeshell", "falcon", "gpt2", "gptneox", "jais", "jais2", "mpt", "nemotron", "orion"),
-            *("pockettts", "stablelm", "starcoder", "starcoder2"),
-        ),
+        (*("codeshell", "falcon", "gptneox", "jais2", "nemotron", "orion", "pockettts", "stablelm", "starcoder2"),),
         LAYER_NORM,
     ),
 }
@@ -85,8 +87,9 @@ def self_attention(walk: Walk, cur: Tensor) -> Tensor:
     net, y = walk.net, walk.net.layer
     q, k, v, gate = net.qkv_gated(cur) if _gated(net) else (*net.qkv(cur), None)
     pos = net.positions()
-    q = net.rope(net.norm(q, "attn_q_norm"), pos)
-    k = net.rope(net.norm(k, "attn_k_norm"), pos)
+    q, k = net.norm(q, "attn_q_norm"), net.norm(k, "attn_k_norm")
+    if walk.family.rope == "all" or (walk.family.rope == "windowed" and y.swa):
+        q, k = net.rope(q, pos), net.rope(k, pos)
     if walk.family.scale_q:
         q = net.graph.scale(q)
     if not walk.family.cached:
@@ -162,16 +165,21 @@ def mix(walk: Walk, cur: Tensor) -> Tensor:
     if "shortconv.conv.weight" in tensors:
         return short_convolution(net, cur)
     if "ssm_conv1d.weight" in tensors:
-        return delta_net(net, cur) if "ssm_x.weight" not in tensors and "ssm_d" not in tensors else mamba(net, cur)
+        return (
+            delta_net(net, cur) if "ssm_x.weight" not in tensors and "ssm_d.weight" not in tensors else mamba(net, cur)
+        )
     return mla_attention(walk, cur) if "attn_kv_a_mqa.weight" in tensors else self_attention(walk, cur)
 
 
-def lone_layer(walk: Walk, residual: Tensor) -> Tensor:
+def lone_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     """A layer that is either mixer or feed-forward (Nemotron-H, Mamba)."""
     net = walk.net
     cur = net.norm(residual, "attn_norm")
     feeds = "ffn_down.weight" in net.layer.tensors or "ffn_down_exps.weight" in net.layer.tensors
-    return net.graph.add(feed_forward(walk, cur) if feeds else mix(walk, cur), residual)
+    cur = feed_forward(walk, cur) if feeds else mix(walk, cur)
+    if last and not walk.family.late_rows:
+        cur, residual = (net.graph.get_rows(t, net.out_ids()) for t in (cur, residual))
+    return net.graph.add(cur, residual)
 
 
 def double_mix(walk: Walk, residual: Tensor, cur: Tensor) -> Tensor:
@@ -201,7 +209,8 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
         cur, residual = (g.get_rows(t, net.out_ids()) for t in (cur, residual))
         start = g.get_rows(start, net.out_ids()) if side_by_side else start
     if side_by_side:
-        return g.add(g.add(feed_forward(walk, start), cur), residual)
+        fed = feed_forward(walk, start)
+        return g.add(g.add(fed, residual), cur) if walk.family.residual_first else g.add(g.add(fed, cur), residual)
     if before == "ffn_norm":
         cur = net.norm(cur, "post_attention_norm")
     middle = g.add(cur, residual)
@@ -216,8 +225,7 @@ def layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     mixes = any(name in tensors for name in MIXERS)
     if feeds and mixes:
         return transformer_layer(walk, residual, last)
-    cur = lone_layer(walk, residual)
-    return walk.net.graph.get_rows(cur, walk.net.out_ids()) if last and not walk.family.late_rows else cur
+    return lone_layer(walk, residual, last)
 
 
 def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], head: Tensor) -> Tensor:
@@ -240,6 +248,9 @@ def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], h
     return g.expand(cur)
 
 
-def embedding(walk: Walk, cur: Tensor) -> Tensor:
-    """What follows the embedding lookup."""
-    return walk.net.graph.scale(cur) if walk.family.scale_embedding else cur
+def embedding(walk: Walk, cur: Tensor, positions: Tensor | None) -> Tensor:
+    """What follows the embedding lookup: learned positions or a scale."""
+    g = walk.net.graph
+    if positions is not None:
+        cur = g.add(cur, g.get_rows(positions, walk.net.positions()))
+    return g.scale(cur) if walk.family.scale_embedding else cur

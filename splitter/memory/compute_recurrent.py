@@ -17,9 +17,21 @@ def state_cache(net: Net, width: int) -> Tensor:
 def load_state(net: Net, cache: Tensor) -> Tensor:
     """build_rs: the states of the batch's sequences, gathered."""
     g, count = net.graph, net.dims.sequences
-    ids = net.named_input("rs_s_copy", I32, count)
-    rows = g.get_rows(g.reshape(cache, cache.ne[0], count), ids)
-    return g.expand(g.slice(rows, (cache.ne[0], count), (rows.nb[1],)))
+    states = _clear_one(net, cache)
+    rows = g.get_rows(states, net.named_input("rs_s_copy", I32, count))
+    held = g.expand(g.slice(rows, (cache.ne[0], count), (rows.nb[1],)))
+    save_state(net, g.slice(rows, (cache.ne[0], 0), (rows.nb[1],)), cache)
+    return held
+
+
+def _clear_one(net: Net, cache: Tensor) -> Tensor:
+    """The states as rows; one is cleared in the cache, which tells the scheduler the device."""
+    g = net.graph
+    states = g.reshape(cache, cache.ne[0], net.dims.sequences)
+    row = g.slice(states, (cache.ne[0],), ())
+    cleared = g.viewed("scale", row, row.ne)
+    g.expand(cleared)
+    return states
 
 
 def save_state(net: Net, new: Tensor, cache: Tensor) -> None:
@@ -95,7 +107,7 @@ def _delta_gates(net: Net, cur: Tensor) -> tuple[Tensor, Tensor]:
         alpha = g.slice(both, (s.rank // s.groups, s.groups, per, count), both.nb[1:])
         alpha = g.cont(alpha, s.rank, per, count)
     gate = g.unary(g.add(alpha, net.need("ssm_dt.bias", "ssm_dt")))
-    gate = g.mul(gate, net.need("ssm_a", "ssm_a.weight"))
+    gate = g.mul(gate, net.need("ssm_a"))
     return beta, g.reshape(gate, 1, s.rank, per, count)
 
 
@@ -109,14 +121,14 @@ def _scan(net: Net, x: Tensor, sources: tuple[Tensor, ...], heads: int) -> Tenso
     g, d, s = net.graph, net.dims, net.dims.state
     cache = state_cache(net, s.size * s.inner)
     ids = net.named_input("rs_s_copy", I32, d.sequences)
-    states = g.reshape(cache, s.size, s.inner // heads, heads, d.sequences)
+    flat = _clear_one(net, cache)
+    states = g.reshape(flat, s.size, s.inner // heads, heads, d.sequences)
     ids = g.slice(ids, (d.sequences,), ())
     total = x.elements() + s.size * s.inner * d.sequences
     y = g.expand(g.node("ssm_scan", (states, x, *sources, ids), shape(total)))
-    if d.sequences > 1:
-        tail = g.slice(net.named_input("rs_s_copy", I32, d.sequences), (d.sequences - 1,), ())
-        rest = g.get_rows(g.reshape(cache, s.size * s.inner, d.sequences), tail)
-        save_state(net, g.slice(rest, (rest.ne[0], 0), (rest.nb[1],)), cache)
+    tail = g.slice(net.named_input("rs_s_copy", I32, d.sequences), (d.sequences - 1,), ())
+    rest = g.get_rows(flat, tail)
+    save_state(net, g.slice(rest, (rest.ne[0], 0), (rest.nb[1],)), cache)
     save_state(net, g.slice(y, (s.size * s.inner, d.sequences), (s.size * s.inner * 4,)), cache)
     return y
 
@@ -136,9 +148,9 @@ def _mamba1(net: Net, cur: Tensor) -> Tensor:
         dt = g.cont(dt)
     dt = g.add(g.mul_mat(net.need("ssm_dt"), dt), net.need("ssm_dt.bias"))
     wide = g.reshape(x, 1, s.inner, per, count)
-    y_all = _scan(net, wide, (dt, net.need("ssm_a", "ssm_a.weight"), b, c), s.inner)
+    y_all = _scan(net, wide, (dt, net.need("ssm_a"), b, c), s.inner)
     y = g.slice(y_all, (s.inner, per, count), wide.nb[2:])
-    y = g.add(y, g.mul(x, net.need("ssm_d", "ssm_d.weight")))
+    y = g.add(y, g.mul(x, net.need("ssm_d")))
     out = net.linear(g.glu(g.cont(z), y), "ssm_out")
     return g.reshape(out, out.ne[0], d.tokens)
 
@@ -157,9 +169,9 @@ def _mamba2(net: Net, cur: Tensor) -> Tensor:
     x = g.slice(mixed, (head, s.rank, per, count), (head * 4, *mixed.nb[1:3]))
     b, c = (g.slice(mixed, (s.size, s.groups, per, count), (s.size * 4, *mixed.nb[1:3])) for _ in range(2))
     dt = g.add(g.cont(dt), net.need("ssm_dt.bias"))
-    y_all = _scan(net, x, (dt, net.need("ssm_a", "ssm_a.weight"), b, c), s.rank)
+    y_all = _scan(net, x, (dt, net.need("ssm_a"), b, c), s.rank)
     y = g.slice(y_all, (head, s.rank, per, count), (x.nb[1], s.rank * x.nb[1], per * s.rank * x.nb[1]))
-    y = g.add(y, g.mul(x, net.need("ssm_d", "ssm_d.weight")))
+    y = g.add(y, g.mul(x, net.need("ssm_d")))
     y = g.glu(g.cont(z), y)
     if "ssm_norm.weight" in net.layer.tensors:
         y = net.norm(g.reshape(y, s.inner // s.groups, s.groups, per, count), "ssm_norm")
