@@ -35,6 +35,7 @@ def measure(
     *,
     api_key: str | None = None,
     model: str | None = None,
+    engine: str | None = None,
     n_prompt: int = 512,
     n_generate: int = 128,
     repetitions: int = 5,
@@ -45,7 +46,8 @@ def measure(
     """Sends one request to warm up, then `repetitions` measured ones; `on_progress` gets (done, all) after each.
 
     Every request has another prompt of `n_prompt` tokens (exactly so on llama-server; elsewhere as near as words allow)
-    and asks for `n_generate` tokens. `timeout_s` bounds the silence between two tokens. Raises UsageError for values
+    and asks for `n_generate` tokens. `model` is asked for by name where the server has several; `engine` is what the
+    result calls the server, when the caller knows better than its interface tells. `timeout_s` bounds the silence between two tokens. Raises UsageError for values
     that cannot be measured, EngineError when the server is not there, refuses, or dies.
     """
     if n_prompt < 1 or n_generate < 2 or repetitions < 1:
@@ -68,7 +70,7 @@ def measure(
             runs.append(run)
         if on_progress:
             on_progress(repetition + 1, repetitions + 1)
-    return BenchResult(target.url, target.dialect.name, target.model, n_prompt, n_generate, tuple(runs))
+    return BenchResult(target.url, engine or target.dialect.name, target.model, n_prompt, n_generate, tuple(runs))
 
 
 def identify(url: str, api_key: str | None, model: str | None, timeout_s: float) -> Target:

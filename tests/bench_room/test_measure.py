@@ -152,8 +152,9 @@ def test_the_embedded_engine_for_real() -> None:
     flags = ("-m", str(TINY), "-c", "512", "--port", str(port), "--fit", "off", "--device", "none")
     argv = (sys.executable, "-m", "splitter.engine.embedded_server", *flags)
     with launch(EngineCommand(EngineRef("embedded"), argv, {}, Server(port=port))) as instance:
-        result = measure(instance.wait_ready().url, n_prompt=100, n_generate=24, repetitions=3)
+        result = measure(instance.wait_ready().url, engine="embedded", n_prompt=100, n_generate=24, repetitions=3)
     assert instance.exit_code == 0
+    assert result.engine == "embedded"
     assert [(run.prompt_tokens, run.generated_tokens) for run in result.runs] == [(100, 24)] * 3
     for run in result.runs:
         assert run.timed_by == "engine"
