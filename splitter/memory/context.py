@@ -3,6 +3,8 @@
 Source: src/llama-context.cpp (n_ctx, n_ctx_seq), src/llama-kv-cache*.cpp, llama.cpp build 11434.
 """
 
+from dataclasses import dataclass
+
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
 from splitter.memory.weights import DEVICE_ALIGNMENT, ROW_PADDING
@@ -63,25 +65,54 @@ def uses_flash_attention(settings: Settings, possible: bool) -> bool:
     return possible and settings.flash_attention != "off"
 
 
-def layer_bytes(layer: LayerCache, settings: Settings, stream_cells: int, batch: int, flash: bool) -> int:
-    """Bytes of one layer over all streams and sequences."""
-    streams = settings.parallel if layer.per_sequence or not settings.kv_unified else 1
-    cells = stream_cells
-    if layer.window and not settings.swa_full:
-        cells = window_cells(layer.window, stream_cells, batch, settings.parallel // streams)
-    k_type, v_type = settings.cache_type_k, settings.cache_type_v
-    values = layer.v_width if flash else layer.v_width_padded
-    total = cache_bytes(k_type, layer.k_width, streams * cells) + cache_bytes(v_type, values, streams * cells)
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """How the cells of a layer are laid out: `count` streams of `cells`, of `full_cells` without a sliding window."""
+
+    count: int
+    cells: int
+    full_cells: int
+
+
+def layer_streams(layer: LayerCache, settings: Settings, stream_cells: int, batch: int) -> Streams:
+    """The streams of one layer; one serves all sequences when the cache is unified."""
+    count = settings.parallel if layer.per_sequence or not settings.kv_unified else 1
+    if not layer.window or settings.swa_full:
+        return Streams(count, stream_cells, stream_cells)
+    return Streams(count, window_cells(layer.window, stream_cells, batch, settings.parallel // count), stream_cells)
+
+
+def kv_bytes(settings: Settings, streams: Streams, k_width: int, v_width: int) -> int:
+    """Bytes of the keys and values of one layer."""
+    cells = streams.count * streams.cells
+    return cache_bytes(settings.cache_type_k, k_width, cells) + cache_bytes(settings.cache_type_v, v_width, cells)
+
+
+def extra_bytes(layer: LayerCache, settings: Settings, streams: Streams) -> int:
+    """Bytes of the indexer and compressed caches of one layer."""
+    total = 0
     for extra in layer.extra:
-        rows = stream_cells if extra.ratio == 1 else pad(max(1, -(-stream_cells // extra.ratio)), CELL_PADDING)
-        total += cache_bytes(k_type, extra.k_width, streams * rows) + cache_bytes(v_type, extra.v_width, streams * rows)
-    return total + layer.recurrent_bytes * settings.parallel
+        rows = streams.full_cells
+        if extra.ratio > 1:
+            rows = pad(max(1, -(-rows // extra.ratio)), CELL_PADDING)
+        total += kv_bytes(settings, Streams(streams.count, rows, rows), extra.k_width, extra.v_width)
+    return total
+
+
+def layer_bytes(layer: LayerCache, settings: Settings, streams: Streams, *, flash: bool) -> int:
+    """Bytes of one layer over all streams and sequences."""
+    values = layer.v_width if flash else layer.v_width_padded
+    attention = kv_bytes(settings, streams, layer.k_width, values) + extra_bytes(layer, settings, streams)
+    return attention + layer.recurrent_bytes * settings.parallel
 
 
 def context_bytes(
     facts: ModelFacts, layers: tuple[LayerCache, ...], settings: Settings, *, flash_possible: bool = True
 ) -> tuple[int, ...]:
-    """Bytes each placed layer caches with these settings."""
+    """Bytes each placed layer caches; `flash_possible` False where llama.cpp forces flash attention off."""
     stream_cells, batch = sequence_cells(facts, settings), ubatch(facts, settings)
     flash = uses_flash_attention(settings, flash_possible)
-    return tuple(layer_bytes(layer, settings, stream_cells, batch, flash) for layer in layers)
+    return tuple(
+        layer_bytes(layer, settings, layer_streams(layer, settings, stream_cells, batch), flash=flash)
+        for layer in layers
+    )

@@ -1,5 +1,6 @@
 """MemoryModel: what every device holds for one model and one set of settings, placement by placement."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -7,6 +8,7 @@ from splitter.memory.compute import ComputeModel
 from splitter.memory.context import context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
+from splitter.memory.tensor_split import TensorSplit
 from splitter.memory.weights import Weights, read_weights
 from splitter.model.attention import LayerCache, cache_layers, is_known
 from splitter.model.facts import ModelFacts
@@ -46,6 +48,7 @@ class MemoryModel:
         self.fixed_device_bytes = self.weights.fixed
         self.input_bytes = self.weights.input_bytes
         self.everywhere_bytes = self.weights.everywhere_bytes
+        self._last_split: TensorSplit | None = None
         self.notes = () if is_known(facts) else (UNKNOWN_NOTE.format(facts.architecture),)
 
     @cached_property
@@ -89,8 +92,10 @@ class MemoryModel:
         for layer, owner in enumerate(placement.layers):
             if owner is None:
                 host += self.weights.host[layer]
-            else:
+            elif not placement.shares:
                 devices[owner] += self.weights.device[layer]
+        if placement.shares:
+            return _sums(devices, self._split(placement).weights(self.weights, placement)), host
         for owner in set(placement.layers[: self.weights.sharing_layers]):
             if owner is None:
                 host += self.everywhere_bytes
@@ -103,9 +108,25 @@ class MemoryModel:
         for owner, size in zip(placement.layers, self.layer_context_bytes, strict=True):
             if owner is None or not self.settings.kv_offload:
                 host += size
-            else:
+            elif not placement.shares:
                 devices[owner] += size
+        if placement.shares and self.settings.kv_offload:
+            devices = _sums(devices, self._split(placement).caches(self.caches, self.settings, placement))
         return devices, host
+
+    def _split(self, placement: Placement) -> TensorSplit:
+        """The cut of `-sm tensor`: by -ts itself where the shares come from it, for llama.cpp's own rounding."""
+        given = self.settings.tensor_split[: placement.devices]
+        total = sum(given)
+        same = total > 0 and all(abs(g / total - s) < 1e-9 for g, s in zip(given, placement.shares, strict=False))
+        split = given + (0.0,) * (placement.devices - len(given)) if same else placement.shares
+        if self._last_split is None or self._last_split.split != split:
+            self._last_split = TensorSplit(self.facts, split)
+        return self._last_split
+
+
+def _sums(first: list[int], second: Sequence[int]) -> list[int]:
+    return [a + b for a, b in zip(first, second, strict=True)]
 
 
 def _moves(settings: Settings) -> tuple[object, ...]:

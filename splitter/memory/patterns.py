@@ -27,7 +27,9 @@ def read_overrides(settings: Settings) -> tuple[Override, ...]:
     items = [_read_item(item, settings.device_order) for text in settings.override_tensors for item in text.split(",")]
     if settings.cpu_moe:
         items.append(Override(re.compile(EXPERTS), None))
-    items += [Override(re.compile(rf"blk\.{i}{EXPERTS}"), None) for i in range(settings.n_cpu_moe)]
+    if settings.n_cpu_moe:
+        layers = "|".join(map(str, range(settings.n_cpu_moe)))
+        items.append(Override(re.compile(rf"blk\.({layers}){EXPERTS}"), None))
     return tuple(items)
 
 

@@ -6,18 +6,17 @@ src/llama-arch.cpp, ggml_backend_cuda_buffer_type_get_alloc_size in ggml/src/ggm
 
 import re
 from dataclasses import dataclass
-from math import prod
 
 from splitter.memory.patterns import Override, find_override, read_overrides
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.families import PLAIN, Family, family
+from splitter.model.ggml_types import GGML_TYPES
 from splitter.model.hparams import per_layer, placed_layers, trunk_layers
 from splitter.units import pad
 
 DEVICE_ALIGNMENT = 128
 ROW_PADDING = 512  # elements: CUDA pads the last row of a quantised matrix to a multiple of this
-PLAIN_TYPES = frozenset({0, 1, 24, 25, 26, 27, 28, 30})  # f32 f16 i8 i16 i32 i64 f64 bf16: not quantised
 LAYER_NAME = re.compile(r"(?:^|\.)(?:blk|convnext|posnet)\.(\d+)\.")
 EXPERTS = re.compile(r"\.ffn_(?:up|down|gate|gate_up)_(?:ch)?exps")
 BLOCK = re.compile(r"blk\.(\d+)\.")
@@ -44,8 +43,9 @@ class Weights:
     the output layer's `device` includes a duplicate of tied embeddings that RAM does not need twice. `moved` is what
     stays in RAM wherever the layer is (-ncmoe, -ot ...=CPU), `fixed` what -ot puts on a device of device_order
     whatever the layer. `input_bytes` always stay in RAM, `everywhere_bytes` are copied to each device that holds one
-    of the first `sharing_layers`. `active` and `active_moved` are the bytes read per generated token: of stacked
-    experts the share that is used.
+    of the first `sharing_layers`. `placed` are the tensors behind `device` with their layers, `everywhere` those
+    behind `everywhere_bytes`. `active` and `active_moved` are the bytes read per generated token: of stacked experts
+    the share that is used.
     """
 
     device: tuple[int, ...]
@@ -57,6 +57,8 @@ class Weights:
     sharing_layers: int
     active: tuple[int, ...]
     active_moved: tuple[int, ...]
+    placed: tuple[tuple[TensorInfo, int], ...]
+    everywhere: tuple[TensorInfo, ...]
 
 
 class _Sums:
@@ -66,13 +68,16 @@ class _Sums:
         self.device, self.host, self.moved = [0] * places, [0] * places, [0] * places
         self.active, self.active_moved = [0] * places, [0] * places
         self.fixed = [0] * devices
-        self.input_bytes = self.everywhere_bytes = 0
+        self.input_bytes = 0
         self.overrides = overrides
+        self.placed: list[tuple[TensorInfo, int]] = []
+        self.everywhere: list[TensorInfo] = []
 
     def add(self, tensor: TensorInfo, layer: int, read_bytes: int, *, duplicate: bool = False) -> None:
         override = find_override(self.overrides, tensor.name)
         if override is None:
             self.device[layer] += device_bytes(tensor)
+            self.placed.append((tensor, layer))
             self.host[layer] += 0 if duplicate else tensor.size_bytes
             self.active[layer] += read_bytes
         elif override.device is None:
@@ -92,12 +97,16 @@ class _Sums:
 
 def device_bytes(tensor: TensorInfo) -> int:
     """Bytes of `tensor` in a CUDA buffer."""
-    size = tensor.size_bytes
-    rest = tensor.shape[0] % ROW_PADDING
-    if rest and tensor.ggml_type not in PLAIN_TYPES:
-        row_bytes = size // prod(tensor.shape[1:])
-        size += row_bytes * (ROW_PADDING - rest) // tensor.shape[0]
-    return pad(size, DEVICE_ALIGNMENT)
+    return padded_bytes(tensor, tensor.size_bytes, tensor.shape[0])
+
+
+def padded_bytes(tensor: TensorInfo, size_bytes: int, width: int) -> int:
+    """Bytes in a CUDA buffer of a part of `tensor`: `size_bytes` in rows of `width` elements."""
+    rest = width % ROW_PADDING
+    ggml_type = GGML_TYPES[tensor.ggml_type]
+    if rest and ggml_type.block_elements > 1:
+        size_bytes += ggml_type.row_bytes(ROW_PADDING - rest)
+    return pad(size_bytes, DEVICE_ALIGNMENT)
 
 
 def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
@@ -114,7 +123,7 @@ def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
         if site == _INPUT:
             _add_input(sums, tensor, layers, known.tied and OUTPUT not in names)
         elif site == _EVERYWHERE:
-            sums.everywhere_bytes += device_bytes(tensor)
+            sums.everywhere.append(tensor)
         else:
             share = shares[min(site, layers - 1)] if EXPERTS.search(tensor.name) else 1.0
             sums.add(tensor, site, int(tensor.size_bytes * share))
@@ -124,10 +133,12 @@ def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
         moved=tuple(sums.moved),
         fixed=tuple(sums.fixed),
         input_bytes=sums.input_bytes,
-        everywhere_bytes=sums.everywhere_bytes,
+        everywhere_bytes=sum(map(device_bytes, sums.everywhere)),
         sharing_layers=min(trunk, facts.layers),
         active=tuple(sums.active),
         active_moved=tuple(sums.active_moved),
+        placed=tuple(sums.placed),
+        everywhere=tuple(sums.everywhere),
     )
 
 

@@ -102,7 +102,7 @@ def _reads(hparams: Hparams, i: int) -> int | None:
 def _state_bytes(facts: ModelFacts, hparams: Hparams) -> tuple[int, ...]:
     """F32 bytes of state per sequence and layer: recurrent state, per-layer-embedding history, compressor state."""
     sizes = [
-        hparams.state_elements * F32_BYTES if recurrent and i < hparams.trunk else 0
+        sum(hparams.state_elements) * F32_BYTES if recurrent and i < hparams.trunk else 0
         for i, recurrent in enumerate(hparams.recurrent)
     ]
     for layer in _numbers(facts, "ple.layers"):

@@ -45,6 +45,9 @@ class Family:
     `final_norm` True: token_embd_norm belongs to the output layer. `borrows` True: draft model, caches in its target.
     `flash` False: llama.cpp forces flash attention off. `nextn_loaded` is a pattern for the tensors of MTP layers that
     are loaded although nothing uses them (the others are skipped).
+
+    In `-sm tensor`: `mirrored` True copies every tensor to every device; `gated_query` tells how value heads follow key
+    heads where Q carries a gate (qwen3next contiguous, qwen35 and later interleaved).
     """
 
     cached: bool = True
@@ -64,6 +67,8 @@ class Family:
     borrows: bool = False
     flash: bool = True
     nextn_loaded: str = ""
+    mirrored: bool = False
+    gated_query: Literal["no", "contiguous", "interleaved"] = "no"
 
 
 NEXTN_ENDS = r"nextn\.(embed_tokens|shared_head_head|shared_head_norm)\."
@@ -74,7 +79,7 @@ ENCODER = Family(cached=False, tied=False)
 DIFFUSION = Family(cached=False)
 LISTED = Family(window=Window())
 RWKV = Family(recurrent="all", state="rwkv")
-QWEN_LINEAR = Family(recurrent="interval", state="mamba2")
+QWEN_LINEAR = Family(recurrent="interval", state="mamba2", gated_query="interleaved")
 NEMOTRON_H = Family(recurrent="no_kv_heads_no_ffn", state="mamba2", nextn_kv=True)
 
 SPECIAL: dict[str, Family] = {
@@ -83,7 +88,7 @@ SPECIAL: dict[str, Family] = {
     "bailingmoe3": Family(recurrent="no_kv_heads", state="kda", nextn_kv=True),
     "bert": ENCODER,
     "bitnet": Family(tied=False),
-    "clef": Family(cached=False, tied=False, recurrent="interval", state="mamba2"),
+    "clef": Family(cached=False, tied=False, recurrent="interval", state="mamba2", gated_query="interleaved"),
     "cohere2": Family(window=Window(4)),
     "cohere2moe": Family(window=Window(4, dense_first=True), nextn_loaded=NEXTN_ENDS),
     "deepseek32": Family(indexer="lightning", nextn_loaded="exp_probs_b"),
@@ -108,6 +113,7 @@ SPECIAL: dict[str, Family] = {
     "granitehybrid": Family(recurrent="no_kv_heads", state="mamba2", nextn_kv=True),
     "graniteswitch": Family(router=True, nextn_kv=True),
     "grok": Family(flash=False),
+    "hrm_text": Family(mirrored=True),
     "hy_v3": Family(nextn_loaded=NEXTN_FFN),
     "hy_v4": Family(indexer="listed", nextn_kv=True),
     "jamba": Family(recurrent="no_kv_heads", state="mamba", nextn_kv=True),
@@ -147,8 +153,8 @@ SPECIAL: dict[str, Family] = {
     "plamo3": Family(window=Window(8, rule="if_given")),
     "qwen35": QWEN_LINEAR,
     "qwen35moe": QWEN_LINEAR,
-    "qwen3next": QWEN_LINEAR,
-    "qwen4exp": Family(recurrent="interval", state="mamba2", indexer="pooled_by_ratio"),
+    "qwen3next": Family(recurrent="interval", state="mamba2", gated_query="contiguous"),
+    "qwen4exp": Family(recurrent="interval", state="mamba2", indexer="pooled_by_ratio", gated_query="interleaved"),
     "rnd1": DIFFUSION,
     "rwkv6": RWKV,
     "rwkv6qwen2": RWKV,
@@ -159,11 +165,17 @@ SPECIAL: dict[str, Family] = {
     "wavtokenizer-dec": ENCODER,
 }
 # fmt: off
+NO_TENSOR_SPLIT = frozenset((  # llm_arch_supports_sm_tensor in src/llama-arch.cpp
+    "grok", "mpt", "plamo2", "minicpm3", "gemma3n", "mamba", "mamba2", "jamba", "falcon-h1", "olmo2", "olmoe",
+    "deepseek2", "deepseek32", "hy_v4", "dots3note", "glm-dsa", "bitnet", "t5", "nemotron_h", "nemotron_h_moe",
+    "granitehybrid", "minimax-01", "minimax-m2", "minimax-m3", "mistral4", "kimi-linear", "bailingmoe3", "kimi-k3",
+    "glm5-next", "qwen3tts",
+))
 PLAIN_NAMES = frozenset((
     "apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bloom", "chameleon",
     "chatglm", "codeshell", "cogvlm", "command-r", "dbrx", "deci", "deepseek", "deepseek2", "deepseek2-ocr",
     "dots1", "eagle3", "ernie4_5", "ernie4_5-moe", "exaone", "falcon", "gemma", "glm4", "glm4moe", "gpt2",
-    "gptneox", "granite", "granitemoe", "grovemoe", "hrm_text", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl",
+    "gptneox", "granite", "granitemoe", "grovemoe", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl",
     "internlm2", "jais", "jais2", "llama", "llama-embed", "maincoder", "minicpm", "minicpm3", "minimax-m2",
     "mistral3", "mistral4", "mpt", "nemotron", "olmo", "olmoe", "openelm", "orion", "paddleocr", "pangu-embedded",
     "phi2", "phi3", "phimoe", "plamo", "plm", "pockettts", "qwen", "qwen2", "qwen2moe", "qwen2vl", "qwen3",
@@ -176,3 +188,8 @@ PLAIN_NAMES = frozenset((
 def family(architecture: str) -> Family | None:
     """The family of a `general.architecture` value; None where build 11434 does not know it."""
     return SPECIAL.get(architecture) or (PLAIN if architecture in PLAIN_NAMES else None)
+
+
+def supports_tensor_split(architecture: str) -> bool:
+    """Whether llama.cpp build 11434 accepts `-sm tensor` for an architecture."""
+    return family(architecture) is not None and architecture not in NO_TENSOR_SPLIT

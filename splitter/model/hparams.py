@@ -18,7 +18,8 @@ class Hparams:
     """Per-layer tuples have one entry per placed layer (`layers`); the first `trunk` of them are not MTP layers.
 
     `head_k`/`head_v` are widths of one head, `windowed` marks sliding-window layers of `window` tokens, `recurrent`
-    layers that carry a state of `state_elements` F32 values per sequence in two tensors. `kv_layers` is the number of
+    layers that carry a state per sequence: `state_elements` F32 values of rolling (convolution, token shift) and of
+    recurrent state. `kv_layers` is the number of
     leading layers with their own KV cache, `mla` tells that keys hold values too.
     """
 
@@ -34,7 +35,7 @@ class Hparams:
     windowed: tuple[bool, ...]
     window: int
     recurrent: tuple[bool, ...]
-    state_elements: int
+    state_elements: tuple[int, int]
     kv_layers: int
 
 
@@ -105,7 +106,7 @@ def read_hparams(facts: ModelFacts) -> Hparams:
         windowed=windowed,
         window=window,
         recurrent=recurrent,
-        state_elements=sum(_state(facts, known, heads, head_k)),
+        state_elements=_state(facts, known, heads, head_k),
         kv_layers=_kv_layers(facts, known, layers),
     )
 
