@@ -47,8 +47,9 @@ def measure(
 
     Every request has another prompt of `n_prompt` tokens (exactly so on llama-server; elsewhere as near as words allow)
     and asks for `n_generate` tokens. `model` is asked for by name where the server has several; `engine` is what the
-    result calls the server, when the caller knows better than its interface tells. `timeout_s` bounds the silence between two tokens. Raises UsageError for values
-    that cannot be measured, EngineError when the server is not there, refuses, or dies.
+    result calls the server, when the caller knows better than its interface tells. `timeout_s` bounds the silence
+    between two tokens. Raises UsageError for values that cannot be measured, EngineError when the server is not there,
+    refuses, or dies.
     """
     if n_prompt < 1 or n_generate < 2 or repetitions < 1:
         raise UsageError(
