@@ -51,10 +51,14 @@ def _settings(command: EngineCommand) -> Iterator[str]:
 
 
 def _runs(command: EngineCommand, files: Files) -> Iterator[tuple[str | None, tuple[str | Located, ...]]]:
-    """The words behind the engine in runs, with a variable's name for those of many plain words."""
-    count = 0
-    for plain, group in groupby(words(command, files)[1:], key=_is_plain):
-        run = tuple(group)
+    """The words behind the engine in runs, with a variable's name for those of many plain words.
+
+    A flag stays beside the file that it takes.
+    """
+    count, behind = 0, words(command, files)[1:]
+    pairs = zip(behind, (*behind[1:], ""), strict=True)
+    for plain, group in groupby(pairs, key=lambda pair: _is_plain(pair[0]) and _is_plain(pair[1] or "end")):
+        run = tuple(word for word, _ in group)
         if plain and len(run) >= MANY:
             count += 1
             yield "FLAGS" if count == 1 else f"FLAGS{count}", run

@@ -111,7 +111,7 @@ def troubles(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> Troubles:
     _, (working, _) = files(engine, model)
     (root / "key file.txt").write_text("geheim & 100%\r\n")
     server = Server(port=5001, api_key_file=windows_path(root / "key file.txt"))
-    command, (koboldcpp, _) = files(engine, model, "koboldcpp", version="1.123", server=server)
+    command, (koboldcpp, _) = files(engine, model, kind="koboldcpp", version="1.123", server=server)
     _, (on_path, _) = files(None, model)
     (root / "path").mkdir()
     shutil.copy(wine.standin, root / "path" / "llama-server.exe")
