@@ -13,10 +13,16 @@ from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
 _LLAMA = re.compile(
-    r"(?:llama-(?:server|cli|bench|fit-params|completion|mtmd-cli)|llama|server)(?:\.exe)?", re.IGNORECASE
+    r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*", re.IGNORECASE
 )
 _FOUND_NONE = "no koboldcpp or llama-server stands in this command"
 MAX_TEXT = 262144
+# Commands that may name an engine without starting it.
+TALK = frozenset({
+    "echo", "title", "printf", "taskkill", "tasklist", "where", "which", "command", "pkill", "pgrep", "killall", "curl",
+    "wget", "cd", "pushd", "mkdir", "test", "[", "[[", "for", "del", "copy", "ping", "type", "cat", "grep", "find",
+    "findstr", "rem", "pause", "exit", "missing", "git", "cp", "mv", "rm", "ls", "dir", "chmod", "ln", "tail",
+})  # fmt: skip
 
 
 def read_command(
@@ -62,17 +68,23 @@ def looks_like_cmd(text: str) -> bool:
 
 def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, EngineKind] | None:
     """Where in `words` the engine's program stands and which engine it is; index -1 when only flags are given."""
-    for index, word in enumerate(words):
-        if word.startswith("-") and index == 0:
-            return -1, kind or _kind_by_flags(words)
-        name = re.split(r"[\\/]", word)[-1]
-        if _KOBOLD.fullmatch(name):
-            return index, "koboldcpp"
-        if _LLAMA.fullmatch(name):
-            return index, "llama-server"
-        if index and word.startswith("--"):
-            break
-    return None
+    first = re.split(r"[\\/]", words[0])[-1].lower() if words else ""
+    if not words or first.removesuffix(".exe") in TALK:
+        return None
+    if first.startswith("-"):
+        return -1, kind or _kind_by_flags(words)
+    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word))]
+    if first == "start":  # its first quoted word is the window's title, which may be the engine's name
+        flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+        found = [item for item in found if item[0] < flags][-1:] or found
+    return found[0] if found else None
+
+
+def _engine_of(word: str) -> EngineKind | None:
+    name = re.split(r"[\\/]", word)[-1]
+    if _KOBOLD.fullmatch(name) and not name.lower().endswith((".gguf", ".kcpps", ".kcppt", ".txt", ".log")):
+        return "koboldcpp"
+    return "llama-server" if _LLAMA.fullmatch(name) else None
 
 
 def _kind_by_flags(words: Sequence[str]) -> EngineKind:

@@ -14,6 +14,7 @@ _CONDITION = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _PIECE = re.compile(r"""\\*"|\\+|[ \t]+|[^\\" \t]+""")
+_BLOCK = re.compile(r"\s*@?(?:if\b|else\b|for\b|\(|\))", re.IGNORECASE)
 _SET = re.compile(r"""set\s+(?:"([^"=]+)=([^"]*)"?|([^"=/\s][^=]*)=(.*))""", re.IGNORECASE | re.DOTALL)
 
 
@@ -69,13 +70,14 @@ def _expand(line: str, known: Mapping[str, str]) -> str:
 
 
 def _split(line: str) -> list[str]:
-    """The line cut at unquoted `&`, `&&`, `|`, `||` and parentheses, without carets, redirections, `@` and `if`."""
+    """The line cut at unquoted `&`, `&&`, `|`, `||` and the end of a block, without carets, redirections and `if`."""
     pieces, piece, quoted, at = [], "", False, 0
+    ends = "&|)" if _BLOCK.match(line) else "&|"
     while at < len(line):
         character = line[at]
         if character == '"':
             quoted = not quoted
-        if quoted or character not in "^&|<>":
+        if quoted or (character not in "^<>" and character not in ends):
             piece += character
         elif character == "^":
             at += 1
@@ -99,7 +101,7 @@ def _body(piece: str) -> str:
         if shorter == text:
             break
         text = shorter
-    return text[:-1].rstrip() if text.endswith(")") and text.count("(") < text.count(")") else text
+    return text
 
 
 def windows_argv(command: str) -> list[str]:

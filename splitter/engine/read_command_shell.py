@@ -46,14 +46,17 @@ def shell_commands(text: str, variables: Mapping[str, str]) -> Iterator[tuple[li
     is never closed.
     """
     known = dict(variables)
-    for words in _Scanner(text.replace("\r\n", "\n").replace("\\\n", " "), known).commands():
-        rest = _assign(words, known)
+    for words, gap in _Scanner(text.replace("\r\n", "\n").replace("\\\n", " "), known).commands():
+        rest = _assign(words, known, only_empty=gap.startswith("||"))
         if rest:
             yield rest, dict(known)
 
 
-def _assign(words: list[str], known: dict[str, str]) -> list[str]:
-    """Takes the assignments (`A=b`, `export A=b`) off the front of `words`."""
+def _assign(words: list[str], known: dict[str, str], *, only_empty: bool) -> list[str]:
+    """Takes the assignments (`A=b`, `export A=b`) off the front of `words`.
+
+    Behind `||` (`only_empty`) they are what happens when something is missing: a value already there stays.
+    """
     rest = list(words)
     while rest:
         if rest[0] in {"export", "declare", "local", "readonly", "set", "typeset", "-x", "-gx", "env"}:
@@ -62,8 +65,9 @@ def _assign(words: list[str], known: dict[str, str]) -> list[str]:
         name, equals, value = rest[0].partition("=")
         if not equals or not _NAME.fullmatch(name.removesuffix("+")):
             return rest
-        known[name.removesuffix("+")] = (known.get(name[:-1], "") if name.endswith("+") else "") + value
         rest = rest[1:]
+        if not (only_empty and known.get(name)):
+            known[name.removesuffix("+")] = (known.get(name[:-1], "") if name.endswith("+") else "") + value
     return rest
 
 
@@ -75,8 +79,10 @@ class _Scanner:
         self.known = known
         self.at = 0
         self.words = Words()
+        self.gap = ""
 
-    def commands(self) -> Iterator[list[str]]:
+    def commands(self) -> Iterator[tuple[list[str], str]]:
+        """The words of each command with the separators in front of it."""
         while self.at < len(self.text):
             character = self.text[self.at]
             if character == "(" and self.words.word is not None and self.words.word.endswith("="):
@@ -86,15 +92,17 @@ class _Scanner:
                 self.words.end()
                 if self.words.done:
                     yield self._take()
+                self.gap += character
             else:
                 self._step(character)
         self.words.end()
         if self.words.done:
             yield self._take()
 
-    def _take(self) -> list[str]:
-        words, self.words = self.words.done, Words()
-        return words
+    def _take(self) -> tuple[list[str], str]:
+        taken = self.words.done, self.gap
+        self.words, self.gap = Words(), ""
+        return taken
 
     def _step(self, character: str) -> None:
         if character in " \t\r":

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import PureWindowsPath
 
 from splitter.engine.read_command import MAX_TEXT, first_engine_command, looks_like_cmd
 from splitter.engine.read_command_cmd import cmd_commands
@@ -20,7 +22,7 @@ def read_script(
 ) -> ReadCommand:  # fmt: skip
     """The first engine command in the script `text` called `name` (its suffix tells the dialect).
 
-    `env` are variables in force before it. Model paths stay as written, relative ones relative to the script.
+    `env` are variables in force before it. A relative model path stays relative to the script.
     UsageError when it holds no engine command or one that cannot be understood.
     """
     if len(text) > MAX_TEXT:
@@ -30,7 +32,17 @@ def read_script(
         from splitter.engine.read_command_kobold import read_kcpps
 
         return read_kcpps(text, env or {}, version)
-    return first_engine_command(_commands(text, name, env or {}), kind, version)
+    read = first_engine_command(_commands(text, name, env or {}), kind, version)
+    return replace(read, model=_beside(read.model)) if read.model else read
+
+
+def _beside(model: str) -> str:
+    """A path relative to the script without its `./` or `.\\`, with slashes that both systems take."""
+    if model.startswith(("hf:", "http:", "https:")):
+        return model
+    windows = PureWindowsPath(model)
+    relative = not (windows.drive or windows.root) and "\\" in model
+    return windows.as_posix() if relative else model.removeprefix("./")
 
 
 def _commands(text: str, name: str, env: Mapping[str, str]) -> Commands:

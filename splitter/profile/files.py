@@ -73,6 +73,22 @@ def find_profile(name_or_path: str) -> Path:
     raise ProfileError(f"there is no profile called {name_or_path!r}", _nearest_name(name_or_path, known))
 
 
+def save_profile(text: str, name_or_path: str, *, overwrite: bool = False) -> Path:
+    """Writes a profile to a path, or by name into the user's profiles. ProfileError when it exists or cannot be."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix not in {".yaml", ".yml"} and len(path.parts) == 1:
+        path = config_folder() / "profiles" / f"{name_or_path}.yaml"
+    read_layer(text, str(path))
+    if path.exists() and not overwrite:
+        raise ProfileError(f"{path} exists already", "choose another name, or allow it to be overwritten")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as problem:
+        raise ProfileError(f"cannot write {path}: {problem.strerror}", "choose another place") from None
+    return path
+
+
 def read_text(path: Path) -> str:
     """The text of a small UTF-8 file."""
     try:

@@ -50,7 +50,7 @@ Restart=on-failure
 def test_a_batch_file() -> None:
     read = read_script(BAT.replace("\n", "\r\n"), "Phoenix.BAT")
     assert read.program == ".\\koboldcpp.exe"
-    assert read.model == ".\\my model & co.gguf"
+    assert read.model == "my model & co.gguf"
     assert read.settings == {"gpu_layers": 40, "tensor_split": (1.5, 4.5, 3)}
     assert read.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
@@ -67,6 +67,24 @@ def test_a_systemd_unit() -> None:
     assert read.model == "/models/a b.gguf"
     assert read.settings == {"gpu_layers": 20}
     assert read.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,0"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "echo Starting koboldcpp\ntaskkill /im koboldcpp.exe /f\nkoboldcpp.exe --model models\\m.gguf --gpulayers 9",
+        'title koboldcpp\nstart "koboldcpp" /wait koboldcpp.exe --model models\\m.gguf --gpulayers 9',
+        "if exist koboldcpp.exe (koboldcpp.exe --model models\\m.gguf --gpulayers 9) else (echo none)",
+    ],
+)
+def test_lines_that_only_talk_about_the_engine(line: str) -> None:
+    read = read_script(line, "a.bat")
+    assert (read.program, read.model, read.settings) == ("koboldcpp.exe", "models/m.gguf", {"gpu_layers": 9})
+
+
+def test_a_container() -> None:
+    line = "docker run --gpus all -v /m:/m ghcr.io/ggml-org/llama.cpp:server-cuda -m /m/a.gguf -ngl 9"
+    assert read_script(line, "run.sh").settings == {"gpu_layers": 9}
 
 
 @pytest.mark.parametrize("name", ["koboldai.bat", "launch"])

@@ -9,6 +9,7 @@ from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.engine.read_command import read_command
 from splitter.engine.read_command_complete import complete_settings
+from splitter.engine.read_script import read_script
 from splitter.engine.traps import all_findings, find_traps
 from splitter.model.facts import ModelFacts
 from splitter.model.load import load_model
@@ -16,6 +17,7 @@ from splitter.plan.evaluate import evaluate
 from splitter.plan.plan import Notice
 from splitter.plan.request import EngineKind, Request
 from splitter.plan.solve import solve
+from splitter.script.render import render
 from tests.check.builders import SEED, rig
 from tests.engine.oracle import skeleton
 
@@ -171,3 +173,6 @@ def test_splitters_own_commands_read_back_as_the_plan_and_hold_no_trap(
     assert completed.settings == replace(plan.settings, flash_attention=flash)
     again = evaluate(model(), rig(rig_name), completed.settings, engine=kind, engine_version=version)
     assert all_findings(read, completed, again, rig(rig_name)) == ()
+    for script in render(plan, command):
+        written = read_script(script.content.decode(), script.name, version=version)
+        assert (written.settings, written.env, written.server) == (read.settings, read.env, read.server)
