@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from splitter.memory.compute_blocks import Dims, Layer, Net, State
 from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
-from splitter.memory.compute_graph import Tensor
+from splitter.memory.compute_graph import F32, Tensor
 from splitter.memory.compute_schedule import peak_bytes
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
@@ -69,6 +69,7 @@ class ComputeModel:
             self.layers, self.kinds = like.layers, like.kinds
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
+        self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
         self._homes: dict[str, int | None] = {}
@@ -99,6 +100,7 @@ class ComputeModel:
             type_v=s.cache_type_v,
             experts=integer(facts, "expert_count"),
             experts_used=integer(facts, "expert_used_count"),
+            top_k=integer(facts, "attention.indexer.top_k"),
             state=State(
                 *(integer(facts, f"ssm.{k}") for k in ("conv_kernel", "inner_size", "state_size", "time_step_rank")),
                 groups=integer(facts, "ssm.group_count"),
@@ -121,7 +123,8 @@ class ComputeModel:
         """The compute buffers of `placement`."""
         pipeline = self._pipeline(placement)
         sketch = self._sketch(placement)
-        key = (sketch, placement.devices, placement.layers[-1], pipeline)
+        counted = placement.layers if self._sparse else ()
+        key = (sketch, counted, placement.devices, placement.layers[-1], pipeline)
         if key not in self._known:
             self._known[key] = self._measure(sketch, placement, pipeline)
         sizes = self._known[key]
@@ -188,9 +191,27 @@ class ComputeModel:
             owners[index] = where
             net.enter(self.layers[index], where if self.settings.kv_offload else cpu)
             cur = layer(walk, cur, last=position == len(sketch) - 1)
+        self._spare_leaves(net, sketch, placement)
         self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
         copies = PIPELINE_COPIES if pipeline else 1
         return tuple(peak_bytes(net.graph, cpu + 1, copies, self.settings.op_offload))
+
+    def _spare_leaves(self, net: Net, sketch: tuple[tuple[int, int | None], ...], placement: Placement) -> None:
+        """Leaves of the sparse-attention layers that the sketch leaves out: all layers' are allocated ahead."""
+        if not self._sparse:
+            return
+        cpu = placement.devices
+        missing = {owner: 0 for owner in placement.layers}
+        for owner in placement.layers[: len(self.layers)]:
+            missing[owner] += 1
+        for _, owner in sketch:
+            missing[owner] -= 1
+        d = self.dims
+        for owner, count in missing.items():
+            for _ in range(count):
+                leaf = net.graph.leaf(F32, min(d.cells, d.top_k), d.tokens)
+                leaf.backend = cpu if owner is None else owner
+                net.graph.leafs.append(leaf)
 
     def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
         net, top = walk.net, self.top

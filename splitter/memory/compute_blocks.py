@@ -40,6 +40,7 @@ class Dims:
     type_v: str
     experts: int
     experts_used: int
+    top_k: int
     state: State
 
 
@@ -168,10 +169,10 @@ class Net:
             cur = g.mul(cur, self.named_input("inp_scale_rows", F32, 1, d.tokens))
         return g.expand(cur)
 
-    def norm_with(self, cur: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        """build_norm. The dry run forgets the device that graph_get_cb asks for, so a layer's first norm runs before it."""
+    def norm_with(self, cur: Tensor, weight: Tensor | None, bias: Tensor | None, *, rms: bool | None = None) -> Tensor:
+        """build_norm. The dry run forgets the device graph_get_cb asks for: a layer's first norm runs before it."""
         g = self.graph
-        cur = g.node("rms_norm" if self.rms else "norm", (cur,), cur.ne)
+        cur = g.node("rms_norm" if (self.rms if rms is None else rms) else "norm", (cur,), cur.ne)
         if weight is not None:
             cur = g.mul(cur, weight)
         return cur if bias is None else g.add(cur, bias)
@@ -261,7 +262,7 @@ class Net:
         into = g.reshape(cache, cache.ne[0], cache.ne[1] * cache.ne[2]) if cache.ne[2] > 1 else cache
         g.expand(g.set_rows(into, g.slice(cur, (width, tokens), (cur.nb[2],)), ids))
 
-    def mha(
+    def mha(  # noqa: PLR0917
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor | None, v_mla: Tensor | None, softcap: bool
     ) -> Tensor:
         """build_attn_mha over the cached k and v."""
@@ -290,7 +291,7 @@ class Net:
         cur = g.cont(cur, cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3])
         return g.expand(cur)
 
-    def attend(
+    def attend(  # noqa: PLR0917
         self, q: Tensor, k: Tensor | None, v: Tensor | None, inputs: Inputs, sinks: Tensor | None, softcap: bool
     ) -> Tensor:
         """build_attn with a K and V cache, up to the output projection."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitter.memory.compute_blocks import Net
-from splitter.memory.compute_graph import Tensor
+from splitter.memory.compute_graph import F16, F32, I32, I64, Tensor, shape
 from splitter.memory.compute_recurrent import delta_net, mamba, short_convolution
 
 
@@ -79,7 +79,7 @@ class Walk:
     family: Family
     rotate: tuple[int, int]
     v_max: int
-    rope_freqs: Tensor | None = None
+    chosen: Tensor | None = None
 
 
 def self_attention(walk: Walk, cur: Tensor) -> Tensor:
@@ -117,8 +117,10 @@ def mla_attention(walk: Walk, cur: Tensor) -> Tensor:
     k_b = net.need("attn_k_b")
     nope, heads = k_b.ne[0], k_b.ne[2]
     if "attn_q_a.weight" in y.tensors:
-        q = net.norm(g.mul_mat(net.need("attn_q_a"), cur), "attn_q_a_norm")
-        q = g.mul_mat(net.need("attn_q_b"), q)
+        low = net.norm(g.mul_mat(net.need("attn_q_a"), cur), "attn_q_a_norm")
+        if "indexer.attn_k.weight" in y.tensors:
+            walk.chosen = index(net, cur, low)
+        q = g.mul_mat(net.need("attn_q_b"), low)
     else:
         q = g.mul_mat(net.need("attn_q"), cur)
     q = g.reshape(q, q.ne[0] // heads, heads, tokens)
@@ -139,8 +141,46 @@ def mla_attention(walk: Walk, cur: Tensor) -> Tensor:
     net.store(cache, k, inputs.k_idxs)
     kept = net.cached(cache, k.ne[0], 1)
     value = g.slice(kept, (rank, *kept.ne[1:]), kept.nb[1:])
-    out = net.mha(q, kept, value, inputs.mask, None, net.need("attn_v_b"), softcap=False)
+    mask = inputs.mask if walk.chosen is None else sparse_mask(net, inputs.mask, walk.chosen)
+    out = net.mha(q, kept, value, mask, None, net.need("attn_v_b"), softcap=False)
     return net.linear(out, "attn_output")
+
+
+def index(net: Net, cur: Tensor, low: Tensor) -> Tensor:
+    """DeepSeek's lightning indexer: the cells that each token attends to (src/models/deepseek32.cpp)."""
+    g, d = net.graph, net.dims
+    heads, pos = net.need("indexer.proj").ne[1], net.positions()
+    width = net.need("indexer.attn_k").ne[1]
+    rotation = net.named_input("k_rot_lid", F32, width, width)
+    q = g.reshape(g.mul_mat(net.need("indexer.attn_q_b"), low), width, heads, d.tokens)
+    q = g.mul_mat(rotation, net.rope(q, pos))
+    k = g.mul_mat(net.need("indexer.attn_k"), cur)
+    k = net.norm_with(k, net.need("indexer.k_norm"), net.weight("indexer.k_norm.bias"), rms=False)
+    k = g.mul_mat(rotation, net.rope(g.reshape(k, width, 1, d.tokens), pos))
+    cache = net.cache(d.type_k, width, False)
+    net.store(cache, k, net.named_input("k_idxs_lid", I64, d.tokens))
+    kept = net.cached(cache, width, 1)
+    share = d.tokens // d.streams
+    weights = g.mul_mat(net.need("indexer.proj"), cur)
+    weights = g.scale(g.slice(weights, (heads, share, 1, d.streams), (weights.nb[1],)))
+    q = g.slice(q, (width, heads, share, d.streams), q.nb[1:3])
+    mask = net.named_input("kq_mask_lid", F16, d.cells, share, 1, d.streams)
+    score = g.node("lightning_indexer", (q, kept, weights, mask), shape(d.cells, share, 1, d.streams))
+    count = min(d.cells, d.top_k)
+    return g.cont(g.node("top_k", (score,), shape(count, share, 1, d.streams), I32))
+
+
+def sparse_mask(net: Net, mask: Tensor, chosen: Tensor) -> Tensor:
+    """A mask that is open at the chosen cells; its source of zeros is a leaf of every layer, allocated ahead."""
+    g = net.graph
+    count, share, _, streams = chosen.ne
+    closed = g.node("fill", (mask,), mask.ne, mask.type)
+    cells = g.slice(closed, (1, mask.ne[0], share, streams), mask.nb[:3])
+    picked = g.slice(chosen, (count, share, streams), chosen.nb[1:3])
+    zeros = g.node("fill", (g.leaf(F32, 1, count, share, streams),), shape(1, count, share, streams))
+    opened = g.set_rows(cells, zeros, picked)
+    wide = g.slice(opened, mask.ne, (opened.nb[2], opened.nb[3], opened.nb[3]))
+    return g.add(wide, mask)
 
 
 def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
