@@ -21,7 +21,8 @@ from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
 
 PIPELINE_COPIES = 4
-REPEATS = 2
+REPEATS = 2  # layers of a kind per device after which the layout no longer changes
+Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
 BLOCK = re.compile(r"blk\.(\d+)\.")
 
 
@@ -82,8 +83,7 @@ class ComputeModel:
         s, facts = self.settings, self.facts
         cells = sequence_cells(facts, s)
         streams = 1 if s.kv_unified else s.parallel
-        batch = min(cells * streams, s.batch_size)
-        tokens = min(cells * streams, batch, s.ubatch_size or batch)
+        tokens = min(cells * streams, ubatch(facts, s))
         swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams)
         embedding_length = integer(facts, "embedding_length")
         return Dims(
@@ -141,19 +141,21 @@ class ComputeModel:
             and not self.overrides
         )
 
-    def _sketch(self, placement: Placement) -> tuple[tuple[int, int | None], ...]:
-        """A few layers per device that stand for all: up to two of every kind, in order, and the model's last."""
+    def _sketch(self, placement: Placement) -> Sketch:
+        """A few layers per device that stand for all: some of every kind and of every change of kind, in order."""
         chosen: list[tuple[int, int | None]] = []
-        run: dict[object, int] = {}
-        before: object = self
-        trunk = len(self.layers)
-        for i, owner in enumerate(placement.layers[:trunk]):
-            if owner != before:
-                run, before = {}, owner
-            kind = self._kind_on(i, owner)
-            run[kind] = run.get(kind, 0) + 1
-            if run[kind] <= REPEATS or i == trunk - 1:
-                chosen.append((self._first[kind] if i < trunk - 1 else i, owner))
+        owners = placement.layers[: len(self.layers)]
+        kinds = [self._kind_on(i, owner) for i, owner in enumerate(owners)]
+        seen: dict[object, int] = {}
+        for i, (owner, kind) in enumerate(zip(owners, kinds, strict=True)):
+            ends = i + 1 == len(owners) or owners[i + 1] != owner
+            if i and owners[i - 1] != owner:
+                seen = {}
+            change = (kinds[i - 1], kind) if seen else kind
+            seen[kind] = seen.get(kind, 0) + 1
+            seen[change] = seen.get(change, 0) + (change != kind)
+            if ends or seen[kind] <= REPEATS or (change != kind and seen[change] == 1):
+                chosen.append((self._first[kind], owner))
         return tuple(chosen)
 
     def _kind_on(self, index: int, owner: int | None) -> object:
@@ -162,9 +164,7 @@ class ComputeModel:
         self._first.setdefault(kind, index)
         return kind
 
-    def _measure(
-        self, sketch: tuple[tuple[int, int | None], ...], placement: Placement, pipeline: bool
-    ) -> tuple[int, ...]:
+    def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool) -> tuple[int, ...]:
         cpu = placement.devices
         owners: dict[int, int] = {}
 
@@ -196,7 +196,7 @@ class ComputeModel:
         copies = PIPELINE_COPIES if pipeline else 1
         return tuple(peak_bytes(net.graph, cpu + 1, copies, self.settings.op_offload))
 
-    def _spare_leaves(self, net: Net, sketch: tuple[tuple[int, int | None], ...], placement: Placement) -> None:
+    def _spare_leaves(self, net: Net, sketch: Sketch, placement: Placement) -> None:
         """Leaves of the sparse-attention layers that the sketch leaves out: all layers' are allocated ahead."""
         if not self._sparse:
             return
