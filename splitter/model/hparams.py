@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from splitter.model.facts import MetadataScalar, ModelFacts
 from splitter.model.families import Family, StateKind, Window, family
 
+MAX_LAYERS = 512  # LLAMA_MAX_LAYERS in src/llama-hparams.h
 STATE_KEYS = ("ssm.conv_kernel", "wkv.head_size", "shortconv.l_cache", "kda.head_dim")
 # glm-dsa files from before the key existed: context_length below 1048576 means every layer has its own indexer.
 GLM_SHARED_INDEXER_CONTEXT = 1048576
@@ -66,7 +67,7 @@ def placed_layers(facts: ModelFacts) -> int:
     if known is None:
         return facts.layers
     if known.looped:
-        return (facts.layers - integer(facts, "nextn_predict_layers")) * max(1, integer(facts, "num_loops", 1))
+        return max(0, facts.layers - integer(facts, "nextn_predict_layers")) * _loops(facts)
     return facts.layers + known.router
 
 
@@ -86,10 +87,9 @@ def read_hparams(facts: ModelFacts) -> Hparams:
     """What the header and the family say about every layer's cache."""
     known = family(facts.architecture) or _guessed_family(facts)
     layers, trunk = placed_layers(facts), trunk_layers(facts)
-    heads = _looped(per_layer(facts, "attention.head_count", facts.layers) or (0,) * facts.layers, layers, known)
-    kv = per_layer(facts, "attention.head_count_kv", facts.layers)
-    kv_heads = heads if kv is None else _looped(kv, layers, known)
-    ffn = _looped(per_layer(facts, "feed_forward_length", facts.layers) or (0,) * facts.layers, layers, known)
+    heads = _each(facts, "attention.head_count", layers, known)
+    kv_heads = _each(facts, "attention.head_count_kv", layers, known) if _has_kv_heads(facts) else heads
+    ffn = _each(facts, "feed_forward_length", layers, known)
     recurrent = _recurrent(facts, known, trunk, kv_heads, ffn)
     window, windowed = _windows(facts, known, layers, trunk, recurrent)
     head_k, head_v = _head_widths(facts, known, heads, windowed)
@@ -123,10 +123,25 @@ def _guessed_family(facts: ModelFacts) -> Family:
     )
 
 
-def _looped(values: tuple[int, ...], layers: int, known: Family) -> tuple[int, ...]:
+def _has_kv_heads(facts: ModelFacts) -> bool:
+    return isinstance(facts.hparam("attention.head_count_kv"), (int, float, tuple))
+
+
+def _each(facts: ModelFacts, key: str, layers: int, known: Family) -> tuple[int, ...]:
+    """A per-layer value for every placed layer."""
+    return _looped(facts, per_layer(facts, key, facts.layers) or (0,) * facts.layers, layers, known)
+
+
+def _looped(facts: ModelFacts, values: tuple[int, ...], layers: int, known: Family) -> tuple[int, ...]:
     if known.router:
         return (*values, 1)
-    return values * (layers // len(values)) if values else values
+    loops = _loops(facts) if known.looped else 1
+    return values[: layers // loops] * loops
+
+
+def _loops(facts: ModelFacts) -> int:
+    """How often a looped model passes its physical layers, at most as often as llama.cpp has room for layers."""
+    return max(1, min(integer(facts, "num_loops", 1), MAX_LAYERS // max(facts.layers, 1)))
 
 
 def _recurrent(
@@ -137,7 +152,7 @@ def _recurrent(
         listed = per_layer(facts, "attention.recurrent_layers", len(kv_heads))
         if listed is not None:
             return tuple(bool(v) for v in listed)
-        interval = integer(facts, "full_attention_interval", known.interval)
+        interval = max(1, integer(facts, "full_attention_interval", known.interval))
         return tuple(i < trunk and (i + 1) % interval != 0 for i in layers)
     if known.recurrent == "no_kv_heads":
         return tuple(i < trunk and kv_heads[i] == 0 for i in layers)
