@@ -6,7 +6,7 @@ Pure; runs nothing. Rules: `help cmd`, and Microsoft's "Parsing C command-line a
 import re
 from collections.abc import Iterator, Mapping
 
-_PERCENT = re.compile(r"%%|%~?[a-z]*([0-9*])|%([^%:\r\n]+)(?::~(-?\d+)(?:,(-?\d+))?)?%", re.IGNORECASE)
+_PERCENT = re.compile(r"%%|%(?:~[a-z]*)?([0-9*])|%([^%:\r\n]+)(?::~(-?\d+)(?:,(-?\d+))?)?%", re.IGNORECASE)
 _CONDITION = re.compile(
     r"""(?:if|else\s+if)\s+(?:/i\s+)?(?:not\s+)?
         (?:exist\s+(?:"[^"]*"|\S+)|defined\s+\S+|errorlevel\s+\S+
@@ -23,10 +23,11 @@ def cmd_commands(text: str, variables: Mapping[str, str]) -> Iterator[tuple[list
 
     `%~dp0` is the script's folder and becomes `.\\`; script arguments (`%1`, `%*`) are empty.
     """
+    delayed = "enabledelayedexpansion" in text.lower()
     known = {name.upper(): value for name, value in variables.items()}
     names = {name.upper(): name for name in variables}
     for line in _logical_lines(text):
-        for command in _split(_expand(line, known)):
+        for command in _split(_expand(line, known, delayed=delayed)):
             assigned = _SET.fullmatch(command)
             if assigned:
                 name = (assigned[1] or assigned[3]).strip()
@@ -52,7 +53,7 @@ def _logical_lines(text: str) -> Iterator[str]:
         yield pending
 
 
-def _expand(line: str, known: Mapping[str, str]) -> str:
+def _expand(line: str, known: Mapping[str, str], *, delayed: bool) -> str:
     def value(match: re.Match[str]) -> str:
         if match[0] == "%%":
             return "%"
@@ -66,6 +67,8 @@ def _expand(line: str, known: Mapping[str, str]) -> str:
         return text[: int(length)]
 
     expanded = _PERCENT.sub(value, line)
+    if not delayed:
+        return expanded
     return re.sub(r"!(\w+)!", lambda match: known.get(match[1].upper(), match[0]), expanded)
 
 

@@ -8,6 +8,8 @@ from splitter.engine.command import Server
 from splitter.engine.read_script import read_script
 from splitter.errors import UsageError
 from tests.check.builders import SEED
+from tests.script.hostile import NAMES, PATTERNS
+from tests.script.made import files
 
 BAT = r"""@echo off
 REM Phoenix: koboldcpp.exe --gpulayers 99 is what we used before
@@ -132,3 +134,16 @@ def test_old_kcpps_keys() -> None:
 def test_scripts_that_hold_no_command(text: str, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         read_script(text, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_splitter_writes_for_hostile_names_is_read_back(name: str) -> None:
+    patterns = tuple(pattern for pattern in PATTERNS if "=" in pattern)
+    for system, folder, suffix in (("windows", "C:\\", ".exe"), ("linux", "/", "")):
+        engine, model = f"{folder}{name}{folder[-1]}llama-server{suffix}", f"{folder}{name}{folder[-1]}{name}.gguf"
+        command, scripts = files(engine, model, os=system, override_tensors=patterns)
+        for script in scripts:
+            read = read_script(script.content.decode(), script.name)
+            assert read.argv[3:] == command.argv[3:]
+            assert read.model == f"{name}.gguf"
+            assert read.env == command.env

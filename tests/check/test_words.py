@@ -91,7 +91,8 @@ def test_an_open_quote_is_refused(text: str) -> None:
         ('if not "%NGL%"=="" a.exe b', ["a.exe", "b"]),
         ("a.exe b ^\r\n  c ^\r\n  d", ["a.exe", "b", "c", "d"]),
         (r'a.exe "C:\Program Files\\" \\x\y "q\"r"', ["a.exe", "C:\\Program Files\\", "\\\\x\\y", 'q"r']),
-        ("a.exe !NGL!", ["a.exe", "40"]),
+        ("setlocal EnableDelayedExpansion & a.exe !NGL!", ["a.exe", "40"]),
+        ("a.exe !NGL!", ["a.exe", "!NGL!"]),
     ],
 )
 def test_cmd_lines(line: str, words: list[str]) -> None:
