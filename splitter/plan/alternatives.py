@@ -7,7 +7,8 @@ from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import assemble
 from splitter.plan.explain import speed_text
 from splitter.plan.fastest import Found, find_fastest
-from splitter.plan.goals import longest, ubatch
+from splitter.plan.goals import longest
+from splitter.plan.microbatch import ubatch
 from splitter.plan.plan import Plan
 from splitter.plan.task import Task
 from splitter.plan.tensor_mode import refusal
@@ -36,7 +37,7 @@ def _candidates(task: Task, plan: Plan) -> Iterator[Plan]:
 
 
 def _plan(task: Task, found: Found, title: str) -> Plan:
-    plan = assemble(task.scene, found.settings, found.memory, found.placement)
+    plan = assemble(task.scene, found.settings, found.placement)
     return replace(plan, title=f"{title}: {speed_text(plan.speed.generation_tokens_per_s)}")
 
 
@@ -54,7 +55,7 @@ def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
     if found and _faster(found, plan):
         yield _plan(lossy, found, "q8_0 cache instead of f16 (slightly lossy)")
         return
-    size = _longest_like(lossy, plan)
+    size = None if "context_size" in task.fixed else _longest_like(lossy, plan)
     if size:
         yield _plan(lossy, size, f"q8_0 cache (slightly lossy) and {size.settings.context_size} tokens of context")
 
@@ -64,11 +65,10 @@ def _longest_like(task: Task, plan: Plan) -> Found | None:
     settings = plan.settings
     keep = {"gpu_layers": settings.gpu_layers, "device_order": settings.device_order, "n_cpu_moe": settings.n_cpu_moe}
     same = task.fixing(**{name: value for name, value in keep.items() if name not in task.fixed})
-    open_context = replace(same, fixed={k: v for k, v in same.fixed.items() if k != "context_size"})
     best = None
     size, limit = 2 * settings.context_size, plan.facts.context_train or 0
     while size <= limit:
-        found = find_fastest(open_context, size, ubatch_size=settings.ubatch_size)
+        found = find_fastest(same, size, ubatch_size=settings.ubatch_size)
         if found is None:
             break
         best, size = found, 2 * size
@@ -84,6 +84,8 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
         found = find_fastest(task, shorter, ubatch_size=plan.settings.ubatch_size)
         if found and _faster(found, plan):
             yield _plan(task, found, f"{shorter} tokens of context")
+    if plan.placement.layers[0] is None or plan.settings.n_cpu_moe:
+        return
     longer = longest(task).found
     if longer.settings.context_size > plan.settings.context_size:
         yield _plan(

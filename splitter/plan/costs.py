@@ -68,12 +68,21 @@ class Compute:
     host_bytes: int
 
 
-def compute_roles(memory: MemoryModel, devices: int) -> Compute:
-    """Asks for placements with one and with three devices, without and with layers on the host."""
+def compute_roles(memory: MemoryModel, devices: int, host_layers: int | None = None) -> Compute:
+    """Asks for placements with one and with three devices, without and with layers on the host.
+
+    A fixed number of `host_layers` makes one half of the questions needless.
+    """
     layers = len(memory.layer_model_bytes)
-    whole, host_whole = _roles(memory, layers, 0, devices)
-    partial, host_partial = _roles(memory, layers, 1 + layers // 4, devices) if layers > 2 else (whole, host_whole)
-    return Compute(whole, partial, max(host_whole, host_partial))
+    some = min(host_layers, layers - 1) if host_layers else 1 + layers // 4
+    if host_layers or layers < 3:
+        partial, host_bytes = _roles(memory, layers, some if layers > 2 else 0, devices)
+        return Compute(partial, partial, host_bytes)
+    whole, host_bytes = _roles(memory, layers, 0, devices)
+    if host_layers == 0:
+        return Compute(whole, whole, host_bytes)
+    partial, host_partial = _roles(memory, layers, some, devices)
+    return Compute(whole, partial, max(host_bytes, host_partial))
 
 
 def _roles(memory: MemoryModel, layers: int, host: int, devices: int) -> tuple[Roles, int]:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from splitter.memory.footprint import Footprint, Placement
-from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
-from splitter.plan.defaults import engine_settings
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan, PlannedDevice
@@ -42,12 +40,12 @@ def evaluate_in(scene: Scene, settings: Settings) -> Plan:
     devices = scene.devices(settings.device_order)
     free = tuple(device.free_bytes for device in devices)
     placement = placement_of(placed_layers(scene.facts), settings, free)
-    memory = MemoryModel(scene.facts, engine_settings(settings, scene.engine))
-    return assemble(scene, settings, memory, placement)
+    return assemble(scene, settings, placement)
 
 
-def assemble(scene: Scene, settings: Settings, memory: MemoryModel, placement: Placement) -> Plan:
-    """The Plan of a placement whose memory model is at hand."""
+def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
+    """The Plan of `settings`, which put the layers where `placement` says."""
+    memory = scene.memory(settings)
     devices = scene.devices(settings.device_order)
     footprint = add_overhead(scene, settings, devices, memory.footprint(placement))
     margin = scene.margins()

@@ -3,29 +3,28 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from splitter.memory.model import MemoryModel
 from splitter.plan.costs import layer_costs
-from splitter.plan.defaults import engine_settings
 from splitter.plan.fastest import PIPELINE_OFF, find_fastest
 from splitter.plan.plan import Plan, PlannedDevice
+from splitter.plan.scene import Scene
 from splitter.plan.speed import TYPICAL, predict
 from splitter.plan.task import Task
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
-HELP_DEVICES = 4  # at most so many devices are asked what more memory would bring
+HELP_DEVICES = 2  # at most so many devices are asked what more memory would bring
 
 
 def explain(task: Task, plan: Plan) -> tuple[str, ...]:
     """All reasons of `plan`, in the order a reader wants them."""
     return (
-        *(_device(plan, device) for device in plan.devices if device.layers or device.holds_output),
+        *(_device(task.scene, plan, device) for device in plan.devices if device.layers or device.holds_output),
         *_left_out(task, plan),
         *_host(plan),
         *_pipeline(plan),
         *_unordered(plan),
         *_help(task, plan),
-        *_in_practice(plan),
+        *_in_practice(task.scene, plan),
     )
 
 
@@ -36,7 +35,7 @@ def speed_text(tokens_per_s: float | None) -> str:
     return f"{tokens_per_s:.1f} t/s" if tokens_per_s < 100 else f"{tokens_per_s:.0f} t/s"
 
 
-def _device(plan: Plan, device: PlannedDevice) -> str:
+def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
     count = len(device.layers)
     what = f"{count} layer{'s' * (count != 1)}" if count else "no layer"
     what += " and the output layer" * device.holds_output
@@ -44,29 +43,28 @@ def _device(plan: Plan, device: PlannedDevice) -> str:
     speed = f", {bandwidth / 1e9:.0f} GB/s" if bandwidth else ""
     return (
         f"{device.device.id} ({device.device.name}{speed}) holds {what}: {format_bytes(device.used_bytes())} used, "
-        f"{format_bytes(device.headroom_bytes())} left above its margin{_why(plan, device)}"
+        f"{format_bytes(device.headroom_bytes())} left above its margin{_why(scene, plan, device)}"
     )
 
 
-def _why(plan: Plan, device: PlannedDevice) -> str:
+def _why(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
     """One clause: full, the rest, or all there is."""
     if plan.placement.shares:
         return f", {100 * plan.placement.shares[plan.devices.index(device)]:.0f} % of every layer"
     if len(plan.devices) == 1 and plan.placement.layers[0] is not None:
         return "; nothing is split, so every token is read at this card's bandwidth"
-    need = _next_layer_bytes(plan, device)
+    need = _next_layer_bytes(scene, plan, device)
     if need and device.headroom_bytes() < need:
         return f"; one layer more takes {format_bytes(need)}: it is full"
     return "; it takes what the faster cards cannot" if need else ""
 
 
-def _next_layer_bytes(plan: Plan, device: PlannedDevice) -> int:
+def _next_layer_bytes(scene: Scene, plan: Plan, device: PlannedDevice) -> int:
     """Bytes of the layer just before the device's first one; 0 if there is none."""
     before = (device.layers[0] if device.layers else len(plan.placement.layers) - 1) - 1
     if before < 0:
         return 0
-    memory = MemoryModel(plan.facts, engine_settings(plan.settings, plan.engine))
-    return layer_costs(memory).held[before]
+    return layer_costs(scene.memory(plan.settings)).held[before]
 
 
 def _left_out(task: Task, plan: Plan) -> Iterator[str]:
@@ -108,8 +106,8 @@ def _host(plan: Plan) -> Iterator[str]:
 def _pipeline(plan: Plan) -> Iterator[str]:
     if PIPELINE_OFF in plan.settings.override_tensors:
         yield (
-            f"-ot '{PIPELINE_OFF}' matches no tensor and turns pipeline parallelism off: the memory of its copies goes to "
-            "layers; prompts are processed more slowly"
+            f"-ot '{PIPELINE_OFF}' matches no tensor and turns pipeline parallelism off: the memory of its copies goes "
+            "to layers; prompts are processed more slowly"
         )
     elif plan.footprint.pipeline:
         yield "pipeline parallelism is on: long prompts keep several cards busy at once"
@@ -138,10 +136,10 @@ def _help(task: Task, plan: Plan) -> Iterator[str]:
 
 def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, str] | None:
     """(tokens per second, sentence) with one layer's memory more on `device`."""
-    more = _next_layer_bytes(plan, device) - device.headroom_bytes()
+    scene = task.scene
+    more = _next_layer_bytes(scene, plan, device) - device.headroom_bytes()
     if more <= 0:
         return None
-    scene = task.scene
     roomier = replace(device.device, free_bytes=device.device.free_bytes + more)
     devices = tuple(roomier if d.id == roomier.id else d for d in scene.rig.devices)
     richer = replace(task, scene=replace(scene, rig=replace(scene.rig, devices=devices)))
@@ -157,14 +155,14 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     return speed, f"{format_bytes(more)} more free on {device.device.id}{close} would bring {speed_text(speed)}{gain}"
 
 
-def _in_practice(plan: Plan) -> Iterator[str]:
+def _in_practice(scene: Scene, plan: Plan) -> Iterator[str]:
     """The roofline is an upper bound: say what runs like this usually reach."""
     if plan.speed.basis != "roofline" or plan.speed.generation_tokens_per_s is None:
         return
-    memory = MemoryModel(plan.facts, engine_settings(plan.settings, plan.engine))
+    memory = scene.memory(plan.settings)
     devices = [device.device for device in plan.devices]
     typical = predict(memory, plan.placement, devices, plan.rig.host, constants=TYPICAL)
     yield (
-        f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth; engines usually reach about "
-        f"{speed_text(typical.generation_tokens_per_s)} of it with a short context"
+        f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth, an upper bound; engines usually "
+        f"reach about {speed_text(typical.generation_tokens_per_s)} here with a short context"
     )

@@ -20,7 +20,6 @@ from splitter.plan.costs import (
     observed,
     problem,
 )
-from splitter.plan.defaults import engine_settings
 from splitter.plan.evaluate import assemble, opens_context
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import placement_of
@@ -33,6 +32,7 @@ from splitter.rig.device import Device
 # Matches no tensor: its presence alone turns pipeline parallelism off (src/llama-context.cpp asks only whether there is
 # any override), which saves three extra copies of the inputs on every device.
 PIPELINE_OFF = "^pipeline-off$=CPU"
+PIPELINE_OFF_GAIN = 0.02  # the pipeline speeds up prompts, so doing without must bring this much generation speed
 CORRECTIONS = 12
 
 
@@ -53,7 +53,6 @@ class Found:
     """A proven placement and its price."""
 
     settings: Settings
-    memory: MemoryModel
     placement: Placement
     seconds: float
 
@@ -61,7 +60,7 @@ class Found:
 def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
     """The fastest plan of `task` at `context_size` tokens with the `chosen` settings; None if nothing fits."""
     found = find_fastest(task, context_size, **chosen)
-    return assemble(task.scene, found.settings, found.memory, found.placement) if found else None
+    return assemble(task.scene, found.settings, found.placement) if found else None
 
 
 def find_fastest(task: Task, context_size: int, **chosen: Any) -> Found | None:
@@ -70,19 +69,17 @@ def find_fastest(task: Task, context_size: int, **chosen: Any) -> Found | None:
     if task.split_mode() == "tensor" and task.devices():
         return _first_fit(task, ((0.0, settings, None) for settings in shared(task, base)))
     if task.fixed.get("tensor_split") and task.split_mode() == "layer":
-        order = tuple(device.id for device in task.devices())
-        memory = MemoryModel(task.scene.facts, engine_settings(replace(base, device_order=order), task.scene.engine))
-        return _first_fit(task, given_split(task, base, memory))
+        return _first_fit(task, given_split(task, base))
     return _Finder(task, base).run()
 
 
 def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement | None]]) -> Found | None:
     """The first candidate that the memory model accepts."""
     for seconds, settings, given in candidates:
-        memory = MemoryModel(task.scene.facts, engine_settings(settings, task.scene.engine))
+        memory = task.scene.memory(settings)
         placement = given or placement_of(len(memory.layer_model_bytes) - 1, settings, ())
         if fits(task.scene, settings, memory.footprint(placement)):
-            return Found(settings, memory, placement, seconds)
+            return Found(settings, placement, seconds)
     return None
 
 
@@ -106,11 +103,12 @@ class _Finder:
         self.task, self.base = task, base
         self.devices = task.devices()
         self.best: Found | None = None
-        everywhere = replace(base, device_order=tuple(device.id for device in self.devices))
-        self.plain = MemoryModel(task.scene.facts, engine_settings(everywhere, task.scene.engine))
+        self.pipelined = False
+        self.everywhere = replace(base, device_order=tuple(device.id for device in self.devices))
+        self.plain = task.scene.memory(self.everywhere)
         self.layers = len(self.plain.layer_model_bytes)
-        self.models: dict[Variant, MemoryModel] = {}
         self.roles: dict[Variant, Compute] = {}
+        self.layer_costs: dict[Variant, LayerCosts] = {}
 
     def run(self) -> Found | None:
         for group in self.groups():
@@ -118,9 +116,16 @@ class _Finder:
                 ((bound_s(self.problem(variant, group)), variant) for variant in self.variants()), key=_key
             )
             for bound, variant in bounded:
-                if self.best is None or bound < self.best.seconds:
+                if bound < self.to_beat(variant):
                     self.settle(variant, group)
         return self.best
+
+    def to_beat(self, variant: Variant) -> float:
+        """Seconds per token that `variant` must stay below; giving up the pipeline must pay."""
+        if self.best is None:
+            return float("inf")
+        gives_up = variant.pipeline_off and self.pipelined
+        return self.best.seconds / (1 + PIPELINE_OFF_GAIN) if gives_up else self.best.seconds
 
     def groups(self) -> list[tuple[Device, ...]]:
         """The sets of devices to search: all together, or in `-sm none` each on its own."""
@@ -138,31 +143,40 @@ class _Finder:
         if len(self.devices) > 1 and self.task.split_mode() == "layer":
             yield Variant(0, pipeline_off=True)
         if "n_cpu_moe" not in fixed and "cpu_moe" not in fixed and self.devices:
-            moved = layer_costs(self.model(Variant(self.layers))).moved
+            moved = self.known_costs(Variant(self.layers)).moved
             yield from (Variant(n + 1) for n, size in enumerate(moved) if size)
 
     def model(self, variant: Variant) -> MemoryModel:
         """The memory model of a variant on all devices."""
-        if variant not in self.models:
-            settings = replace(self.plain.settings, **variant.fields())
-            self.models[variant] = self.plain.with_settings(settings)
-        return self.models[variant]
+        return self.task.scene.memory(replace(self.everywhere, **variant.fields()))
 
     def costs(self, variant: Variant) -> LayerCosts:
         """Per-layer bytes; those of -ncmoe are joined from the two extremes instead of reading every tensor again."""
         if not variant.n_cpu_moe or variant.n_cpu_moe == self.base.n_cpu_moe:
-            return layer_costs(self.model(variant))
-        plain = layer_costs(self.model(Variant(0)))
-        return plain.spliced(layer_costs(self.model(Variant(self.layers))), variant.n_cpu_moe)
+            return self.known_costs(variant)
+        return self.known_costs(Variant(0)).spliced(self.known_costs(Variant(self.layers)), variant.n_cpu_moe)
+
+    def known_costs(self, variant: Variant) -> LayerCosts:
+        """The costs of a variant whose tensors are read."""
+        if variant not in self.layer_costs:
+            self.layer_costs[variant] = layer_costs(self.model(variant))
+        return self.layer_costs[variant]
 
     def compute(self, variant: Variant) -> Compute:
         """Compute roles of a variant; all partial -ncmoe share those of half the layers until corrected."""
         if variant not in self.roles:
             typical = variant if variant.n_cpu_moe in (0, self.base.n_cpu_moe) else Variant((self.layers + 1) // 2)
             if typical not in self.roles:
-                self.roles[typical] = compute_roles(self.model(typical), len(self.devices))
+                gpu_layers = self.gpu_layers(variant)
+                host = None if gpu_layers is None or gpu_layers < 0 else max(self.layers - gpu_layers, 0)
+                self.roles[typical] = compute_roles(self.model(typical), len(self.devices), host)
             self.roles[variant] = self.roles[typical]
         return self.roles[variant]
+
+    def gpu_layers(self, variant: Variant) -> int | None:
+        """The fixed -ngl; turning the pipeline off only makes sense with all layers on devices."""
+        fixed: int | None = self.task.fixed.get("gpu_layers")
+        return self.layers if fixed is None and variant.pipeline_off else fixed
 
     def problem(self, variant: Variant, group: Sequence[Device]) -> Problem:
         return problem(
@@ -171,7 +185,7 @@ class _Finder:
             self.costs(variant),
             self.compute(variant),
             group,
-            gpu_layers=self.task.fixed.get("gpu_layers", self.layers if variant.pipeline_off else None),
+            gpu_layers=self.gpu_layers(variant),
             ordered="device_order" in self.task.fixed,
         )
 
@@ -181,15 +195,14 @@ class _Finder:
         Afterwards the roles are lowered to what the accepted placement really has, in case that lets a faster one in.
         """
         for _ in range(CORRECTIONS):
-            below = self.best.seconds if self.best else float("inf")
-            assignment = search(self.problem(variant, group), below_s=below)
+            assignment = search(self.problem(variant, group), below_s=self.to_beat(variant))
             if assignment is None:
                 return
             found = self.build(variant, group, assignment)
-            footprint = found.memory.footprint(found.placement)
+            footprint = self.task.scene.memory(found.settings).footprint(found.placement)
             fitting = fits(self.task.scene, found.settings, footprint)
             if fitting:
-                self.best = found
+                self.best, self.pipelined = found, footprint.pipeline
             before = self.compute(variant)
             self.correct(variant, found.placement, footprint, lower=fitting)
             if self.compute(variant) == before:
@@ -208,7 +221,7 @@ class _Finder:
             self.roles[variant] = replace(old, whole=observed(old.whole, sizes, lower=lower))
 
     def build(self, variant: Variant, group: Sequence[Device], assignment: Assignment) -> Found:
-        """The settings of an assignment and the memory model that knows them exactly."""
+        """The settings and the placement of an assignment."""
         order, counts = self.arranged(group, assignment)
         fixed = self.task.fixed
         chosen: dict[str, Any] = {
@@ -220,8 +233,7 @@ class _Finder:
         if self.task.split_mode() == "none":
             counts = self.alone(group, counts, chosen)
         settings = replace(self.base, **{**chosen, **fixed})
-        memory = self.plain.with_settings(engine_settings(settings, self.task.scene.engine))
-        return Found(settings, memory, block_placement(assignment.host_layers, counts), assignment.seconds)
+        return Found(settings, block_placement(assignment.host_layers, counts), assignment.seconds)
 
     def arranged(self, group: Sequence[Device], assignment: Assignment) -> tuple[tuple[Device, ...], tuple[int, ...]]:
         """Devices in the engine's order with their counts; a fixed order keeps its empty devices."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
+from splitter.model.attention import placed_layers
 from splitter.plan.costs import host_s_per_byte, slots
-from splitter.plan.defaults import engine_settings
 from splitter.plan.placement import placement_of
 from splitter.plan.scene import Scene
 from splitter.plan.search import Slot
@@ -17,10 +17,11 @@ from splitter.rig.device import Device
 SHARE_STEPS = 1000  # shares are written as integers that sum to about this
 
 
-def given_split(task: Task, base: Settings, memory: MemoryModel) -> Iterator[tuple[float, Settings, Placement]]:
+def given_split(task: Task, base: Settings) -> Iterator[tuple[float, Settings, Placement]]:
     """(seconds per token, settings, placement) for every -ngl that the user's -ts leaves open, fastest first."""
     devices = task.devices()
     order = tuple(device.id for device in devices)
+    memory = task.scene.memory(replace(base, device_order=order))
     free = [device.free_bytes for device in devices]
     count = len(memory.layer_model_bytes)
     fixed = task.fixed.get("gpu_layers")
@@ -50,11 +51,11 @@ def shared(task: Task, base: Settings) -> Iterator[Settings]:
     """
     devices = task.devices()
     if "tensor_split" in task.fixed:
-        yield replace(base, device_order=tuple(device.id for device in devices), gpu_layers=_all(task, base))
+        yield replace(base, device_order=tuple(device.id for device in devices), gpu_layers=_all(task))
         return
     plans = []
     for subset in _subsets(devices, "device_order" in task.fixed):
-        settings = replace(base, device_order=tuple(device.id for device in subset), gpu_layers=_all(task, base))
+        settings = replace(base, device_order=tuple(device.id for device in subset), gpu_layers=_all(task))
         planned = _balanced(task, settings, subset)
         if planned is not None:
             plans.append(planned)
@@ -62,9 +63,8 @@ def shared(task: Task, base: Settings) -> Iterator[Settings]:
         yield settings
 
 
-def _all(task: Task, base: Settings) -> int:
-    count = len(MemoryModel(task.scene.facts, replace(base, device_order=())).layer_model_bytes)
-    return int(task.fixed.get("gpu_layers", count))
+def _all(task: Task) -> int:
+    return int(task.fixed.get("gpu_layers", placed_layers(task.scene.facts) + 1))
 
 
 def _subsets(devices: Sequence[Device], whole: bool) -> list[tuple[Device, ...]]:
@@ -78,7 +78,7 @@ def _subsets(devices: Sequence[Device], whole: bool) -> list[tuple[Device, ...]]
 
 
 def _balanced(task: Task, settings: Settings, devices: Sequence[Device]) -> tuple[float, Settings] | None:
-    memory = MemoryModel(task.scene.facts, engine_settings(settings, task.scene.engine))
+    memory = task.scene.memory(settings)
     prices = slots(task.scene, devices, {})
     layers = len(memory.layer_model_bytes) - 1
     parts: list[float] | None = [1.0] * len(devices)

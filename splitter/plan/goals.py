@@ -1,17 +1,14 @@
 """The three goals: the fastest at a context, the longest context, and the knee between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitter.plan.defaults import CONTEXT_STEP, default_context
 from splitter.plan.fastest import Found, find_fastest
+from splitter.plan.microbatch import best_at
 from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
 from splitter.plan.task import Task
 
-# A smaller micro-batch frees compute buffers but slows prompts: it must bring this much generation speed.
-SMALLER_UBATCH_GAIN = 0.01
-SMALLER_UBATCH = 256
-LAST_RESORTS = (256, 128, 64)
 KNEE = 0.9
 LONGEST_UNKNOWN = 131072
 
@@ -46,26 +43,6 @@ def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
     size = default_context(facts)
     of = f"of the model's {facts.context_train}" if facts.context_train else "(the model names no limit)"
     return (f"planned for {size} tokens of context {of}: -c N or -c max plans for another",)
-
-
-def best_at(task: Task, context_size: int) -> Found | None:
-    """The fastest at a context; a smaller micro-batch only where it pays, or where nothing else fits."""
-    found = find_fastest(task, context_size)
-    if {"ubatch_size", "batch_size"} & set(task.fixed):
-        return found
-    if found is None:
-        smaller = (find_fastest(task, context_size, **ubatch(task, size)) for size in LAST_RESORTS)
-        return next((other for other in smaller if other is not None), None)
-    if found.placement.layers[0] is not None and len(found.settings.device_order) < 2 and not found.settings.n_cpu_moe:
-        return found
-    other = find_fastest(task, context_size, **ubatch(task, SMALLER_UBATCH))
-    return other if other and other.seconds * (1 + SMALLER_UBATCH_GAIN) < found.seconds else found
-
-
-def ubatch(task: Task, size: int) -> dict[str, int]:
-    """The fields of a micro-batch; koboldcpp has one batch size."""
-    both = task.scene.engine == "koboldcpp"
-    return {"ubatch_size": size, "batch_size": size} if both else {"ubatch_size": size}
 
 
 def _ubatch_reason(task: Task, found: Found) -> tuple[str, ...]:
@@ -104,19 +81,38 @@ def _keeping(task: Task, start: Found) -> Task:
 
 
 def _bisect(task: Task, start: Found, least: int, most: int) -> Found:
-    """The fit with the largest context between `least` (which fits) and `most`, in steps of 256."""
+    """The fit with the largest context between `least` (which fits) and `most`, in steps of 256.
+
+    Need grows almost linearly with the context, so the first question is where the free memory would be used up, and
+    the next ones close in on it from there.
+    """
     whole = find_fastest(task, most)
     if whole is not None:
         return whole
     best, low, high = start, least // CONTEXT_STEP, most // CONTEXT_STEP
+    middle, stride = _guess(task, start, low, high), 2
     while high - low > 1:
-        middle = (low + high) // 2
         found = find_fastest(task, middle * CONTEXT_STEP)
         if found is None:
-            high = middle
+            high, after = middle, middle - stride
         else:
-            best, low = found, middle
+            best, low, after = found, middle, middle + stride
+        stride *= 4
+        middle = after if low < after < high else (low + high) // 2
     return best
+
+
+def _guess(task: Task, start: Found, low: int, high: int) -> int:
+    """Where the budgets of all devices would be used up, in steps, if need grew as in the placement of `start`."""
+    scene = task.scene
+    devices = scene.usable() if "device_order" not in task.fixed else task.devices()
+    need, need_at_most = (
+        sum(use.breakdown_bytes() for use in scene.memory(settings).footprint(start.placement).devices)
+        for settings in (start.settings, replace(start.settings, context_size=high * CONTEXT_STEP))
+    )
+    room = sum(max(scene.budget_bytes(device), 0) for device in devices) - need
+    step_bytes = max((need_at_most - need) // max(high - low, 1), 1)
+    return min(max(low + room // step_bytes, low + 1), high - 1)
 
 
 def _largest_below(task: Task, context_size: int) -> tuple[Found, int]:

@@ -6,7 +6,7 @@ from splitter.errors import DoesNotFitError
 from splitter.model.attention import placed_layers
 from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import evaluate_in
-from splitter.plan.fastest import find_fastest
+from splitter.plan.microbatch import best_at
 from splitter.plan.plan import Plan
 from splitter.plan.task import Task
 from splitter.units import format_bytes
@@ -77,7 +77,7 @@ def _context(task: Task, context_size: int) -> str:
     low, high = 0, context_size // CONTEXT_STEP
     while high - low > 1:
         middle = (low + high) // 2
-        if find_fastest(open_context, middle * CONTEXT_STEP):
+        if best_at(open_context, middle * CONTEXT_STEP):
             low = middle
         else:
             high = middle
@@ -91,8 +91,9 @@ def _dropping(task: Task, context_size: int) -> list[str]:
         if name not in task.fixed or (name == "device_order" and "tensor_split" in task.fixed):
             continue
         freed = replace(task, fixed={k: v for k, v in task.fixed.items() if k != name})
-        found = find_fastest(freed, context_size)
+        found = best_at(freed, context_size)
         if found is not None:
             value = getattr(found.settings, name)
-            hints.append(f"{FLAGS[name]} {_text(value)} fits" if value != () else f"it fits without {FLAGS[name]}")
+            single = not isinstance(value, tuple)
+            hints.append(f"{FLAGS[name]} {value} fits" if single else f"it fits without {FLAGS[name]}")
     return hints

@@ -1,11 +1,13 @@
 """Scene: the model, the rig and the engine that every plan of one request shares."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from splitter.errors import UsageError
+from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
-from splitter.plan.defaults import margins
+from splitter.plan.defaults import engine_settings, margins
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.request import EngineKind
 from splitter.plan.speed import ROOFLINE, Constants
@@ -14,7 +16,10 @@ from splitter.rig.device import Device, Rig
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver."""
+    """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver.
+
+    `models` remembers the memory models of the request: the many searches of one request ask about the same few.
+    """
 
     facts: ModelFacts
     rig: Rig
@@ -23,6 +28,18 @@ class Scene:
     margin_bytes: tuple[int, ...] = ()
     constants: Constants = ROOFLINE
     overhead: Overhead = driver_overhead
+    models: dict[Settings, MemoryModel] = field(default_factory=dict, repr=False, compare=False)
+
+    def memory(self, settings: Settings) -> MemoryModel:
+        """The memory model of `settings` as the engine's core sees them; its placement fields do not matter."""
+        named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
+        order = settings.device_order if named else ()
+        plain = replace(settings, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
+        key = engine_settings(plain, self.engine)
+        if key not in self.models:
+            known = next(iter(self.models.values()), None)
+            self.models[key] = known.with_settings(key) if known else MemoryModel(self.facts, key)
+        return self.models[key]
 
     def devices(self, device_order: Sequence[str]) -> tuple[Device, ...]:
         """The rig's devices of these ids; UsageError names the ids that exist."""

@@ -35,7 +35,7 @@ def solve(
     scene = Scene(facts, rig, request.engine, request.engine_version, request.margin_bytes, constants, overhead)
     task = check_request(scene, request)
     choice = choose(task, request)
-    plan = assemble(scene, choice.found.settings, choice.found.memory, choice.found.placement)
+    plan = assemble(scene, choice.found.settings, choice.found.placement)
     if not details:
         return replace(plan, reasons=choice.reasons)
     return replace(plan, reasons=(*choice.reasons, *explain(task, plan)), alternatives=alternatives(task, plan))

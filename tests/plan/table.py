@@ -162,7 +162,8 @@ def rows(models: Sequence[str] = MODELS, rigs: Sequence[str] = tuple(RIGS)) -> l
     """All pairs, two at a time (the engine's processes do the work)."""
     facts = {model: load_model(str(skeleton(model))) for model in models}
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda pair: row(*pair, facts[pair[0]]), [(m, r) for m in models for r in rigs]))
+        pairs = [(model, rig) for model in models for rig in rigs]
+        return list(pool.map(lambda pair: row(pair[0], pair[1], facts[pair[0]]), pairs))
 
 
 def gain(table: Sequence[Row], rigs: Sequence[str]) -> float:
