@@ -1,0 +1,109 @@
+"""What llama-fit-params prints, and what it means for a plan's figures. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from splitter.memory.footprint import Footprint, MemoryUse
+from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
+from splitter.plan.plan import Plan, PlannedDevice, Verified
+from splitter.units import MIB, from_mib
+
+HOST = "Host"
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunRow:
+    """What one device (or "Host") would hold; the engine rounds down to whole MiB."""
+
+    device: str
+    model_mib: int
+    context_mib: int
+    compute_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDifference:
+    """Engine minus estimate in bytes, per term; 0 where the estimate rounds down to the engine's figure.
+
+    Where they differ, the engine's figure is taken at the upper end of its MiB: the safe side.
+    """
+
+    device: str
+    model_bytes: int = 0
+    context_bytes: int = 0
+    compute_bytes: int = 0
+
+    def total_bytes(self) -> int:
+        """The sum of the terms' absolute differences."""
+        return abs(self.model_bytes) + abs(self.context_bytes) + abs(self.compute_bytes)
+
+
+def parse_rows(text: str) -> tuple[DryRunRow, ...]:
+    """The table of `--fit-print on`: device, model, context, compute in MiB, the host last."""
+    rows = re.findall(r"^(\w+) (\d+) (\d+) (\d+) *$", text, re.MULTILINE)
+    return tuple(DryRunRow(name, int(model), int(context), int(compute)) for name, model, context, compute in rows)
+
+
+def dry_settings(settings: Settings) -> Settings:
+    """The settings as llama-fit-params can be told them: no unified cache of several slots, no second model.
+
+    A unified cache is that of one slot, but for what every sequence holds alone; `compare` estimates both.
+    """
+    one = replace(settings, parallel=1) if settings.kv_unified else settings
+    return replace(one, mmproj=None, draft_model=None, draft_gpu_layers=None)
+
+
+def compare(plan: Plan, rows: Sequence[DryRunRow]) -> tuple[DeviceDifference, ...]:
+    """Engine minus estimate for every device of the plan, in its order, then the host.
+
+    The estimate is made for the settings that the dry run was told (`dry_settings`).
+    """
+    told = dry_settings(plan.settings)
+    ours = plan.footprint if told == plan.settings else MemoryModel(plan.facts, told).footprint(plan.placement)
+    by_name = {row.device: row for row in rows}
+    names = (*plan.settings.device_order, HOST)
+    uses = (*ours.devices, ours.host)
+    return tuple(
+        _difference(use, by_name.get(name) or DryRunRow(name, 0, 0, 0)) for name, use in zip(names, uses, strict=True)
+    )
+
+
+def _difference(use: MemoryUse, row: DryRunRow) -> DeviceDifference:
+    model = _term(use.model_bytes, row.model_mib)
+    if row.device == HOST:
+        # llama.cpp leaves out of the host's row the weights that its CPU backend repacks.
+        model = max(model, 0)
+    return DeviceDifference(
+        row.device, model, _term(use.context_bytes, row.context_mib), _term(use.compute_bytes, row.compute_mib)
+    )
+
+
+def _term(estimate_bytes: int, engine_mib: int) -> int:
+    if estimate_bytes // MIB == engine_mib:
+        return 0
+    return from_mib(engine_mib + 1) - 1 - estimate_bytes if engine_mib else -estimate_bytes
+
+
+def corrected(plan: Plan, differences: Sequence[DeviceDifference], engine_version: str) -> Plan:
+    """`plan` with the engine's figures, and the proof. What no longer fits shows in its headroom."""
+    devices = tuple(_corrected_use(use, d) for use, d in zip(plan.footprint.devices, differences, strict=False))
+    host = _corrected_use(plan.footprint.host, differences[-1])
+    footprint: Footprint = replace(plan.footprint, devices=devices, host=host)
+    planned: tuple[PlannedDevice, ...] = tuple(
+        replace(device, memory=_corrected_use(device.memory, difference))
+        for device, difference in zip(plan.devices, differences, strict=False)
+    )
+    largest = max((difference.total_bytes() for difference in differences[:-1]), default=0)
+    proof = Verified("llama-fit-params", engine_version, largest)
+    return replace(plan, footprint=footprint, devices=planned, verified=proof)
+
+
+def _corrected_use(use: MemoryUse, difference: DeviceDifference) -> MemoryUse:
+    return replace(
+        use,
+        model_bytes=max(0, use.model_bytes + difference.model_bytes),
+        context_bytes=max(0, use.context_bytes + difference.context_bytes),
+        compute_bytes=max(0, use.compute_bytes + difference.compute_bytes),
+    )

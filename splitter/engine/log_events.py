@@ -1,0 +1,132 @@
+"""Log lines of llama.cpp and koboldcpp as typed events, and the sentence for an engine that died. Pure.
+
+Lines as printed by build 11434 (`src/llama-model.cpp`, `ggml/src/ggml-alloc.c`, `tools/server/`) and by koboldcpp 1.60
+to 1.123; newer builds put a time, a letter and a name before them, so every pattern is searched for anywhere.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from splitter.units import from_mib
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The engine began to read the model."""
+
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayersOffloaded:
+    """`done` of `total` layers (output layer included) went to GPUs."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class BufferAllocated:
+    """A buffer on a device: `kind` is model, KV, RS (recurrent state), compute or output."""
+
+    device: str
+    kind: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine says that it listens; only its endpoint proves it."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """A device had no room for `size_bytes`; either may be unsaid. Numbers count within the visible devices."""
+
+    device: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PortTaken:
+    """The address belongs to another program."""
+
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadModel:
+    """The model file cannot be read; `reason` in the engine's words."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidArgument:
+    """The engine does not know an argument or a value."""
+
+    text: str
+
+
+Event = Loading | LayersOffloaded | BufferAllocated | Ready | OutOfMemory | PortTaken | BadModel | InvalidArgument
+Reader = Callable[[re.Match[str]], Event]
+
+
+def _device(number: str) -> str:
+    return f"CUDA{number}" if number.isdigit() else number
+
+
+# Order matters only between patterns that could match one line: the more telling one stands first.
+PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
+    (re.compile(pattern), reader)
+    for pattern, reader in (
+        (
+            r"(\S+) +(model|KV|RS|compute|output) buffer size *= *([\d.]+) MiB",
+            lambda m: BufferAllocated(m[1], m[2], from_mib(float(m[3]))),
+        ),
+        (r"offloaded (\d+)/(\d+) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
+        (
+            r"allocating ([\d.]+) MiB on device (\w+): cudaMalloc failed",
+            lambda m: OutOfMemory(_device(m[2]), from_mib(float(m[1]))),
+        ),
+        (r"failed to allocate (\S+) buffer of size (\d+)", lambda m: OutOfMemory(m[1], int(m[2]))),
+        (r"Device memory allocation of size (\d+) failed", lambda m: OutOfMemory(None, int(m[1]))),
+        (r"unable to allocate (\S+) buffer", lambda m: OutOfMemory(m[1], None)),
+        (r"CUDA error: out of memory|ErrorOutOfDeviceMemory", lambda _: OutOfMemory(None, None)),
+        (
+            r"failed to allocate (?:compute \w+ buffers|buffer for (?:kv|rs) cache)",
+            lambda _: OutOfMemory(None, None),
+        ),
+        (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d+)", lambda m: PortTaken(int(m[1]))),
+        (r"Port (\d+) already appears to be in use", lambda m: PortTaken(int(m[1]))),
+        (r"cannot bind|Socket Failed to Bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
+        (r"error loading model: (.+)", lambda m: BadModel(m[1].strip())),
+        (r"gguf_init_from_\w+: (.+)", lambda m: BadModel(m[1].strip())),
+        (r"(?:Cannot find text model file|Could not load text model): (.+)", lambda m: BadModel(m[1].strip())),
+        (r"failed to load model, '(.*)'", lambda m: BadModel(m[1])),
+        (r"(?:error: )?(invalid argument: .+|unrecognized arguments: .+)", lambda m: InvalidArgument(m[1].strip())),
+        (r'error while handling argument ("?\S+?"?: .+)', lambda m: InvalidArgument(m[1].strip())),
+        (r"error: (argument .+)", lambda m: InvalidArgument(m[1].strip())),
+        (r"listening on (http\S+)", lambda m: Ready(m[1])),
+        (r"Please connect to custom endpoint at (\S+)", lambda m: Ready(m[1])),
+        (r"loading model '(.+)'|Loading (?:Text )?[Mm]odel: (.+)", lambda m: Loading(m[1] or m[2].strip())),
+        (r"loading model", lambda _: Loading()),
+    )
+)
+
+
+def event(line: str) -> Event | None:
+    """What `line` tells, None for most lines."""
+    for pattern, reader in PATTERNS:
+        match = pattern.search(line)
+        if match:
+            return reader(match)
+    return None
+
+
+def events(lines: Iterable[str]) -> Iterator[Event]:
+    """The events of a log, in order."""
+    return (found for found in map(event, lines) if found is not None)
