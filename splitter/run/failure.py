@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 
 from splitter.engine.command import EngineCommand
+from splitter.engine.last_words import last_words
 from splitter.errors import EngineError
 from splitter.run.lifecycle import Limits, State
 
 LAST_LINES = 10
+BLAMED_LINES = 50  # an old complaint that the engine survived is not what killed it
 
 
 def describe(command: EngineCommand, state: State, limits: Limits, how: str, lines: Sequence[str]) -> EngineError:
-    """The error for a failed `state`; `how` is its exit code in words, `lines` the end of the engine's log."""
+    """The error for a failed `state`; `how` is its exit code in words, `lines` the end of the engine's log.
+
+    What the last BLAMED_LINES lines blame is the sentence; lines that blame nothing known are quoted.
+    """
     kind, port = command.engine.kind, command.server.port
     match state.failure:
         case "not_ours":
@@ -23,6 +28,9 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
             message = f"{kind} did not end even when it was killed; it is probably stuck in the graphics driver"
             return EngineError(message, "wait a minute; if it stays, restart the machine")
     when = "while it loaded" if state.failure == "died_loading" else "while it ran"
+    blamed = last_words(lines[-BLAMED_LINES:])
+    if blamed:
+        return EngineError(f"{kind} ended {when}: {blamed.sentence}", blamed.hint)
     return EngineError(f"{kind} ended {when} ({how}){quoted(lines)}", "read its log")
 
 

@@ -60,7 +60,7 @@ def main() -> None:
         child = subprocess.Popen([sys.executable, "-c", SLEEPER])
         print(f"child {child.pid}", flush=True)
     if BEHAVIOURS & {"dies", "leaver"}:
-        print("ggml_backend_cuda_buffer_type_alloc_buffer: the fake has no memory", file=sys.stderr, flush=True)
+        print("the fake is not in the mood", file=sys.stderr, flush=True)
         sys.exit(7)
     if BEHAVIOURS & {"deaf", "stubborn"}:
         ignore(signal.SIGINT)

@@ -81,10 +81,10 @@ def test_koboldcpp_without_a_model_is_not_ready() -> None:
         launch(fake("kobold-no-model", kind="koboldcpp"), start_timeout_s=0.5, limits=QUICK).wait_ready()
 
 
-def test_death_while_loading_quotes_the_last_words() -> None:
+def test_death_while_loading_quotes_a_log_that_blames_nothing_known() -> None:
     with launch(fake("dies")) as instance, pytest.raises(EngineError, match="exit code 7") as caught:
         instance.wait_ready()
-    assert "the fake has no memory" in caught.value.message
+    assert "the fake is not in the mood" in caught.value.message
     assert (instance.phase, instance.exit_code) == ("failed", 7)
 
 
