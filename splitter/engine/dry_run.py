@@ -12,11 +12,14 @@ from splitter.engine.dry_run_rows import DryRunRow, compare, corrected, dry_sett
 from splitter.engine.last_words import last_words
 from splitter.engine.llama_server import ENV, load_args
 from splitter.errors import EngineError, EngineNotFoundError
-from splitter.plan.plan import Plan
+from splitter.plan.plan import Notice, Plan
 
 TOOL = "llama-fit-params"
 TIMEOUT_S = 120.0
 HINT = "plan without --verify; the estimate then stands"
+UNPROVEN = Notice(
+    "not_verified", f"{TOOL} cannot measure -sm tensor: the memory is estimated", "keep a larger --margin"
+)
 
 
 def find_dry_run(engine: EngineRef) -> str | None:
@@ -34,10 +37,16 @@ def find_dry_run(engine: EngineRef) -> str | None:
 def verify(plan: Plan, engine: EngineRef) -> Plan:
     """`plan` with the engine's figures in place of estimates, and `verified` set.
 
-    A device that does not fit after all shows negative headroom. Raises EngineNotFoundError when `engine` has no dry
-    run, EngineError with its last words when it fails.
+    A device that does not fit after all shows negative headroom. In `-sm tensor` the tool names no device: the plan then
+    comes back with a warning and without proof. Raises EngineNotFoundError when `engine` has no dry run, EngineError with
+    its last words when it fails.
     """
+    if plan.settings.split_mode == "tensor":
+        return replace(plan, warnings=(*plan.warnings, UNPROVEN))
     rows = dry_run(plan, engine)
+    unseen = [d.device.id for d in plan.devices if d.layers and d.device.id not in {row.device for row in rows}]
+    if unseen:
+        raise EngineError(f"{TOOL} says nothing about {', '.join(unseen)}", HINT)
     return corrected(plan, compare(plan, rows), engine.version or "unknown")
 
 
