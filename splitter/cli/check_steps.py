@@ -77,13 +77,14 @@ def evaluate_read(
 
 
 def _load(read: ReadCommand, output: Output) -> ModelFacts:
+    from splitter.model.found import locate
     from splitter.model.load import load_model
 
     if not read.model:
         raise UsageError("the command names no model", "add -m FILE, or name the model first: splitter check MODEL ...")
     with output.progress("reading the model's header"):
         try:
-            return load_model(read.model)
+            return load_model(locate(read.model))
         except ModelNotFoundError as error:
             hint = (
                 f"{error.hint} or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()

@@ -69,6 +69,7 @@ class Planned:
 
 def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = False) -> Task:
     """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
+    from splitter.model.found import locate
     from splitter.model.load import load_model
     from splitter.profile.files import load_profile
     from splitter.profile.profile import to_request
@@ -80,6 +81,7 @@ def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = 
     reference = model or asked.model
     if not reference:
         raise UsageError("no model given", "name a GGUF file, hf:OWNER/REPO/FILE, or --profile P")
+    reference = locate(reference)
     if local:
         reference = _fetched(reference, output)
     with output.progress("reading the model's header"):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.flags import overrides_of, program, split_of
 from splitter.engine.versions import (
+    AUTO_SLOTS,
+    AUTO_SLOTS_BUILD,
     FIT_BUILD,
     FLASH_ATTENTION_VALUE_BUILD,
     KV_UNIFIED_BUILD,
@@ -125,7 +127,10 @@ def slot_args(plan: Plan, version: str | None) -> Args:
 
 
 def _slots(plan: Plan, build: int) -> Args:
+    """The server's own default is left unsaid: its flags are unknown to llama-fit-params and llama-bench."""
     settings = plan.settings
+    if build >= AUTO_SLOTS_BUILD and settings.kv_unified and settings.parallel == AUTO_SLOTS:
+        return ()
     if build >= KV_UNIFIED_BUILD:
         return ("-np", str(settings.parallel), *(("-kvu",) if settings.kv_unified else ()))
     if settings.parallel > 1 and not settings.kv_unified:

@@ -14,6 +14,8 @@ FLASH_ATTENTION_VALUE_BUILD = 6325
 LOAD_MODE_BUILD = 10114
 # -kvu since #14363 (2025-07); before, slots always shared one cache.
 KV_UNIFIED_BUILD = 5913
+# Without -np: 4 slots that share one cache, since #16736 (2025-10); reported by users of build 7079 (#17300).
+AUTO_SLOTS_BUILD, AUTO_SLOTS = 7079, 4
 # A draft model does nothing without --spec-type draft-simple since #22673 (2026-05, in build 9297).
 SPEC_TYPE_BUILD = 9297
 

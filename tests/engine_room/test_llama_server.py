@@ -21,7 +21,7 @@ def test_the_whole_plan_stands_in_the_command() -> None:
     assert argv(plan()) == [
         "/bin/llama-server", "-m", MODEL, "--fit", "off", "-c", "4096", "--device", "CUDA2,CUDA0,CUDA1", "-ngl", "65",
         "-sm", "layer", "-ts", "31,9,25", "-b", "2048", "-ub", "512", "-ctk", "f16", "-ctv", "f16", "-fa", "auto",
-        "-np", "4", "-kvu", "--host", "127.0.0.1", "--port", "8080",
+        "--host", "127.0.0.1", "--port", "8080",
     ]  # fmt: skip
 
 

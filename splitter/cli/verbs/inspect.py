@@ -22,10 +22,11 @@ def inspect(
 ) -> None:
     """Show architecture, sizes per layer, KV per token and quantisation."""
     from splitter.cli.views.inspect import inspect_data, inspect_view
+    from splitter.model.found import locate
     from splitter.model.load import load_model
 
     output = Output("inspect", as_json=report.json)
     with output.progress("reading the model's header"):
-        facts = load_model(model)
+        facts = load_model(locate(model))
     output.show(*inspect_view(facts))
     output.data(inspect_data(facts))
