@@ -37,9 +37,9 @@ def find_dry_run(engine: EngineRef) -> str | None:
 def verify(plan: Plan, engine: EngineRef) -> Plan:
     """`plan` with the engine's figures in place of estimates, and `verified` set.
 
-    A device that does not fit after all shows negative headroom. In `-sm tensor` the tool names no device: the plan then
-    comes back with a warning and without proof. Raises EngineNotFoundError when `engine` has no dry run, EngineError with
-    its last words when it fails.
+    A device that does not fit after all shows negative headroom. In `-sm tensor` the tool names no device: the plan
+    then comes back with a warning and without proof. Raises EngineNotFoundError when `engine` has no dry run,
+    EngineError with its last words when it fails.
     """
     if plan.settings.split_mode == "tensor":
         return replace(plan, warnings=(*plan.warnings, UNPROVEN))

@@ -37,8 +37,9 @@ def cmd_line(command: EngineCommand) -> str:
 
 def redacted_line(command: EngineCommand) -> str:
     """The POSIX line with every secret replaced: for logs."""
-    shown = {name: HIDDEN if SECRET_NAME.search(name) else value for name, value in command.env.items()}
-    words = [f"{name}={posix_argument(value)}" for name, value in shown.items()]
+    words = [
+        f"{name}={HIDDEN if SECRET_NAME.search(name) else posix_argument(value)}" for name, value in command.env.items()
+    ]
     words += [f"{name}={HIDDEN}" for name in command.env_files]
     previous = ""
     for part in command.argv:

@@ -1,5 +1,6 @@
 """The koboldcpp command as koboldcpp's own parsers of three releases read it."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.errors import UsageError
+from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from tests.engine_room.koboldcpp.parser import RefusedError, parse
 from tests.engine_room.plans import MODEL, facts, koboldcpp_plan, plan, rig
@@ -212,3 +214,77 @@ def test_mixed_backends_are_refused() -> None:
     settings = replace(mixed.settings, device_order=("CUDA0", "Vulkan0", "CUDA1"))
     with pytest.raises(UsageError, match="Vulkan0"):
         command(replace(mixed, settings=settings), "1.123")
+
+
+def random_settings(rng: random.Random, version: str) -> dict[str, Any]:
+    """Any settings that release `version` can be told."""
+    old = version == "1.76"
+    order = tuple(rng.sample(["CUDA0", "CUDA1", "CUDA2"], rng.randint(0, 3)))
+    batch = rng.choice([32, 64, 128, 256, 512, 1024, 2048])
+    kind = rng.choice(["f16", "q8_0", "q4_0"] if old else ["f16", "q8_0", "q4_0", "q5_1", "bf16"])
+    return {
+        "context_size": rng.randint(256, 262144),
+        "device_order": order,
+        "gpu_layers": rng.randint(0, 65) if order else 0,
+        "tensor_split": tuple(rng.choice([float(rng.randint(1, 40)), round(rng.uniform(0.1, 9), 3)]) for _ in order),
+        "split_mode": "layer" if old else rng.choice(["layer", "tensor"]),
+        "batch_size": batch,
+        "ubatch_size": rng.choice([32, 512]) if version == "1.123" else batch,
+        "cache_type_k": kind,
+        "cache_type_v": kind,
+        "flash_attention": "on" if kind != "f16" else rng.choice(["on", "off", "auto"]),
+        "parallel": 1 if old else rng.choice([1, 2, 8]),
+        "kv_offload": rng.random() < 0.8,
+        "n_cpu_moe": 0 if old else rng.choice([0, 5]),
+        "override_tensors": () if old else rng.choice([(), (r"blk\.(1|2)\.ffn=CPU", "out put=CUDA0")]),
+        "mmap": rng.random() < 0.5,
+        "threads": rng.choice([None, 6]),
+    }
+
+
+def told(settings: Settings, version: str) -> dict[str, Any]:
+    """What the release must understand, in its own words."""
+    old, cards = version == "1.76", settings.device_order
+    flash = settings.flash_attention != "off"
+    backend = ["normal"] + (["lowvram"] if old and not settings.kv_offload else []) if cards else None
+    numbers = {"f16": 0, "q8_0": 1, "q4_0": 2}
+    kind = settings.cache_type_k
+    common = {
+        "contextsize": settings.context_size,
+        "gpulayers": settings.gpu_layers,
+        "tensor_split": list(settings.tensor_split) if len(cards) > 1 else None,
+        "usecpu": not cards,
+        "quantkv": numbers[kind] if old else kind,
+        "host": "127.0.0.1",
+        "port": 5001,
+        "skiplauncher": True,
+    }
+    if old:
+        own = {"usecublas": backend, "blasbatchsize": settings.batch_size, "flashattention": flash}
+        return {**common, **own, "nommap": not settings.mmap, "model": MODEL}
+    own = {
+        "usecuda": backend,
+        "batchsize": settings.batch_size,
+        "noflashattention": not flash,
+        "usemmap": settings.mmap,
+    }
+    newest = {"ubatchsize": settings.ubatch_size} if version == "1.123" else {}
+    return {
+        **common, **own, **newest, "model": [MODEL], "lowvram": not settings.kv_offload, "moecpu": settings.n_cpu_moe,
+        "parallelrequests": settings.parallel, "overridetensors": ",".join(settings.override_tensors),
+        "splitmode": settings.split_mode if len(cards) > 1 else "layer",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_two_hundred_random_plans_are_understood_as_planned(version: str) -> None:
+    rng = random.Random(f"koboldcpp {version}")
+    for _ in range(200):
+        made = koboldcpp_plan(**random_settings(rng, version))
+        expected = told(made.settings, version)
+        if made.settings.threads is not None:
+            expected["threads"] = made.settings.threads
+        values = parsed(made, version)
+        assert {key: values[key] for key in expected} == expected
+        visible = command(made, version).env.get("CUDA_VISIBLE_DEVICES")
+        assert visible == (",".join(name[4:] for name in made.settings.device_order) or None)
