@@ -27,6 +27,7 @@ WORLD = {
     "model/remote.py": "HTTP range requests",
     "model/hub.py": "Hugging Face's URLs, token and file lists",
     "model/fetch.py": "downloads from the Hub",
+    "model/found.py": "looks into the caches of other programs",
     "model/load.py": "finds the parts of a model on disk or remotely",
     "rig/nvml.py": "asks the driver",
     "rig/listing.py": "runs the engine's --list-devices",

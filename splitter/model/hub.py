@@ -79,8 +79,13 @@ def _token(url: str) -> str | None:
     return get_token()
 
 
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids asking the Hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
 def _refuse_offline(reference: str) -> None:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+    if is_offline():
         raise ModelError(
             f"{reference} cannot be read while HF_HUB_OFFLINE is set.",
             "Unset HF_HUB_OFFLINE, or name a file on this computer.",

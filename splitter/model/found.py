@@ -1,0 +1,261 @@
+"""Looks into the usual caches and finds the model that a name means. Reads names and sizes, no headers."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from splitter.errors import ModelError, ModelNotFoundError
+from splitter.model.caches import (
+    OLLAMA_ROOTS,
+    File,
+    FoundModel,
+    Place,
+    Surroundings,
+    chosen_snapshot,
+    hub_repository,
+    models_among,
+    ollama_children,
+    ollama_name,
+    ollama_weights,
+    usual_places,
+)
+from splitter.model.hub_reference import parse_hub_reference
+from splitter.model.names import is_plain_path, listed, matching, nearest
+from splitter.model.printable import printable
+from splitter.model.source import open_local
+from splitter.units import MIB
+
+ENTRIES_LIMIT = 20_000
+SNAPSHOT_DEPTH = 4
+MANIFEST_LIMIT_BYTES = MIB
+SYSTEMS = {"win32": "windows", "darwin": "macos"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the caches hold; `notes` are folders that could not be read or not wholly, in words for the user."""
+
+    models: tuple[FoundModel, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look through the caches: how many directory entries it may still read, and what went wrong on the way."""
+
+    left: int = field(default_factory=lambda: ENTRIES_LIMIT)
+    notes: list[str] = field(default_factory=list)
+
+    def entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """The folder's entries by name; none where there is no such folder, or (with a note) where it is unreadable."""
+        try:
+            with os.scandir(folder) as opened:
+                found = sorted(opened, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.note(f"{folder} cannot be read: {error.strerror}")
+            return []
+        if len(found) > self.left:
+            self.note(f"{folder} was not searched to its end: more than {ENTRIES_LIMIT} files and folders")
+        found = found[: self.left]
+        self.left -= len(found)
+        return found
+
+    def note(self, text: str) -> None:
+        if printable(text, 200) not in self.notes:
+            self.notes.append(printable(text, 200))
+
+
+def here() -> Surroundings:
+    """This user's surroundings."""
+    return Surroundings(Path.home(), Path.cwd(), os.environ, SYSTEMS.get(sys.platform, "linux"))
+
+
+def find_models(around: Surroundings | None = None) -> Found:
+    """Every GGUF model in the usual caches, in the order of `caches.usual_places`, each file once.
+
+    Only Ollama may list a file under several names (its tags). Never raises for what the folders hold.
+    """
+    around = around or here()
+    models: dict[tuple[str, str], FoundModel] = {}
+    notes: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for place in _places(around):
+        folder = os.path.realpath(place.folder)
+        if (folder, place.layout) in seen:
+            continue
+        seen.add((folder, place.layout))
+        look = _Look()
+        for model in _models_in(place, look):
+            models.setdefault((os.path.realpath(model.path), model.name if model.source == "Ollama" else ""), model)
+        notes += look.notes
+    return Found(tuple(models.values()), tuple(notes))
+
+
+def _places(around: Surroundings) -> Iterator[Place]:
+    """The usual places, LM Studio's as its settings have moved them, koboldcpp's folders before the current one."""
+    *usual, current = usual_places(around)
+    yield from usual
+    for folder in _lm_studio_folders(around.home):
+        yield Place("LM Studio", folder, depth=4)
+    for folder in _koboldcpp_folders(around):
+        yield Place("koboldcpp", folder, depth=2)
+    yield current
+
+
+def _lm_studio_folders(home: Path) -> Iterator[Path]:
+    """Where LM Studio was told to keep models: its home pointer and its setting downloadsFolder."""
+    homes = [home / ".lmstudio", home / ".cache" / "lm-studio"]
+    pointer = _text(home / ".lmstudio-home-pointer").strip()
+    if pointer:
+        homes.insert(0, Path(pointer))
+        yield Path(pointer) / "models"
+    for folder in homes:
+        settings = _json(folder / "settings.json")
+        chosen = settings.get("downloadsFolder") if isinstance(settings, dict) else None
+        if isinstance(chosen, str) and chosen:
+            yield Path(chosen)
+
+
+def _koboldcpp_folders(around: Surroundings) -> Iterator[Path]:
+    """Folders with a koboldcpp executable: people keep the models beside it."""
+    on_path = around.environ.get("PATH", "").split(os.pathsep)
+    for folder in (around.cwd, around.home / "koboldcpp", *(Path(name) for name in on_path if name)):
+        for entry in _Look().entries(folder):
+            name = entry.name.lower()
+            if name.startswith("koboldcpp") and (name.endswith(".exe") or os.access(entry.path, os.X_OK)):
+                yield from {Path(entry.path).resolve().parent} if Path(entry.path).is_file() else ()
+
+
+def _models_in(place: Place, look: _Look) -> Iterator[FoundModel]:
+    if place.layout == "hub":
+        yield from _hub_models(place, look)
+    elif place.layout == "ollama":
+        yield from _ollama_models(place, look)
+    else:
+        yield from models_among(place, _walk(place.folder, place.depth, look))
+
+
+def _walk(folder: Path, depth: int, look: _Look) -> Iterator[File]:
+    """The files up to `depth` levels down, links followed; hidden folders, broken links and devices left out."""
+    yield from _walk_below(folder, "", depth, look, {os.path.realpath(folder)})
+
+
+def _walk_below(folder: Path, above: str, depth: int, look: _Look, seen: set[str]) -> Iterator[File]:
+    for entry in look.entries(folder):
+        try:
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if depth > 1 and not entry.name.startswith(".") and real not in seen:
+                    seen.add(real)
+                    yield from _walk_below(Path(entry.path), f"{above}{entry.name}/", depth - 1, look, seen)
+            elif entry.is_file():
+                yield File(above + entry.name, entry.stat().st_size)
+        except OSError:
+            continue  # a link whose target cannot be reached
+
+
+def _hub_models(place: Place, look: _Look) -> Iterator[FoundModel]:
+    for entry in look.entries(place.folder):
+        repository = hub_repository(entry.name)
+        if repository is None:
+            continue
+        folder = Path(entry.path)
+        refs = {ref.name: _text(Path(ref.path)) for ref in look.entries(folder / "refs") if ref.is_file()}
+        snapshot = chosen_snapshot(refs, (commit.name for commit in look.entries(folder / "snapshots")))
+        if snapshot is not None:
+            inside = replace(place, folder=folder / "snapshots" / snapshot)
+            yield from models_among(inside, _walk(inside.folder, SNAPSHOT_DEPTH, look), f"{repository}/")
+
+
+def _ollama_models(place: Place, look: _Look) -> Iterator[FoundModel]:
+    named: set[str] = set()
+    for root in OLLAMA_ROOTS:
+        for file in _walk(place.folder / root, 4, look):
+            name = ollama_name(file.relative)
+            if name is None or name in named or file.size_bytes > MANIFEST_LIMIT_BYTES:
+                continue
+            for blob in _ollama_blobs(place.folder, _json(place.folder / root / file.relative)):
+                size = _size(blob)
+                if size and name not in named:
+                    named.add(name)
+                    yield FoundModel(name, str(blob), place.source, size)
+
+
+def _ollama_blobs(store: Path, manifest: object) -> Iterator[Path]:
+    """The GGUF that a manifest, or each manifest of a list, names; the likeliest first."""
+    blobs = store / "blobs"
+    names = [ollama_weights(manifest)]
+    names += [ollama_weights(_json(blobs / child)) for child in ollama_children(manifest)]
+    yield from (blobs / name for name in names if name)
+
+
+def _size(path: Path) -> int | None:
+    """A file's size; None where there is none or it cannot be reached."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _text(path: Path) -> str:
+    """A small file's text; "" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MANIFEST_LIMIT_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(_text(path))
+    except (ValueError, RecursionError):
+        return None
+
+
+def locate(reference: str, around: Surroundings | None = None) -> str:
+    """The path behind a model's name in the caches; a path or a remote reference comes back as it is.
+
+    ModelError when several models answer to the name, ModelNotFoundError (open_local's sentence, with the nearest
+    names) when none does. With HF_HUB_OFFLINE, hf:OWNER/REPO[/FILE] is looked for in the caches too.
+    """
+    if reference.lower().startswith(("hf:", "http://", "https://")):
+        return _if_offline(reference, around)
+    if not reference.strip() or is_plain_path(reference) or os.path.lexists(reference):
+        return reference
+    return _one(reference, reference, around)
+
+
+def _if_offline(reference: str, around: Surroundings | None) -> str:
+    from splitter.model.hub import is_offline  # brings urllib along, which a local model does not need
+
+    if not reference.lower().startswith("hf:") or not is_offline():
+        return reference
+    wanted = parse_hub_reference(reference)
+    return _one(f"{wanted.repo}/{wanted.file}" if wanted.file else wanted.repo, reference, around)
+
+
+def _one(name: str, reference: str, around: Surroundings | None) -> str:
+    found = find_models(around).models
+    matches = matching(name, found)
+    if len(matches) == 1:
+        return matches[0].path
+    if matches:
+        names = listed([f"{printable(model.name)} ({model.source})" for model in matches])
+        raise ModelError(
+            f"{printable(reference)} could mean {len(matches)} models.", f"Name one of them, or its path: {names}."
+        )
+    near = listed([printable(near) for near in nearest(name, found)])
+    hint = f"Nearest in the caches: {near}." if near else "`splitter models` lists what the caches hold."
+    if name != reference:
+        raise ModelNotFoundError(f"{printable(reference)} is not in the caches, and HF_HUB_OFFLINE is set.", hint)
+    try:
+        open_local(reference)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(error.message, f"{error.hint} {hint}".strip()) from None
+    return reference
