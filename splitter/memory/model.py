@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from splitter.memory.compute import ComputeModel
-from splitter.memory.context import context_bytes
+from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
 from splitter.memory.tensor_split import TensorSplit
@@ -44,7 +44,7 @@ class MemoryModel:
         self.host_layer_bytes = self.weights.moved
         self.layer_active_bytes = self.weights.active
         self.layer_active_host_bytes = self.weights.active_moved
-        self.layer_context_bytes = (*context_bytes(facts, self.caches, settings, flash_possible=flash), 0)
+        self.layer_context_bytes = (*layer_context_bytes(facts, self.caches, settings, flash_possible=flash), 0)
         self.fixed_device_bytes = self.weights.fixed
         self.input_bytes = self.weights.input_bytes
         self.everywhere_bytes = self.weights.everywhere_bytes
@@ -70,8 +70,8 @@ class MemoryModel:
 
         The host's model bytes are whole tensors: llama.cpp's own host row leaves out those its CPU backend repacks.
         """
-        model, host_model = self._model_bytes(placement)
-        context, host_context = self._context_bytes(placement)
+        model, host_model = self.model_bytes(placement)
+        context, host_context = self.context_bytes(placement)
         use = self.compute_model.use(placement)
         return Footprint(
             devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, use.devices, strict=True)),
@@ -86,7 +86,8 @@ class MemoryModel:
         use = self.compute_model.use(placement)
         return use.devices, use.host
 
-    def _model_bytes(self, placement: Placement) -> tuple[list[int], int]:
+    def model_bytes(self, placement: Placement) -> tuple[list[int], int]:
+        """Weight bytes of each device, and the host's."""
         devices = list(self.fixed_device_bytes) or [0] * placement.devices
         host = self.input_bytes + sum(self.host_layer_bytes)
         for layer, owner in enumerate(placement.layers):
@@ -103,7 +104,8 @@ class MemoryModel:
                 devices[owner] += self.everywhere_bytes
         return devices, host
 
-    def _context_bytes(self, placement: Placement) -> tuple[list[int], int]:
+    def context_bytes(self, placement: Placement) -> tuple[list[int], int]:
+        """KV-cache and state bytes of each device, and the host's."""
         devices, host = [0] * placement.devices, 0
         for owner, size in zip(placement.layers, self.layer_context_bytes, strict=True):
             if owner is None or not self.settings.kv_offload:

@@ -20,17 +20,17 @@ class Override:
 
 
 def read_overrides(settings: Settings) -> tuple[Override, ...]:
-    """The overrides in the order of precedence: -ot items as given, then -cmoe and -ncmoe.
+    """The overrides in the order of precedence: -cmoe, -ncmoe, then the -ot items as given.
 
+    llama.cpp takes the first that matches in the order of the command line; ours has them in this order.
     Raises UsageError for an item that is not PATTERN=BUFFER, an unknown buffer or a pattern that is no regex.
     """
-    items = [_read_item(item, settings.device_order) for text in settings.override_tensors for item in text.split(",")]
-    if settings.cpu_moe:
-        items.append(Override(re.compile(EXPERTS), None))
+    items = [Override(re.compile(EXPERTS), None)] if settings.cpu_moe else []
     if settings.n_cpu_moe:
         layers = "|".join(map(str, range(settings.n_cpu_moe)))
         items.append(Override(re.compile(rf"blk\.({layers}){EXPERTS}"), None))
-    return tuple(items)
+    given = [item for text in settings.override_tensors for item in text.split(",")]
+    return (*items, *(_read_item(item, settings.device_order) for item in given))
 
 
 def _read_item(item: str, devices: Sequence[str]) -> Override:
