@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import assemble
-from splitter.plan.explain import speed_text
-from splitter.plan.fastest import Found, find_fastest
+from splitter.plan.explain import speed_text, waits_in_ram
+from splitter.plan.fastest import find_fastest
+from splitter.plan.finder import Found
 from splitter.plan.goals import longest
 from splitter.plan.microbatch import ubatch
 from splitter.plan.plan import Plan
@@ -29,11 +30,11 @@ def alternatives(task: Task, plan: Plan) -> tuple[Plan, ...]:
 def _candidates(task: Task, plan: Plan) -> Iterator[Plan]:
     if not plan.devices:
         return
+    yield from _ubatch(task, plan)
     yield from _lossy_cache(task, plan)
     yield from _other_context(task, plan)
     yield from _all_cards(task, plan)
     yield from _tensor(task, plan)
-    yield from _ubatch(task, plan)
 
 
 def _plan(task: Task, found: Found, title: str) -> Plan:
@@ -84,7 +85,7 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
         found = find_fastest(task, shorter, ubatch_size=plan.settings.ubatch_size)
         if found and _faster(found, plan):
             yield _plan(task, found, f"{shorter} tokens of context")
-    if plan.placement.layers[0] is None or plan.settings.n_cpu_moe:
+    if waits_in_ram(plan):
         return
     longer = longest(task).found
     if longer.settings.context_size > plan.settings.context_size:
@@ -119,10 +120,10 @@ def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
 
 
 def _ubatch(task: Task, plan: Plan) -> Iterator[Plan]:
-    """A smaller micro-batch: more layers on GPUs, slower prompts."""
-    if {"ubatch_size", "batch_size"} & set(task.fixed):
+    """The usual micro-batch, where the plan gave it up for generation speed."""
+    usual = task.settings(context_size=256).ubatch_size
+    if plan.settings.ubatch_size >= usual:
         return
-    size = plan.settings.ubatch_size // 4
-    found = find_fastest(task, plan.settings.context_size, **ubatch(task, size)) if size >= 32 else None
-    if found and _faster(found, plan):
-        yield _plan(task, found, f"-ub {size} (slower prompts)")
+    found = find_fastest(task, plan.settings.context_size, **ubatch(task, usual))
+    if found:
+        yield _plan(task, found, f"-ub {usual} (faster prompts)")

@@ -61,43 +61,38 @@ def layer_costs(memory: MemoryModel) -> LayerCosts:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Compute buffers by role, learnt by asking the memory model; `host_bytes` is the host's own."""
+    """Compute buffers by role, without and with layers on the host, as far as known (0: nothing known yet)."""
 
     whole: Roles
     partial: Roles
     host_bytes: int
 
+    def after(self, sizes: Sequence[int], host_bytes: int, *, partial: bool, lower: bool) -> "Compute":
+        """What is known after a placement: `sizes` of the devices that hold layers, in order.
 
-def compute_roles(memory: MemoryModel, devices: int, host_layers: int | None = None) -> Compute:
-    """Asks for placements with one and with three devices, without and with layers on the host.
-
-    A fixed number of `host_layers` makes one half of the questions needless.
-    """
-    layers = len(memory.layer_model_bytes)
-    some = min(host_layers, layers - 1) if host_layers else 1 + layers // 4
-    if host_layers or layers < 3:
-        partial, host_bytes = _roles(memory, layers, some if layers > 2 else 0, devices)
-        return Compute(partial, partial, host_bytes)
-    whole, host_bytes = _roles(memory, layers, 0, devices)
-    if host_layers == 0:
-        return Compute(whole, whole, host_bytes)
-    partial, host_partial = _roles(memory, layers, some, devices)
-    return Compute(whole, partial, max(host_bytes, host_partial))
+        A role needs the most it was seen to need, or with `lower` the least.
+        """
+        host = _pick(self.host_bytes, host_bytes, lower)
+        if not sizes:
+            return replace(self, host_bytes=host)
+        if partial:
+            return replace(self, partial=_observed(self.partial, sizes, lower), host_bytes=host)
+        return replace(self, whole=_observed(self.whole, sizes, lower), host_bytes=host)
 
 
-def _roles(memory: MemoryModel, layers: int, host: int, devices: int) -> tuple[Roles, int]:
-    everywhere = memory.everywhere_bytes
-    (only,), host_bytes = memory.compute(block_placement(host, (layers - host,)))
-    if devices < 2 or layers - host < 2:
-        return Roles(*(only + everywhere,) * 4), host_bytes
-    parts = min(devices, 3, layers - host)
-    counts = [(layers - host) // parts] * parts
-    counts[0] += layers - host - sum(counts)
-    many, host_many = memory.compute(block_placement(host, counts))
-    middle = many[1] if parts == 3 else max(many)
-    first, last = many[0], many[-1]
-    roles = Roles(only + everywhere, first + everywhere, middle + everywhere, last + everywhere)
-    return roles, max(host_bytes, host_many)
+NOTHING_KNOWN = Compute(Roles(), Roles(), 0)
+
+
+def _pick(old: int, seen: int, lower: bool) -> int:
+    return min(old or seen, seen) if lower else max(old, seen)
+
+
+def _observed(old: Roles, sizes: Sequence[int], lower: bool) -> Roles:
+    if len(sizes) == 1:
+        return replace(old, only=_pick(old.only, sizes[0], lower))
+    first, *between, last = sizes
+    middle = _pick(old.middle, min(between) if lower else max(between), lower) if between else old.middle
+    return replace(old, first=_pick(old.first, first, lower), middle=middle, last=_pick(old.last, last, lower))
 
 
 def block_placement(host_layers: int, counts: Sequence[int]) -> Placement:
@@ -173,16 +168,3 @@ def problem(
         hop_s=constants.hop_s + TIE_S,
         ordered=ordered,
     )
-
-
-def observed(old: Roles, compute_bytes: Sequence[int], *, lower: bool) -> Roles:
-    """Roles after a real placement: never less than `compute_bytes` asks, or with `lower` exactly that.
-
-    `compute_bytes` are those of the devices that hold layers, in order.
-    """
-    pick = min if lower else max
-    if len(compute_bytes) == 1:
-        return replace(old, only=pick(old.only, compute_bytes[0]))
-    first, *between, last = compute_bytes
-    middle = pick(old.middle, *between) if between else old.middle
-    return replace(old, first=pick(old.first, first), middle=middle, last=pick(old.last, last))

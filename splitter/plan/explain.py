@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from splitter.plan.costs import layer_costs
-from splitter.plan.fastest import PIPELINE_OFF, find_fastest
+from splitter.plan.fastest import find_fastest
+from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
 from splitter.plan.speed import TYPICAL, predict
@@ -20,12 +21,18 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
     return (
         *(_device(task.scene, plan, device) for device in plan.devices if device.layers or device.holds_output),
         *_left_out(task, plan),
-        *_host(plan),
+        *_host(task, plan),
         *_pipeline(plan),
         *_unordered(plan),
         *_help(task, plan),
         *_in_practice(task.scene, plan),
     )
+
+
+def waits_in_ram(plan: Plan) -> bool:
+    """Whether layers or single tensors of the plan are in RAM for want of device memory."""
+    moved = any(item != PIPELINE_OFF for item in plan.settings.override_tensors)
+    return plan.placement.layers[0] is None or plan.settings.n_cpu_moe > 0 or plan.settings.cpu_moe or moved
 
 
 def speed_text(tokens_per_s: float | None) -> str:
@@ -51,7 +58,7 @@ def _why(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
     """One clause: full, the rest, or all there is."""
     if plan.placement.shares:
         return f", {100 * plan.placement.shares[plan.devices.index(device)]:.0f} % of every layer"
-    if len(plan.devices) == 1 and plan.placement.layers[0] is not None:
+    if len(plan.devices) == 1 and not waits_in_ram(plan):
         return "; nothing is split, so every token is read at this card's bandwidth"
     need = _next_layer_bytes(scene, plan, device)
     if need and device.headroom_bytes() < need:
@@ -78,7 +85,7 @@ def _left_out(task: Task, plan: Plan) -> Iterator[str]:
 
 
 def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str:
-    whole = bool(plan.devices) and plan.placement.layers[0] is not None and not plan.settings.n_cpu_moe
+    whole = bool(plan.devices) and not waits_in_ram(plan)
     bandwidth = device.bandwidth_bytes_per_s or 0.0
     if task.scene.budget_bytes(device) <= 0:
         return f"its {format_bytes(device.free_bytes)} free do not even cover margin and overhead"
@@ -89,7 +96,7 @@ def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str
     return "what it could hold beside its buffers does not pay for them"
 
 
-def _host(plan: Plan) -> Iterator[str]:
+def _host(task: Task, plan: Plan) -> Iterator[str]:
     on_host = sum(owner is None for owner in plan.placement.layers[:-1])
     total = len(plan.placement.layers) - 1
     if plan.engine == "embedded":
@@ -101,6 +108,9 @@ def _host(plan: Plan) -> Iterator[str]:
             f"the experts of the first {plan.settings.n_cpu_moe} layers stay in RAM (attention and cache on the GPU): "
             "they are most of the bytes and least read"
         )
+    moved = [item for item in plan.settings.override_tensors if item != PIPELINE_OFF]
+    if moved and "override_tensors" not in task.fixed:
+        yield f"single tensors stay in RAM where a whole layer would leave memory unused: -ot '{','.join(moved)}'"
 
 
 def _pipeline(plan: Plan) -> Iterator[str]:
@@ -123,7 +133,7 @@ def _help(task: Task, plan: Plan) -> Iterator[str]:
     now = plan.speed.generation_tokens_per_s
     if now is None or plan.placement.shares or not plan.devices:
         return
-    if len(plan.devices) == 1 and plan.placement.layers[0] is not None and not plan.settings.n_cpu_moe:
+    if len(plan.devices) == 1 and not waits_in_ram(plan):
         return
     best: tuple[float, str] | None = None
     for device in sorted(plan.devices, key=lambda d: -(d.device.bandwidth_bytes_per_s or 0))[:HELP_DEVICES]:

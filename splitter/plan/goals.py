@@ -1,9 +1,11 @@
 """The three goals: the fastest at a context, the longest context, and the knee between them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from splitter.plan.defaults import CONTEXT_STEP, default_context
-from splitter.plan.fastest import Found, find_fastest
+from splitter.plan.fastest import find_fastest
+from splitter.plan.finder import PIPELINE_OFF, Found
 from splitter.plan.microbatch import best_at
 from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
@@ -74,9 +76,14 @@ def longest(task: Task) -> Choice:
 def _keeping(task: Task, start: Found) -> Task:
     """`task` with the number of GPU layers and CPU experts of `start` fixed."""
     settings = start.settings
-    keep = {"gpu_layers": settings.gpu_layers, "ubatch_size": settings.ubatch_size, "batch_size": settings.batch_size}
-    if settings.n_cpu_moe:
-        keep["n_cpu_moe"] = settings.n_cpu_moe
+    keep: dict[str, Any] = {
+        "gpu_layers": settings.gpu_layers,
+        "ubatch_size": settings.ubatch_size,
+        "batch_size": settings.batch_size,
+    }
+    keep |= {"n_cpu_moe": settings.n_cpu_moe} if settings.n_cpu_moe else {}
+    if settings.override_tensors and settings.override_tensors != (PIPELINE_OFF,):
+        keep["override_tensors"] = settings.override_tensors
     return task.fixing(**{name: value for name, value in keep.items() if name not in task.fixed})
 
 

@@ -1,11 +1,13 @@
 """The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
 
-from splitter.plan.fastest import Found, find_fastest
+from splitter.plan.fastest import find_fastest
+from splitter.plan.finder import Found
 from splitter.plan.task import Task
 
-# A smaller micro-batch frees compute buffers but slows prompts: it must bring this much generation speed.
-SMALLER_UBATCH_GAIN = 0.02
-SMALLER_UBATCH = 256
+# A smaller micro-batch frees compute buffers but slows prompts: each halving must bring this much generation speed.
+SMALLER_UBATCH_GAIN = 0.01
+SMALLER = (256, 128, 64)
+FRACTIONS_MAY_BRING = 1.1  # whole layers must come this close to what is to beat; moving single tensors may do the rest
 LAST_RESORTS = (256, 128, 64)
 
 
@@ -19,8 +21,13 @@ def best_at(task: Task, context_size: int) -> Found | None:
         return next((other for other in smaller if other is not None), None)
     if found.placement.layers[0] is not None and len(found.settings.device_order) < 2 and not found.settings.n_cpu_moe:
         return found
-    other = find_fastest(task, context_size, **ubatch(task, SMALLER_UBATCH))
-    return other if other and other.seconds * (1 + SMALLER_UBATCH_GAIN) < found.seconds else found
+    best, to_beat = found, found.seconds
+    for size in SMALLER:
+        to_beat /= 1 + SMALLER_UBATCH_GAIN
+        other = find_fastest(task, context_size, below_s=to_beat * FRACTIONS_MAY_BRING, **ubatch(task, size))
+        if other and other.seconds < to_beat:
+            best, to_beat = other, other.seconds
+    return best
 
 
 def ubatch(task: Task, size: int) -> dict[str, int]:

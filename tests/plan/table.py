@@ -59,6 +59,9 @@ class Row:
     kept_mib: int
     plan: Plan
 
+    def best_other(self) -> float:
+        return max(self.default or 0.0, self.fit or 0.0)
+
 
 def emulated(name: str) -> Rig:
     """The oracle's rig as a Rig, host RAM at 40 GB/s."""
@@ -153,7 +156,7 @@ def row(model: str, rig_name: str, facts: ModelFacts) -> Row:
     rig = emulated(rig_name)
     fixed = {"context_size": CONTEXT, "parallel": 1}
     request = Request(fixed=fixed, margin_bytes=(MARGIN_MIB * MIB,))
-    plan = solve(facts, rig, request, overhead=no_overhead)
+    plan = solve(facts, rig, request, overhead=no_overhead, details=False)
     rest = kept(rig_name, model, flags(plan.settings), plan.settings.device_order)
     return Row(model, rig_name, speed_of(plan), default_split(facts, rig, model), fitted(facts, rig, model), rest, plan)
 
@@ -177,7 +180,7 @@ def render(table: Sequence[Row]) -> Iterator[str]:
     for r in table:
         default, fit = (f"{x:8.1f}" if x else "       -" for x in (r.default, r.fit))
         ratio = f"{r.ours / r.fit:8.2f}" if r.fit else "       -"
-        worse = " WORSE" if r.ours < 0.9999 * max(r.default or 0, r.fit or 0) else ""
+        worse = " WORSE" if r.ours < 0.9999 * r.best_other() else ""
         over = " OVER" if r.plan.settings.device_order and r.kept_mib < MARGIN_MIB else ""
         yield f"{r.model:26} {r.rig:22} {default} {fit} {r.ours:8.1f} {ratio} {r.kept_mib:8}{worse}{over}"
     yield f"geometric mean ours/fit: all {gain(table, tuple(RIGS)):.3f}, mismatched rigs {gain(table, MISMATCHED):.3f}"

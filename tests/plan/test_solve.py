@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitter.errors import DoesNotFitError, UsageError
-from splitter.plan.fastest import PIPELINE_OFF, PIPELINE_OFF_GAIN
+from splitter.plan.fastest import FRACTION_GAIN
+from splitter.plan.finder import PIPELINE_OFF, PIPELINE_OFF_GAIN
 from splitter.plan.microbatch import SMALLER_UBATCH_GAIN
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
@@ -53,7 +54,7 @@ def test_more_free_memory_is_never_slower(facts: Any, rows: list[tuple[int, int]
     more = data.draw(st.integers(1, 300))
     richer = [(free + more * (i == which), bandwidth) for i, (free, bandwidth) in enumerate(rows)]
     strict: tuple[dict[str, Any], float] = ({"ubatch_size": 512, "override_tensors": ()}, 1e-5)
-    for fixed, slack in (strict, ({}, SMALLER_UBATCH_GAIN + PIPELINE_OFF_GAIN)):
+    for fixed, slack in (strict, ({}, 3 * SMALLER_UBATCH_GAIN + PIPELINE_OFF_GAIN + FRACTION_GAIN)):
         before = plan(facts, build(rows), context_size=2048, **fixed)
         after = plan(facts, build(richer), context_size=2048, **fixed)
         assert speed(after) >= speed(before) * (1 - slack)
@@ -130,7 +131,7 @@ def test_slow_cards_take_only_what_fast_ones_cannot() -> None:
         found = plan(LARGE, build([(free, 112), (free, 448)]), context_size=512)
         layers = {d.device.id: len(d.layers) for d in found.devices}
         shared += len(layers) == 2
-        assert layers.get("CUDA1", 0) >= layers.get("CUDA0", 0)
+        assert layers.get("CUDA1", 0) + 2 >= layers.get("CUDA0", 0)  # the output layer counts for more than one
     assert shared > 2
 
 

@@ -1,0 +1,218 @@
+"""Finder: the fastest placement of whole layers under one set of base settings.
+
+Configurations are ordered by their bounds and searched; the memory model is asked about each assignment found. If a
+device turns out too full its compute buffer is learnt and the search repeated: nothing leaves here that does not fit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from splitter.memory.footprint import Footprint, Placement
+from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
+from splitter.plan.costs import NOTHING_KNOWN, Compute, LayerCosts, block_placement, layer_costs, problem
+from splitter.plan.evaluate import opens_context
+from splitter.plan.scene import Scene
+from splitter.plan.search import Assignment, Problem, bound_s, search
+from splitter.plan.task import Task
+from splitter.rig.device import Device
+
+# Matches no tensor: its presence alone turns pipeline parallelism off (src/llama-context.cpp asks only whether there is
+# any override), which saves three extra copies of the inputs on every device.
+PIPELINE_OFF = "^pipeline-off$=CPU"
+PIPELINE_OFF_GAIN = 0.01  # the pipeline speeds up prompts, so doing without must bring this much generation speed
+CORRECTIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is tried besides the placement: experts of the first `n_cpu_moe` layers in RAM, pipeline kept or not."""
+
+    n_cpu_moe: int
+    pipeline_off: bool = False
+
+    def kind(self) -> tuple[bool, bool]:
+        """Variants of a kind build the same graph."""
+        return self.n_cpu_moe > 0, self.pipeline_off
+
+    def fields(self) -> dict[str, Any]:
+        override = {"override_tensors": (PIPELINE_OFF,)} if self.pipeline_off else {}
+        return {"n_cpu_moe": self.n_cpu_moe, **override}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A proven placement and its price."""
+
+    settings: Settings
+    placement: Placement
+    seconds: float
+
+
+def fits(scene: Scene, settings: Settings, footprint: Footprint) -> bool:
+    """Every device within its budget and the host within its free RAM."""
+    ram = scene.rig.host.ram_free_bytes
+    if ram is not None and footprint.host.used_bytes() > ram:
+        return False
+    devices = scene.devices(settings.device_order)
+    return all(
+        use.used_bytes() <= scene.budget_bytes(device)
+        for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))
+        if opens_context(settings, index)
+    )
+
+
+class Finder:
+    """Searches all variants of one set of base settings."""
+
+    def __init__(self, task: Task, base: Settings, below_s: float = float("inf")) -> None:
+        self.task, self.base, self.below_s = task, base, below_s
+        self.devices = task.devices()
+        self.best: Found | None = None
+        self.pipelined = False
+        self.everywhere = replace(base, device_order=tuple(device.id for device in self.devices))
+        self.plain = task.scene.memory(self.everywhere)
+        self.layers = len(self.plain.layer_model_bytes)
+        self.learnt: dict[Variant, Compute] = {}
+        self.least: dict[tuple[bool, bool], Compute] = {}
+        self.layer_costs: dict[Variant, LayerCosts] = {}
+
+    def run(self) -> Found | None:
+        for group in self.groups():
+            bounded = sorted(
+                ((bound_s(self.problem(variant, group)), variant) for variant in self.variants()), key=_key
+            )
+            for bound, variant in bounded:
+                if bound < self.to_beat(variant):
+                    self.settle(variant, group)
+        return self.best
+
+    def to_beat(self, variant: Variant) -> float:
+        """Seconds per token that `variant` must stay below; giving up the pipeline must pay."""
+        if self.best is None:
+            return self.below_s
+        gives_up = variant.pipeline_off and self.pipelined
+        return self.best.seconds / (1 + PIPELINE_OFF_GAIN) if gives_up else self.best.seconds
+
+    def groups(self) -> list[tuple[Device, ...]]:
+        """The sets of devices to search: all together, or in `-sm none` each on its own."""
+        if self.task.split_mode() == "none":
+            main = self.task.fixed.get("main_gpu")
+            chosen = self.devices if main is None else self.devices[main : main + 1]
+            return [(device,) for device in chosen] or [()]
+        return [self.devices]
+
+    def variants(self) -> Iterator[Variant]:
+        fixed = self.task.fixed
+        yield Variant(self.base.n_cpu_moe)
+        if "override_tensors" in fixed or self.base.n_cpu_moe or self.base.cpu_moe:
+            return
+        if len(self.devices) > 1 and self.task.split_mode() == "layer":
+            yield Variant(0, pipeline_off=True)
+        if "n_cpu_moe" not in fixed and "cpu_moe" not in fixed and self.devices:
+            moved = self.known_costs(Variant(self.layers)).moved
+            yield from (Variant(n + 1) for n, size in enumerate(moved) if size)
+
+    def model(self, variant: Variant) -> MemoryModel:
+        """The memory model of a variant on all devices."""
+        return self.task.scene.memory(replace(self.everywhere, **variant.fields()))
+
+    def costs(self, variant: Variant) -> LayerCosts:
+        """Per-layer bytes; those of -ncmoe are joined from the two extremes instead of reading every tensor again."""
+        if not variant.n_cpu_moe or variant.n_cpu_moe == self.base.n_cpu_moe:
+            return self.known_costs(variant)
+        return self.known_costs(Variant(0)).spliced(self.known_costs(Variant(self.layers)), variant.n_cpu_moe)
+
+    def known_costs(self, variant: Variant) -> LayerCosts:
+        """The costs of a variant whose tensors are read."""
+        if variant not in self.layer_costs:
+            self.layer_costs[variant] = layer_costs(self.model(variant))
+        return self.layer_costs[variant]
+
+    def compute(self, variant: Variant) -> Compute:
+        """What is known of the compute buffers of a variant: nothing at first, then what its placements taught."""
+        return self.learnt.get(variant) or self.least.get(variant.kind(), NOTHING_KNOWN)
+
+    def gpu_layers(self, variant: Variant) -> int | None:
+        """The fixed -ngl; turning the pipeline off only makes sense with all layers on devices."""
+        fixed: int | None = self.task.fixed.get("gpu_layers")
+        return self.layers if fixed is None and variant.pipeline_off else fixed
+
+    def problem(self, variant: Variant, group: Sequence[Device]) -> Problem:
+        return problem(
+            self.task.scene,
+            self.model(variant if not variant.n_cpu_moe else Variant(self.base.n_cpu_moe)),
+            self.costs(variant),
+            self.compute(variant),
+            group,
+            gpu_layers=self.gpu_layers(variant),
+            ordered="device_order" in self.task.fixed,
+        )
+
+    def settle(self, variant: Variant, group: Sequence[Device]) -> None:
+        """Searches, asks the memory model, learns from its answer and repeats until nothing new is learnt.
+
+        Compute buffers are first taken for nothing, so the first assignments are too full and teach what a device in
+        each role really needs. After a placement is proven its true buffers replace what was learnt, in case a faster
+        one fits beside them.
+        """
+        for _ in range(CORRECTIONS):
+            assignment = search(self.problem(variant, group), below_s=self.to_beat(variant))
+            if assignment is None:
+                return
+            found = self.build(variant, group, assignment)
+            footprint = self.task.scene.memory(found.settings).footprint(found.placement)
+            fitting = fits(self.task.scene, found.settings, footprint)
+            if fitting:
+                self.best, self.pipelined = found, footprint.pipeline
+            before = self.compute(variant)
+            self.correct(variant, found.placement, footprint, lower=fitting)
+            if self.compute(variant) == before:
+                return
+
+    def correct(self, variant: Variant, placement: Placement, footprint: Footprint, *, lower: bool) -> None:
+        """Learns the compute buffers of a real placement, for this variant and as a start for those of its kind."""
+        held = sorted({owner for owner in placement.layers if owner is not None})
+        sizes = [footprint.devices[owner].compute_bytes + self.plain.everywhere_bytes for owner in held]
+        partial, kind = placement.layers[0] is None, variant.kind()
+        host = footprint.host.compute_bytes
+        self.learnt[variant] = self.compute(variant).after(sizes, host, partial=partial, lower=lower)
+        self.least[kind] = self.least.get(kind, NOTHING_KNOWN).after(sizes, host, partial=partial, lower=True)
+
+    def build(self, variant: Variant, group: Sequence[Device], assignment: Assignment) -> Found:
+        """The settings and the placement of an assignment."""
+        order, counts = self.arranged(group, assignment)
+        fixed = self.task.fixed
+        chosen: dict[str, Any] = {
+            "gpu_layers": sum(counts),
+            "device_order": tuple(device.id for device in order),
+            "tensor_split": tuple(map(float, counts)) if len(order) > 1 else (),
+            **variant.fields(),
+        }
+        if self.task.split_mode() == "none":
+            counts = self.alone(group, counts, chosen)
+        settings = replace(self.base, **{**chosen, **fixed})
+        return Found(settings, block_placement(assignment.host_layers, counts), assignment.seconds)
+
+    def arranged(self, group: Sequence[Device], assignment: Assignment) -> tuple[tuple[Device, ...], tuple[int, ...]]:
+        """Devices in the engine's order with their counts; a fixed order keeps its empty devices."""
+        if "device_order" not in self.task.fixed:
+            return tuple(group[index] for index in assignment.order), assignment.counts
+        counts = dict(zip(assignment.order, assignment.counts, strict=True))
+        return tuple(group), tuple(counts.get(index, 0) for index in range(len(group)))
+
+    def alone(self, group: Sequence[Device], counts: tuple[int, ...], chosen: dict[str, Any]) -> tuple[int, ...]:
+        """`-sm none`: the device list is the one device, or the user's with that device as main GPU."""
+        chosen["tensor_split"] = ()
+        if not group or not {"main_gpu", "device_order"} & set(self.task.fixed):
+            chosen["main_gpu"] = 0
+            return counts
+        main = self.devices.index(group[0])
+        chosen |= {"main_gpu": main, "device_order": tuple(device.id for device in self.devices)}
+        return tuple(sum(counts) if index == main else 0 for index in range(len(self.devices)))
+
+
+def _key(bounded: tuple[float, Variant]) -> tuple[bool, float, int]:
+    bound, variant = bounded
+    return variant.pipeline_off, bound, variant.n_cpu_moe

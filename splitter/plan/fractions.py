@@ -1,0 +1,189 @@
+"""Fractions of layers: single FFN or expert tensors in RAM, where whole layers leave memory unused.
+
+A layer is indivisible for -ngl and -ts, so every device wastes up to a layer's worth of memory while others wait in
+RAM. -ot moves single tensors: here each device takes a block of layers that is too large for it and gives just enough
+FFN (or expert) tensors of the block to the host. Boundaries are chosen by dynamic programming over one device order;
+what is given away is then rounded up to whole tensors and the memory model is asked.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from splitter.memory.footprint import Placement
+from splitter.memory.settings import Settings
+from splitter.memory.weights import device_bytes
+from splitter.model.facts import ModelFacts
+from splitter.plan.costs import LayerCosts, block_placement
+
+EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
+FFN_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate))\.weight$")
+
+
+@dataclass(frozen=True, slots=True)
+class Movable:
+    """One tensor that may leave its layer: bytes on a device and read per token."""
+
+    layer: int
+    name: str
+    held: int
+    read: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Device blocks with what each gives to the host: `starts` of the blocks in order, `moved` tensors, seconds."""
+
+    starts: tuple[int, ...]
+    moved: tuple[Movable, ...]
+    seconds: float
+
+
+def movables(facts: ModelFacts, layers: int) -> tuple[tuple[Movable, ...], ...]:
+    """The tensors of each layer (the output layer last, with none) that may be moved: experts if there are any."""
+    used, count = facts.hparam("expert_used_count"), facts.hparam("expert_count")
+    share = used / count if isinstance(used, int) and isinstance(count, int) and count else 1.0
+    has_experts = any(EXPERT_TENSOR.match(tensor.name) for tensor in facts.tensors)
+    pattern = EXPERT_TENSOR if has_experts else FFN_TENSOR
+    found: list[list[Movable]] = [[] for _ in range(layers)]
+    for tensor in facts.tensors:
+        match = pattern.match(tensor.name)
+        if match and int(match[1]) < layers - 1:
+            read = int(tensor.size_bytes * (share if has_experts else 1.0))
+            layer = int(match[1])
+            found[layer].append(Movable(layer, match[2], device_bytes(tensor), read))
+    return tuple(tuple(row) for row in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Divisible:
+    """Sums over the first layers: what cannot be moved and what can, held and read."""
+
+    fixed_held: tuple[int, ...]
+    fixed_read: tuple[int, ...]
+    free_held: tuple[int, ...]
+    free_read: tuple[int, ...]
+    parts: tuple[tuple[Movable, ...], ...]
+
+
+def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divisible:
+    """Splits the costs of whole layers into the movable part and the rest."""
+    held = [sum(part.held for part in row) for row in parts]
+    read = [sum(part.read for part in row) for row in parts]
+    fixed_held = [a - b for a, b in zip(costs.held, held, strict=True)]
+    fixed_read = [a - b for a, b in zip(costs.read, read, strict=True)]
+    return Divisible(_sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts)
+
+
+def _sums(row: Sequence[int]) -> tuple[int, ...]:
+    return (0, *accumulate(row))
+
+
+def divide(layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float) -> Blocks | None:
+    """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order."""
+    count = len(layers.parts)
+    infinite = float("inf")
+    best = [infinite] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
+    choices: list[list[int]] = []
+    for room, price in zip(reversed(rooms), reversed(prices), strict=True):
+        now, chosen = [infinite] * (count + 1), [0] * (count + 1)
+        for end in [e for e in range(1, count + 1) if best[e] < infinite]:
+            for start, seconds in _starts(layers, end, room, price, host_s_per_byte):
+                if best[end] + seconds < now[start]:
+                    now[start], chosen[start] = best[end] + seconds, end
+        best = now
+        choices.append(chosen)
+    reads = [a + b for a, b in zip(layers.fixed_read, layers.free_read, strict=True)]
+    total, first = min((best[h] + reads[h] * host_s_per_byte, h) for h in range(count))
+    if total == infinite:
+        return None
+    starts = [first]
+    for chosen in reversed(choices[1:]):
+        starts.append(chosen[starts[-1]])
+    return _rounded(layers, tuple(starts), rooms, prices, host_s_per_byte)
+
+
+def _starts(
+    layers: Divisible, end: int, room: int, price: float, host_s_per_byte: float
+) -> Iterator[tuple[int, float]]:
+    """(first layer, seconds) of every block that ends before `end` and whose immovable part fits."""
+    fixed_held, fixed_read = layers.fixed_held, layers.fixed_read
+    free_held, free_read = layers.free_held, layers.free_read
+    for start in range(end - 1, -1, -1):
+        left = room - fixed_held[end] + fixed_held[start]
+        if left < 0:
+            return
+        free = free_held[end] - free_held[start]
+        read = free_read[end] - free_read[start]
+        moved = read * (free - left) / free if free > left else 0.0
+        yield start, (fixed_read[end] - fixed_read[start] + read - moved) * price + moved * host_s_per_byte
+
+
+def _rounded(
+    layers: Divisible, starts: tuple[int, ...], rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float
+) -> Blocks:
+    """Whole tensors for what the blocks give away, and the time that really takes."""
+    ends = (*starts[1:], len(layers.parts))
+    moved: list[Movable] = []
+    seconds = (layers.fixed_read[starts[0]] + layers.free_read[starts[0]]) * host_s_per_byte
+    for start, end, room, price in zip(starts, ends, rooms, prices, strict=True):
+        held = layers.fixed_held[end] - layers.fixed_held[start] + layers.free_held[end] - layers.free_held[start]
+        given = _give(layers.parts[start:end], held - room)
+        gone = sum(part.read for part in given)
+        read = layers.fixed_read[end] - layers.fixed_read[start] + layers.free_read[end] - layers.free_read[start]
+        seconds += (read - gone) * price + gone * host_s_per_byte
+        moved += given
+    return Blocks(starts, tuple(moved), seconds)
+
+
+def _give(rows: Sequence[Sequence[Movable]], over: int) -> list[Movable]:
+    """Tensors of at least `over` bytes: whole layers from the first on, then the tightest set of one more layer."""
+    given: list[Movable] = []
+    for row in rows:
+        if over <= 0:
+            break
+        size = sum(part.held for part in row)
+        chosen = list(row) if size <= over else _tightest(row, over)
+        given += chosen
+        over -= sum(part.held for part in chosen)
+    return given
+
+
+def _tightest(row: Sequence[Movable], over: int) -> list[Movable]:
+    """The subset with the fewest bytes that is at least `over`; `row` as a whole is."""
+    subsets = ([part for i, part in enumerate(row) if mask >> i & 1] for mask in range(1, 1 << len(row)))
+    return min(
+        (subset for subset in subsets if sum(part.held for part in subset) >= over),
+        key=lambda subset: (sum(part.held for part in subset), len(subset)),
+    )
+
+
+def settings_of(base: Settings, blocks: Blocks, parts: Sequence[Sequence[Movable]]) -> tuple[Settings, Placement]:
+    """The flags of blocks: counts as -ts, the first layers' experts as -ncmoe, the rest as -ot."""
+    bounds = (*blocks.starts, len(parts))
+    counts = tuple(bounds[i + 1] - bounds[i] for i in range(len(blocks.starts)))
+    by_layer: dict[int, list[str]] = {}
+    for part in blocks.moved:
+        by_layer.setdefault(part.layer, []).append(part.name)
+    prefix = 0
+    while prefix in by_layer and "exps" in by_layer[prefix][0] and len(by_layer[prefix]) == len(parts[prefix]):
+        prefix += 1
+    rest = {layer: names for layer, names in by_layer.items() if layer >= prefix}
+    settings = replace(
+        base,
+        gpu_layers=sum(counts),
+        tensor_split=tuple(map(float, counts)) if len(counts) > 1 else (),
+        n_cpu_moe=prefix,
+        override_tensors=tuple(_patterns(rest)),
+    )
+    return settings, block_placement(blocks.starts[0], counts)
+
+
+def _patterns(by_layer: dict[int, list[str]]) -> Iterator[str]:
+    """One -ot item per set of tensor names: `blk\\.(3|17)\\.(ffn_down|ffn_up)\\.weight=CPU`."""
+    by_names: dict[tuple[str, ...], list[int]] = {}
+    for layer, names in sorted(by_layer.items()):
+        by_names.setdefault(tuple(sorted(names)), []).append(layer)
+    for tensor_names, layers in by_names.items():
+        yield rf"blk\.({'|'.join(map(str, layers))})\.({'|'.join(tensor_names)})\.weight=CPU"
