@@ -19,44 +19,10 @@ from splitter.model.load import load_model
 from splitter.plan.placement import counts_of
 from tests.engine.oracle import RIGS, engine_dir
 from tests.engine_room.plans import facts, plan
+from tests.engine_room.random_plans import llama_settings
 
 pytestmark = pytest.mark.engine
 TINY = str(Path(__file__).parents[2] / "examples" / "tiny.gguf")
-CACHE_TYPES = ("f16", "q8_0", "q4_0", "q5_1", "bf16")
-
-
-def random_settings(rng: random.Random, layers: int) -> dict[str, Any]:
-    """Any settings that llama.cpp accepts for the three cards of phoenix and a model of `layers` layers."""
-    order = tuple(rng.sample(["CUDA0", "CUDA1", "CUDA2"], rng.randint(0, 3)))
-    counts = [rng.randint(1, 9) for _ in order]
-    kind = rng.choice(CACHE_TYPES)
-    ubatch = rng.choice([32, 128, 512])
-    return {
-        "context_size": rng.choice([512, 4096, 10_000]),
-        "device_order": order,
-        "gpu_layers": rng.randint(0, layers + 1) if order else 0,
-        "tensor_split": tuple(map(float, counts)) if rng.random() < 0.8 else tuple(round(c * 1.1, 2) for c in counts),
-        "split_mode": rng.choice(["layer", "layer", "none", "tensor"]),
-        "main_gpu": rng.randrange(len(order)) if order else 0,
-        "batch_size": rng.choice([512, 2048]),
-        "ubatch_size": ubatch,
-        "cache_type_k": kind,
-        "cache_type_v": kind,
-        "flash_attention": "on" if kind != "f16" else rng.choice(["on", "off", "auto"]),
-        "parallel": rng.choice([1, 2, 4]),
-        "kv_unified": rng.random() < 0.5,
-        "swa_full": rng.random() < 0.2,
-        "kv_offload": rng.random() < 0.8,
-        "op_offload": rng.random() < 0.8,
-        "n_cpu_moe": rng.choice([0, 0, 3]),
-        "cpu_moe": rng.random() < 0.1,
-        "override_tensors": rng.choice([(), (), (r"blk\.(1|2)\.ffn_.*=CPU", "output=CPU")]),
-        "mmap": rng.random() < 0.7,
-        "threads": rng.choice([None, 2]),
-        "mmproj": rng.choice([None, None, "/m/p & q.gguf"]),
-        "draft_model": rng.choice([None, None, "/m/d.gguf"]),
-        "draft_gpu_layers": rng.choice([None, 7]),
-    }
 
 
 def test_the_engine_and_its_version_are_found() -> None:
@@ -71,7 +37,7 @@ def test_the_real_parser_takes_200_random_plans() -> None:
     engine = engine_dir()
     binary, env = str(engine.binary("llama-server")), {**os.environ, **engine.env(RIGS["phoenix"])}
     for _ in range(200):
-        made = plan(model=facts(path=TINY, layers=5), **random_settings(rng, 5))
+        made = plan(model=facts(path=TINY, layers=5), **llama_settings(rng, 5))
         command = build_command(made, EngineRef("llama-server", binary, "11434"), Server(port=18080, api_key_file="/k"))
         argv = [*command.argv, "--list-devices"]
         if "--api-key-file" in argv:  # read while parsing, so it would have to exist

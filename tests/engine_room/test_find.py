@@ -1,6 +1,7 @@
 """Engines are found where people keep them, and asked for their version; no engine is a normal outcome."""
 
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,7 +120,9 @@ def test_the_embedded_engine_is_known_by_its_metadata() -> None:
     found = find_engine("embedded")
     assert found.path == sys.executable
     assert found.version is not None
-    assert "xllamacpp" not in sys.modules
+    look = "import sys, splitter.engine.find as f; f.find_engine('embedded'); print('xllamacpp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_windows_places() -> None:

@@ -13,6 +13,7 @@ from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from tests.engine_room.koboldcpp.parser import RefusedError, parse
 from tests.engine_room.plans import MODEL, facts, koboldcpp_plan, plan, rig
+from tests.engine_room.random_plans import koboldcpp_settings
 
 RELEASES = ("1.123", "1.115.1", "1.76")
 
@@ -216,32 +217,6 @@ def test_mixed_backends_are_refused() -> None:
         command(replace(mixed, settings=settings), "1.123")
 
 
-def random_settings(rng: random.Random, version: str) -> dict[str, Any]:
-    """Any settings that release `version` can be told."""
-    old = version == "1.76"
-    order = tuple(rng.sample(["CUDA0", "CUDA1", "CUDA2"], rng.randint(0, 3)))
-    batch = rng.choice([32, 64, 128, 256, 512, 1024, 2048])
-    kind = rng.choice(["f16", "q8_0", "q4_0"] if old else ["f16", "q8_0", "q4_0", "q5_1", "bf16"])
-    return {
-        "context_size": rng.randint(256, 262144),
-        "device_order": order,
-        "gpu_layers": rng.randint(0, 65) if order else 0,
-        "tensor_split": tuple(rng.choice([float(rng.randint(1, 40)), round(rng.uniform(0.1, 9), 3)]) for _ in order),
-        "split_mode": "layer" if old else rng.choice(["layer", "tensor"]),
-        "batch_size": batch,
-        "ubatch_size": rng.choice([32, 512]) if version == "1.123" else batch,
-        "cache_type_k": kind,
-        "cache_type_v": kind,
-        "flash_attention": "on" if kind != "f16" else rng.choice(["on", "off", "auto"]),
-        "parallel": 1 if old else rng.choice([1, 2, 8]),
-        "kv_offload": rng.random() < 0.8,
-        "n_cpu_moe": 0 if old else rng.choice([0, 5]),
-        "override_tensors": () if old else rng.choice([(), (r"blk\.(1|2)\.ffn=CPU", "out put=CUDA0")]),
-        "mmap": rng.random() < 0.5,
-        "threads": rng.choice([None, 6]),
-    }
-
-
 def told(settings: Settings, version: str) -> dict[str, Any]:
     """What the release must understand, in its own words."""
     old, cards = version == "1.76", settings.device_order
@@ -280,7 +255,7 @@ def told(settings: Settings, version: str) -> dict[str, Any]:
 def test_two_hundred_random_plans_are_understood_as_planned(version: str) -> None:
     rng = random.Random(f"koboldcpp {version}")
     for _ in range(200):
-        made = koboldcpp_plan(**random_settings(rng, version))
+        made = koboldcpp_plan(**koboldcpp_settings(rng, version))
         expected = told(made.settings, version)
         if made.settings.threads is not None:
             expected["threads"] = made.settings.threads
