@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from splitter import __version__
-from splitter.cli.verbs import bench, check, demo, doctor, inspect, launch, plan, profile, rig, script
+from splitter.cli.verbs import bench, check, demo, doctor, inspect, launch, models, plan, profile, rig, script
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
 
@@ -37,6 +37,7 @@ def root(
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app.command("rig", epilog=rig.EXAMPLES)(rig.rig)
+app.command("models", epilog=models.EXAMPLES)(models.models)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)

@@ -1,0 +1,47 @@
+"""`splitter models`: the models in the usual caches, and which of them fit this rig."""
+
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter models   (llama.cpp, Hugging Face, LM Studio, Ollama, koboldcpp, the current folder)
+
+splitter models qwen --gpus "1050ti,2080,1060-6gb"
+
+splitter models --rig phoenix --json
+"""
+
+
+@with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
+def models(
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    report: OutputOptions,
+    wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name holds this.")] = "",
+) -> None:
+    """List the models found on this computer: size, quantisation, whether they fit, how fast they would be."""
+    from splitter.cli.flags import margins
+    from splitter.cli.model_steps import listed_models, rig_or_none
+    from splitter.cli.session import resolve_engine
+    from splitter.cli.views.models import models_data, models_view
+    from splitter.model.found import find_models
+    from splitter.plan.request import Request
+
+    output = Output("models", as_json=report.json)
+    with output.progress("looking into the caches"):
+        found = find_models()
+    named = tuple(model for model in found.models if wanted.lower() in model.name.lower())
+    chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
+    rig = rig_or_none(devices, chosen, output)
+    request = Request(margin_bytes=margins(margin.margin), engine=chosen.kind, engine_version=chosen.version)
+    listed = tuple(listed_models(named, rig, request, output))
+    output.show(*models_view(listed, rig))
+    for note in found.notes:
+        output.say(f"note: {note}")
+    output.data(models_data(listed, rig, found.notes))

@@ -1,0 +1,101 @@
+"""The found models as a table, and as JSON."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.cli.model_steps import ListedModel
+from splitter.cli.output import error_item, printable
+from splitter.cli.views.words import rate, size
+from splitter.rig.device import Rig
+
+FIT_WORDS = {"gpu": "on GPUs", "cpu": "CPU only", "no": "does not fit"}
+STYLES = {"gpu": "green", "no": "red"}
+NOWHERE = "No models found in the caches of llama.cpp, Hugging Face, LM Studio, Ollama and koboldcpp, nor here."
+
+
+def models_view(listed: tuple[ListedModel, ...], rig: Rig | None) -> Iterator[RenderableType]:
+    if not listed:
+        yield Text(NOWHERE)
+        return
+    yield _table(listed, rig)
+    for item in listed:
+        if item.error and item.fit != "no":
+            yield Text(f"{printable(item.found.name)}: {printable(item.error.message)}", style="red")
+
+
+def _table(listed: tuple[ListedModel, ...], rig: Rig | None) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", overflow="fold", min_width=28)
+    table.add_column("where", no_wrap=True)
+    for column in ("size", "quantisation"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column(f"fits {printable(rig.name)}" if rig else "fits", overflow="fold")
+    for column in ("predicted", "context"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for item in listed:
+        table.add_row(*_cells(item), style=STYLES.get(item.fit or "", ""))
+    return table
+
+
+def _cells(item: ListedModel) -> tuple[str, ...]:
+    plan, facts = item.plan, item.facts
+    return (
+        printable(item.found.name) + (f" ({item.found.parts} files)" if item.found.parts > 1 else ""),
+        item.found.source,
+        size(item.found.size_bytes),
+        (facts.quantization if facts else None) or "?",
+        fit_words(item),
+        rate(plan.speed.generation_tokens_per_s) if plan else "-",
+        str(plan.settings.context_size) if plan else "-",
+    )
+
+
+def fit_words(item: ListedModel) -> str:
+    """What the fit column says; `?` where there is no device or no time left to ask."""
+    if item.facts is None:
+        return "broken"
+    if item.kind != "model":
+        return f"no model ({item.kind})"
+    if item.fit is None:
+        return "cannot plan" if item.error else "?"
+    if item.plan and item.fit == "partly":
+        owners = item.plan.placement.layers
+        on_gpus = sum(owner is not None for owner in owners)
+        return "some tensors on CPU" if on_gpus == len(owners) else f"partly on CPU ({on_gpus}/{len(owners)})"
+    return FIT_WORDS[item.fit]
+
+
+def models_data(listed: tuple[ListedModel, ...], rig: Rig | None, notes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "rig": rig.name if rig else None,
+        "models": [_model_data(item) for item in listed],
+        "notes": list(notes),
+    }
+
+
+def _model_data(item: ListedModel) -> dict[str, Any]:
+    found, facts, plan = item.found, item.facts, item.plan
+    return {
+        "name": found.name,
+        "path": found.path,
+        "source": found.source,
+        "size_bytes": found.size_bytes,
+        "parts": found.parts,
+        "missing_parts": found.missing_parts,
+        "kind": item.kind,
+        "architecture": facts.architecture if facts else None,
+        "quantization": facts.quantization if facts else None,
+        "layers": facts.layers if facts else None,
+        "context_train": facts.context_train if facts else None,
+        "parameters": facts.parameters if facts else None,
+        "fit": item.fit,
+        "gpu_layers": plan.settings.gpu_layers if plan else None,
+        "context_size": plan.settings.context_size if plan else None,
+        "generation_tokens_per_s": plan.speed.generation_tokens_per_s if plan else None,
+        "prompt_tokens_per_s": plan.speed.prompt_tokens_per_s if plan else None,
+        "error": error_item(item.error) if item.error else None,
+    }
