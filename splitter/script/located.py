@@ -82,5 +82,6 @@ def _engine(command: EngineCommand, windows: bool) -> Located:
 
 
 def _data_file(label: str, path: str, windows: bool) -> Located:
-    planned = path if native(path, windows) else None
-    return Located(label, path, _name(path), planned, reference=path if REFERENCE.match(path) else None)
+    name = _name(path)
+    planned = path if native(path, windows) and path != name else None
+    return Located(label, path, name, planned, reference=path if REFERENCE.match(path) else None)

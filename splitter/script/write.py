@@ -2,12 +2,33 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from splitter.errors import SplitterError, UsageError
+from splitter.plan.plan import Plan
 from splitter.script.file import MARK, ScriptFile
 
 MARK_WITHIN_BYTES = 512
+
+
+def anchored(plan: Plan) -> Plan:
+    """`plan` with the files it names by relative paths named from the root: a script may lie and run anywhere."""
+    settings = plan.settings
+    return replace(
+        plan,
+        facts=replace(plan.facts, path=_absolute(plan.facts.path)),
+        settings=replace(
+            settings,
+            mmproj=settings.mmproj and _absolute(settings.mmproj),
+            draft_model=settings.draft_model and _absolute(settings.draft_model),
+        ),
+    )
+
+
+def _absolute(path: str) -> str:
+    """Only what is a file here: references to the network and another system's paths stay as they are."""
+    return str(Path(path).absolute()) if Path(path).is_file() else path
 
 
 def write_files(files: Sequence[ScriptFile], folder: str, force: bool = False) -> tuple[Path, ...]:

@@ -7,7 +7,8 @@ import pytest
 
 from splitter.errors import SplitterError, UsageError
 from splitter.script.file import MARK, ScriptFile
-from splitter.script.write import write_files
+from splitter.script.write import anchored, write_files
+from tests.engine_room.plans import facts, plan
 
 OURS = ScriptFile("a.sh", f"#!/bin/sh\n# {MARK} 1\n".encode(), executable=True)
 BAT = ScriptFile("a.bat", f"@echo off\r\nrem {MARK} 1\r\n".encode())
@@ -40,3 +41,13 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_a_next_step(tmp_path: Pat
     with pytest.raises(SplitterError, match="cannot write") as caught:
         write_files([OURS], str(tmp_path / "file" / "folder"))
     assert "-o" in caught.value.hint
+
+
+def test_relative_files_are_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.gguf").touch()
+    (tmp_path / "p.gguf").touch()
+    made = anchored(plan(model=facts("m.gguf"), mmproj="p.gguf"))
+    assert (made.facts.path, made.settings.mmproj) == (str(tmp_path / "m.gguf"), str(tmp_path / "p.gguf"))
+    for elsewhere in ("hf:owner/repo", "C:\\m\\x.gguf", "gone.gguf"):
+        assert anchored(plan(model=facts(elsewhere))).facts.path == elsewhere
