@@ -12,8 +12,10 @@ from splitter.memory.tensor_split import TensorSplit
 from splitter.memory.weights import Weights, read_weights
 from splitter.model.attention import LayerCache, cache_layers, is_known
 from splitter.model.facts import ModelFacts
-from splitter.model.families import family
+from splitter.model.families import family, supports_tensor_split
 
+COMPUTE_NOTE = "compute buffers of architecture '{}' are a general estimate: verify with the engine's dry run"
+REFUSED_NOTE = "llama.cpp build 11434 refuses -sm tensor for architecture '{}'"
 UNKNOWN_NOTE = "architecture '{}' is not in llama.cpp build 11434: planned from what its header says"
 
 
@@ -49,7 +51,7 @@ class MemoryModel:
         self.input_bytes = self.weights.input_bytes
         self.everywhere_bytes = self.weights.everywhere_bytes
         self._last_split: TensorSplit | None = None
-        self.notes = () if is_known(facts) else (UNKNOWN_NOTE.format(facts.architecture),)
+        self.notes = _notes(facts, settings)
 
     @cached_property
     def compute_model(self) -> ComputeModel:
@@ -73,17 +75,21 @@ class MemoryModel:
         model, host_model = self.model_bytes(placement)
         context, host_context = self.context_bytes(placement)
         use = self.compute_model.use(placement)
+        compute = self.compute(placement)[0]
+        notes = self.notes if use.proven or self.notes else (COMPUTE_NOTE.format(self.facts.architecture),)
         return Footprint(
-            devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, use.devices, strict=True)),
+            devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, compute, strict=True)),
             host=MemoryUse(host_model, host_context, use.host),
             pipeline=use.pipeline,
-            proven=not self.notes,
-            notes=self.notes,
+            proven=not notes,
+            notes=notes,
         )
 
     def compute(self, placement: Placement) -> tuple[tuple[int, ...], int]:
         """Compute-buffer bytes per device, and the host's."""
         use = self.compute_model.use(placement)
+        if placement.shares:  # the meta backend gives every device the same buffer (ggml-backend-meta.cpp)
+            return (max(use.devices),) * placement.devices, use.host
         return use.devices, use.host
 
     def model_bytes(self, placement: Placement) -> tuple[list[int], int]:
@@ -125,6 +131,13 @@ class MemoryModel:
         if self._last_split is None or self._last_split.split != split:
             self._last_split = TensorSplit(self.facts, split)
         return self._last_split
+
+
+def _notes(facts: ModelFacts, settings: Settings) -> tuple[str, ...]:
+    if not is_known(facts):
+        return (UNKNOWN_NOTE.format(facts.architecture),)
+    refused = settings.split_mode == "tensor" and not supports_tensor_split(facts.architecture)
+    return (REFUSED_NOTE.format(facts.architecture),) if refused else ()
 
 
 def _sums(first: list[int], second: Sequence[int]) -> list[int]:
