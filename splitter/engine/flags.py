@@ -1,7 +1,5 @@
 """Small pieces that the command builders share: numbers as text, the split of a plan, the program's name."""
 
-from pathlib import PureWindowsPath
-
 from splitter.errors import UsageError
 from splitter.plan.placement import counts_of
 from splitter.plan.plan import Plan
@@ -31,8 +29,3 @@ def overrides_of(plan: Plan) -> str:
 def program(name: str, plan: Plan) -> str:
     """The file name of the engine `name` on the plan's system: used when the engine itself is not here."""
     return f"{name}.exe" if plan.rig.host.os == "windows" else name
-
-
-def file_name(path: str) -> str:
-    """The last part of a path of either system."""
-    return PureWindowsPath(path).name

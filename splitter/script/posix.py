@@ -41,9 +41,8 @@ def _place(file: Located) -> Iterator[str]:
     """Beside the script first, then the planned place, then PATH."""
     test, code = ("-x", 4) if file.label == "engine" else ("-f", 1)
     variable, tried = _variable(file), []
-    yield f"{variable}="
+    yield f"{variable}={posix_argument(f'./{file.beside}') if file.beside else ''}"
     if file.beside is not None:
-        yield f"{variable}={posix_argument(f'./{file.beside}')}"
         tried.append(f"beside this script: {file.beside}")
     if file.planned is not None:
         yield f'[ {test} "${variable}" ] || {variable}={posix_argument(file.planned)}'

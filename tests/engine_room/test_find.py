@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,17 @@ def test_the_embedded_engine_is_known_by_its_metadata() -> None:
     look = "import sys, splitter.engine.find as f; f.find_engine('embedded'); print('xllamacpp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_missing_wheel_is_said_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    with pytest.raises(EngineNotFoundError, match="not installed") as caught:
+        find_engine("embedded")
+    assert "pip install" in caught.value.hint
+    assert find_engine("embedded", version="2026.9.1").path is None
 
 
 def test_windows_places() -> None:

@@ -138,6 +138,9 @@ def test_one_setting_one_value(version: str, settings: dict[str, Any], expected:
         ("1.123", {"draft_model": "/m/d.gguf", "mmproj": "/m/p.gguf"}, "beside a projector"),
         ("1.123", {"op_offload": False}, "no --no-op-offload"),
         ("1.63", {"flash_attention": "on"}, "no flash attention"),
+        ("1.60", {"flash_attention": "off", "mmproj": "/m/p.gguf"}, "no --mmproj"),
+        ("1.92", {"cpu_moe": True}, "no --moecpu"),
+        ("1.123", {"n_cpu_moe": 201}, "at most 200 layers"),
         ("1.59", {}, "older than 1.60"),
         ("1.123", {"override_tensors": ("blk.{1,2}=CPU",)}, "comma"),
     ],
@@ -263,3 +266,11 @@ def test_two_hundred_random_plans_are_understood_as_planned(version: str) -> Non
         assert {key: values[key] for key in expected} == expected
         visible = command(made, version).env.get("CUDA_VISIBLE_DEVICES")
         assert visible == (",".join(name[4:] for name in made.settings.device_order) or None)
+
+
+def test_a_full_cache_is_all_that_old_releases_have() -> None:
+    own: dict[str, Any] = {"parallel": 1, "batch_size": 512, "ubatch_size": 512}
+    model = facts(attention__sliding_window=1024)
+    with pytest.raises(UsageError, match=r"1\.76 keeps the full cache") as caught:
+        command(plan(model=model, engine="koboldcpp", **own), "1.76")
+    assert "--swa-full" in caught.value.hint

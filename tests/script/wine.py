@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 COUNTER = count()
+HINDI = Path("/usr/share/i18n/locales/hi_IN")
 COMPILER = "x86_64-w64-mingw32-gcc"
 
 
@@ -61,6 +62,7 @@ class Wine:
         )
         (folder / "locale").mkdir()
         target = str(folder / "locale" / "hi_IN.UTF-8")
+        assert HINDI.exists(), "install the package `locales`: wine's code page follows from a locale made of it"
         subprocess.run(["localedef", "-i", "hi_IN", "-f", "UTF-8", target], capture_output=True, check=True)
         subprocess.run(["wineboot", "-i"], env=made.env(), capture_output=True, check=True)
         return made
