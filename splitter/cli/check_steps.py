@@ -14,16 +14,17 @@ from splitter.engine.read_command_value import ReadCommand
 from splitter.engine.read_script import SCRIPT_SUFFIXES, read_script
 from splitter.errors import ModelNotFoundError, UsageError
 from splitter.model.facts import ModelFacts
-from splitter.plan.plan import Plan
+from splitter.plan.plan import Notice, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An evaluated command: `command` is its JSON form, as written."""
+    """An evaluated command: `command` is its JSON form, as written; with `refusals` the engine would not start."""
 
     plan: Plan
     engine: EngineRef
     command: dict[str, Any]
+    refusals: tuple[Notice, ...]
 
 
 def read_target(target: str | None, line: str | None, flags: list[str], engine: EngineOptions) -> ReadCommand:
@@ -73,7 +74,7 @@ def evaluate_read(
     )
     notices = all_findings(read, completed, plan, rig, version=found.version)
     command = {"argv": list(read.argv), "env": dict(read.env), "line": " ".join(read.argv)}
-    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), found, command)
+    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), found, command, read.refusals)
 
 
 def _load(read: ReadCommand, output: Output) -> ModelFacts:

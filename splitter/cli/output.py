@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -70,6 +70,19 @@ class Output:
             return
         with self.words.status(text):
             yield
+
+    @contextmanager
+    def transfer(self, text: str) -> Iterator[Callable[[int, int], None] | None]:
+        """A bar for bytes here and bytes in all; None without a terminal or under --json."""
+        if self.as_json or not self.words.is_terminal:
+            yield None
+            return
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+        columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.words) as bar:
+            task = bar.add_task(printable(text), total=None)
+            yield lambda here, total: bar.update(task, completed=here, total=total)
 
 
 def print_json(document: dict[str, Any]) -> None:

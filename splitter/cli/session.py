@@ -99,12 +99,15 @@ def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = 
 
 
 def _fetched(reference: str, output: Output) -> str:
+    """The local path of what `reference` names; downloads from the Hub with a progress bar."""
     from splitter.model.fetch import fetch
+    from splitter.model.load import is_remote
 
-    if not reference.startswith(("hf:", "http://", "https://")):
+    if not is_remote(reference):
         return reference
     output.say(f"fetching {reference}")
-    return fetch(reference)
+    with output.transfer(reference) as on_progress:
+        return fetch(reference, on_progress)
 
 
 def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> EngineRef:

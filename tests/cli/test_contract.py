@@ -41,6 +41,16 @@ def test_check_answers_with_data_when_it_does_not_fit(splitter: Splitter) -> Non
     assert mistakes(document["data"], PLAN) == []
 
 
+def test_check_says_when_the_engine_would_refuse(splitter: Splitter) -> None:
+    line = "koboldcpp --usecuda normal --gpulayers 9 --tensor_split 1,2,1 --model m.gguf"
+    said = splitter("check", TINY, "--command", line, "--rig", "phoenix", "--json")
+    assert said.code == 1
+    assert said.json()["status"] == "error"
+    assert said.json()["errors"]
+    assert mistakes(said.json()["data"], PLAN) == []
+    assert "would not start" in splitter("check", TINY, "--command", line, "--rig", "phoenix").out
+
+
 def test_plan_that_cannot_fit_exits_3(splitter: Splitter) -> None:
     said = splitter("plan", TINY, "--rig", "phoenix", "-ngl", "99", "--margin", "9000", "--json")
     assert said.code == 3

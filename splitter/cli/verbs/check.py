@@ -1,11 +1,16 @@
 """`splitter check`: what a given command would put on each card, whether it fits, and what is wrong with it."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
-from splitter.cli.output import Output
+from splitter.cli.output import Output, Status, printable
+
+if TYPE_CHECKING:
+    from splitter.cli.check_steps import Checked
 
 EXAMPLES = """Examples:
 
@@ -35,8 +40,17 @@ def check(
     output = Output("check", as_json=report.json)
     read = read_target(target, command, list(context.args), engine)
     checked = evaluate_read(read, devices, engine, margin, output)
-    fits = checked.plan.fits()
     output.show(*plan_view(checked.plan))
-    output.data(plan_data(checked.plan, checked.engine, checked.command), "ok" if fits else "does_not_fit")
-    if not fits:
-        raise typer.Exit(3)
+    for refusal in checked.refusals:
+        output.show(Text(f"{checked.engine.kind} would not start: {printable(refusal.message)}", style="bold red"))
+    status, code = _verdict(checked)
+    data = plan_data(checked.plan, checked.engine, checked.command)
+    output.data(data, status, [asdict(refusal) for refusal in checked.refusals])
+    if code:
+        raise typer.Exit(code)
+
+
+def _verdict(checked: "Checked") -> tuple[Status, int]:
+    if checked.refusals:
+        return "error", 1
+    return ("ok", 0) if checked.plan.fits() else ("does_not_fit", 3)

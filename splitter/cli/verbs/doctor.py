@@ -44,7 +44,7 @@ def _look() -> "Seen":
     from splitter.run.endpoint import is_free, port_owner
 
     kinds: tuple[EngineKind, ...] = ("llama-server", "koboldcpp", "embedded")
-    engines = {kind: _engine(kind) for kind in kinds}
+    engines: dict[str, EngineRef | None] = {kind: _engine(kind) for kind in kinds}
     llama = engines["llama-server"]
     return Seen(
         rig=probe_rig(llama.path if llama else None),
