@@ -6,7 +6,7 @@ representative layers per device, cut into the scheduler's splits and laid out a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitter.memory.compute_blocks import Dims, Layer, Net, State
 from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
@@ -96,6 +96,7 @@ class ComputeModel:
             cells_swa=cells if s.swa_full else swa,
             streams=streams,
             flash=uses_flash_attention(s, self.hparams.family.flash),
+            transposed=not uses_flash_attention(s, self.hparams.family.flash),
             type_k=s.cache_type_k,
             type_v=s.cache_type_v,
             experts=integer(facts, "expert_count"),
@@ -124,9 +125,11 @@ class ComputeModel:
         pipeline = self._pipeline(placement)
         sketch = self._sketch(placement)
         counted = placement.layers if self._sparse else ()
-        key = (sketch, counted, placement.devices, placement.layers[-1], pipeline)
+        flash = self._keeps_flash(placement)
+        key = (sketch, counted, flash, placement.devices, placement.layers[-1], pipeline)
         if key not in self._known:
-            self._known[key] = self._measure(sketch, placement, pipeline)
+            dims = self.dims if flash else replace(self.dims, flash=False)
+            self._known[key] = self._measure(sketch, placement, pipeline, dims)
         sizes = self._known[key]
         return ComputeUse(sizes[:-1], sizes[-1], pipeline, self.facts.architecture in FAMILIES)
 
@@ -164,7 +167,22 @@ class ComputeModel:
         self._first.setdefault(kind, index)
         return kind
 
-    def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool) -> tuple[int, ...]:
+    def _keeps_flash(self, placement: Placement) -> bool:
+        """Whether -fa auto stays on: not where the next layer's state pulls attention off its layer's device."""
+        if self.settings.flash_attention != "auto":
+            return True
+        on = [owner if self.settings.kv_offload else None for owner in placement.layers]
+        pairs = zip(self.layers, self.layers[1:], placement.layers, on, on[1:], strict=False)
+        return not any(
+            second.recurrent and self._is_loose(first) and cache is None and (owner is None) == (state is not None)
+            for first, second, owner, cache, state in pairs
+        )
+
+    def _is_loose(self, layer: Layer) -> bool:
+        """Whether nothing ties an attention layer's projection to it before the next layer's state is loaded."""
+        return not (layer.recurrent or self.family.expand_norm or "ffn_gate_inp.weight" in layer.tensors)
+
+    def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool, dims: Dims) -> tuple[int, ...]:
         cpu = placement.devices
         owners: dict[int, int] = {}
 
@@ -174,7 +192,7 @@ class ComputeModel:
                 return cpu if moved is None else moved
             return cpu if index is None else owners[index]
 
-        net = Net(self.dims, cpu, any(each.swa for each in self.layers), home)
+        net = Net(dims, cpu, any(each.swa for each in self.layers), home)
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
         head_k, head_v = self.layers[0].head_k, self.layers[0].head_v
         rotate = (

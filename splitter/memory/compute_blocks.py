@@ -25,7 +25,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Dims:
-    """Numbers of one model under one set of settings; tokens and sequences are those of the reserved worst case."""
+    """Numbers of one model under one set of settings; tokens and sequences are those of the reserved worst case.
+
+    `transposed`: V is cached transposed, as without flash attention at the start (-fa auto can be given up later).
+    """
 
     tokens: int
     outputs: int
@@ -36,6 +39,7 @@ class Dims:
     cells_swa: int
     streams: int
     flash: bool
+    transposed: bool
     type_k: str
     type_v: str
     experts: int
@@ -56,6 +60,15 @@ class Layer:
     head_v: int
     swa: bool
     recurrent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How experts are weighted: `normalised` by the sum, by a `softmax_after` the choice, or `first`, before they run."""
+
+    normalised: bool = True
+    softmax_after: bool = False
+    first: bool = False
 
 
 @dataclass(slots=True)
@@ -133,7 +146,7 @@ class Net:
         if swa not in self._inputs:
             d, g = self.dims, self.graph
             cells = d.cells_swa if swa else d.cells
-            values = d.tokens if d.flash else d.tokens * v_max
+            values = d.tokens * v_max if d.transposed else d.tokens
             mask = g.input(F16 if d.flash else F32, cells, d.tokens // d.streams, 1, d.streams, name="kq_mask")
             self._inputs[swa] = Inputs(
                 g.input(I64, d.tokens, name="k_idxs"),
@@ -307,10 +320,10 @@ class Net:
         if kept_k is not None:
             self.store(cache_k, kept_k, inputs.k_idxs)
         if kept_v is not None:
-            self.store(cache_v, kept_v, inputs.v_idxs, transposed=not d.flash)
+            self.store(cache_v, kept_v, inputs.v_idxs, transposed=d.transposed)
         views = (
             self.cached(cache_k, y.head_k, y.kv_heads),
-            self.cached(cache_v, y.head_v, y.kv_heads, transposed=not d.flash),
+            self.cached(cache_v, y.head_v, y.kv_heads, transposed=d.transposed),
         )
         return self.hadamard(self.mha(q, *views, inputs.mask, sinks, None, softcap), inputs.v_rot)
 
@@ -334,7 +347,7 @@ class Net:
             hidden = g.unary(up)
         return self.linear(hidden, "ffn_down" + suffix)
 
-    def _chosen(self, logits: Tensor, grouped: int, softmax_after: bool) -> tuple[Tensor, Tensor]:
+    def _chosen(self, logits: Tensor, softmax_after: bool) -> tuple[Tensor, Tensor]:
         """Probabilities and the view of the chosen experts."""
         g, d = self.graph, self.dims
         probs = logits if softmax_after else g.node("soft_max", (logits,), logits.ne)
@@ -342,32 +355,32 @@ class Net:
         bias = self.weight("exp_probs_b.bias")
         if bias is not None:
             ranked = g.add(probs, bias)
-        if grouped > 1:
-            groups = g.reshape(ranked, d.experts // grouped, grouped, logits.ne[1])
-            filled = g.node("fill", (groups,), groups.ne)
-            ranked = g.reshape(g.set_rows(filled, groups, self.positions()), d.experts, logits.ne[1])
         order = g.node("argsort", (ranked,), ranked.ne, I32)
         return probs, g.slice(order, (d.experts_used, order.ne[1]), (order.nb[1],))
 
-    def moe(self, cur: Tensor, norm_weights: bool, softmax_after: bool = False, grouped: int = 0) -> Tensor:
-        """build_moe_ffn: every chosen expert's output is alive until they are summed."""
-        g, d = self.graph, self.dims
-        width, tokens, used = cur.ne[0], cur.ne[1], d.experts_used
-        logits = self.linear(cur, "ffn_gate_inp")
-        probs, chosen = self._chosen(logits, grouped, softmax_after)
-        weights = g.get_rows(g.reshape(probs, 1, d.experts, tokens), chosen)
-        if softmax_after or norm_weights:
+    def _weights(self, probs: Tensor, chosen: Tensor, routing: Routing) -> Tensor:
+        g, tokens, used = self.graph, probs.ne[1], self.dims.experts_used
+        weights = g.get_rows(g.reshape(probs, 1, probs.ne[0], tokens), chosen)
+        if routing.softmax_after or routing.normalised:
             flat = g.reshape(weights, used, tokens)
-            if softmax_after:
+            if routing.softmax_after:
                 flat = g.node("soft_max", (flat,), flat.ne)
-            if norm_weights:
+            if routing.normalised:
                 flat = g.node("div", (flat, g.node("sum_rows", (flat,), shape(1, tokens))), flat.ne)
             weights = g.reshape(flat, 1, used, tokens)
-        g.expand(weights)
+        return g.expand(weights)
+
+    def moe(self, cur: Tensor, routing: Routing) -> Tensor:
+        """build_moe_ffn: every chosen expert's output is alive until they are summed."""
+        g, used = self.graph, self.dims.experts_used
+        width, tokens = cur.ne[0], cur.ne[1]
+        probs, chosen = self._chosen(self.linear(cur, "ffn_gate_inp"), routing.softmax_after)
+        weights = self._weights(probs, chosen, routing)
         wide = g.reshape(cur, width, 1, tokens)
-        hidden = self._experts(wide, chosen)
-        out = self._expert_linear(hidden, "ffn_down_exps", chosen)
-        out = g.expand(g.mul(out, weights))
+        if routing.first:
+            wide = g.mul(g.node("repeat", (wide,), shape(width, used, tokens)), weights)
+        out = self._expert_linear(self._experts(wide, chosen), "ffn_down_exps", chosen)
+        out = g.expand(out if routing.first else g.mul(out, weights))
         parts = [g.expand(g.slice(out, (out.ne[0], tokens), (out.nb[2],))) for _ in range(used)]
         total = parts[0]
         for part in parts[1:]:

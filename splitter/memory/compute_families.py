@@ -7,7 +7,7 @@ without an entry here is still described by its header.
 from dataclasses import dataclass
 from typing import Literal
 
-from splitter.memory.compute_blocks import Net
+from splitter.memory.compute_blocks import Net, Routing
 from splitter.memory.compute_graph import F16, F32, I32, I64, Tensor, shape
 from splitter.memory.compute_recurrent import delta_net, mamba, short_convolution
 
@@ -28,7 +28,6 @@ class Family:
     softmax_after: bool = False
     norm_weights: bool = True
     attention_softcap: bool = False
-    grouped: int = 0
     mixed: bool = True
     late_rows: Literal["", "before_norm", "after_norm"] = ""
     expand_norm: bool = False
@@ -37,7 +36,9 @@ class Family:
     cached: bool = True
     clamp: bool = False
     rope: Literal["all", "windowed", "none"] = "all"
-    residual_first: bool = False
+    first: Literal["ffn", "residual", "attention"] = "ffn"
+    weigh_first: bool = False
+    slack: int = 0
 
 
 MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
@@ -56,10 +57,11 @@ FAMILIES: dict[str, Family] = {
     "nemotron_h": Family(late_rows="after_norm", rope="none"),
     "nemotron_h_moe": Family(late_rows="after_norm", rope="none"),
     "jamba": Family(rope="none"),
+    "llama4": Family(weigh_first=True, norm_weights=False, rope="windowed"),
     "olmo": Family(layer_norm=True, bare_norm=True, clamp=True),
-    "phi2": Family(layer_norm=True, scale_q=True),
-    "command-r": Family(layer_norm=True, logit_scale=1, residual_first=True),
-    "cohere2": Family(layer_norm=True, logit_scale=1, residual_first=True, rope="windowed"),
+    "phi2": Family(layer_norm=True, scale_q=True, first="attention"),
+    "command-r": Family(layer_norm=True, logit_scale=1, first="residual"),
+    "cohere2": Family(layer_norm=True, logit_scale=1, first="residual", rope="windowed"),
     "exaone4": Family(rope="windowed"),
     **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), Family(layer_norm=True, rope="none")),
     "dbrx": Family(layer_norm=True, clamp=True),
@@ -189,7 +191,7 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
     if "ffn_gate_inp.weight" not in net.layer.tensors:
         return net.ffn(cur)
     family = walk.family
-    out = net.moe(cur, family.norm_weights, family.softmax_after, family.grouped)
+    out = net.moe(cur, Routing(family.norm_weights, family.softmax_after, family.weigh_first))
     if "ffn_up_shexp.weight" in net.layer.tensors:
         shared = net.ffn(cur, "_shexp")
         if "ffn_gate_inp_shexp.weight" in net.layer.tensors:
@@ -236,6 +238,7 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     early = last and not walk.family.late_rows
     after = "post_ffw_norm.weight" in tensors
     before = "post_attention_norm" if "ffn_norm.weight" not in tensors and not after else "ffn_norm"
+    before = "attn_output_norm" if "attn_output_norm.weight" in tensors else before
     side_by_side = f"{before}.weight" not in tensors and not after and not walk.family.bare_norm
     start = net.norm(residual, "attn_norm")
     if walk.family.expand_norm:
@@ -250,7 +253,9 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
         start = g.get_rows(start, net.out_ids()) if side_by_side else start
     if side_by_side:
         fed = feed_forward(walk, start)
-        return g.add(g.add(fed, residual), cur) if walk.family.residual_first else g.add(g.add(fed, cur), residual)
+        if walk.family.first == "residual":
+            return g.add(g.add(fed, residual), cur)
+        return g.add(g.add(cur, fed) if walk.family.first == "attention" else g.add(fed, cur), residual)
     if before == "ffn_norm":
         cur = net.norm(cur, "post_attention_norm")
     middle = g.add(cur, residual)
