@@ -36,7 +36,8 @@ def render_batch(plan: Plan, command: EngineCommand, remake: str) -> bytes:
     of more than 8191 characters.
     """
     files = located_files(plan, command, windows=True)
-    body = [*_settings(command), *_flags(command, files), *_search(files), *_launches(command, files), *_end(files)]
+    body = [*_settings(command), *_flags(command, files), *_search(command, files)]
+    body += [*_launches(command, files), *_end(files)]
     comments = [f"rem {line.replace('%', '%%')}" for line in header_lines(plan, command, remake)]
     ascii_only = all(line.isascii() for line in (*body, *comments))
     start = ["@echo off", "setlocal EnableExtensions DisableDelayedExpansion", comments[0]]
@@ -47,7 +48,6 @@ def render_batch(plan: Plan, command: EngineCommand, remake: str) -> bytes:
 def _settings(command: EngineCommand) -> Iterator[str]:
     """The environment, for this script and its engine alone."""
     yield from (f'set "{name}={batch_value(value)}"' for name, value in command.env.items())
-    yield from (f'set /p {name}=<"{batch_value(path)}"' for name, path in command.env_files.items())
 
 
 def _runs(command: EngineCommand, files: Files) -> Iterator[tuple[str | None, tuple[str | Located, ...]]]:
@@ -76,8 +76,8 @@ def _flags(command: EngineCommand, files: Files) -> Iterator[str]:
             yield f'set "{variable}={" ".join(map(str, run))}"'
 
 
-def _search(files: Files) -> Iterator[str]:
-    """Where engine and model are: beside the script before the planned place."""
+def _search(command: EngineCommand, files: Files) -> Iterator[str]:
+    """Where engine and model are: beside the script before the planned place. Then the key is read."""
     for side, file in (("ENGINE", files.engine), ("MODEL", files.model[0])):
         yield f"set {side}_AT=none"
         for place in reversed(_places(file)):
@@ -85,6 +85,7 @@ def _search(files: Files) -> Iterator[str]:
         yield f"if %{side}_AT%==none goto no_{side.lower()}"
     if files.key:
         yield f'if not exist "{batch_value(files.key.word)}" goto no_{_label(files.key)}'
+    yield from (f'set /p {name}=<"{batch_value(path)}"' for name, path in command.env_files.items())
     yield "goto %ENGINE_AT%_%MODEL_AT%"
 
 

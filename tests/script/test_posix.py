@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,14 +18,13 @@ SHELLS = [
     for shell in (["dash"], ["bash", "--posix"], ["bash"], ["busybox", "sh"])
 ]
 # Words and variables come back NUL-separated, so that line breaks in names survive.
-STANDIN = f"""#!{sys.executable}
-import os, signal, sys, time
-with open(os.environ["STANDIN_OUT"], "wb") as out:
-    env = [f"{{k}}={{os.environ[k]}}" for k in ("CUDA_DEVICE_ORDER", "KCPP_PASSWORD") if k in os.environ]
-    out.write("\\0".join([*sys.argv, "--env--", *env]).encode())
-if "STANDIN_WAIT" in os.environ:
-    time.sleep(30)
-sys.exit(int(os.environ.get("STANDIN_CODE", "0")))
+STANDIN = r"""#!/bin/sh
+{
+  printf '%s\0' "$0" "$@" --env-- "CUDA_DEVICE_ORDER=$CUDA_DEVICE_ORDER"
+  [ -z "${KCPP_PASSWORD+x}" ] || printf 'KCPP_PASSWORD=%s\0' "$KCPP_PASSWORD"
+} > "$STANDIN_OUT"
+[ -z "${STANDIN_WAIT-}" ] || exec sleep 30
+exit "${STANDIN_CODE-0}"
 """
 
 
@@ -51,7 +49,7 @@ def run(shell: list[str], script: Path, cwd: Path, **env: str) -> tuple[subproce
         timeout=20,
         check=False,
     )
-    return done, seen.read_bytes().decode().split("\0") if seen.exists() else []
+    return done, seen.read_bytes().decode().split("\0")[:-1] if seen.exists() else []
 
 
 def expected(command: EngineCommand, model: str | None = None) -> list[str]:
