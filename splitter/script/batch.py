@@ -162,7 +162,7 @@ def _missing(file: Located) -> Iterator[str]:
         ("beside this script", file.beside),
         ("at the planned place", file.planned),
         ("on PATH", file.on_path),
-        ("get it from", file.reference),
+        ("download it from", file.download),
     )
     yield from (f'echo   {where}: "{batch_value(place)}"' for where, place in places if place is not None)
     yield f'set "CODE={4 if file.label == "engine" else 1}"'

@@ -6,9 +6,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from splitter.engine.command import EngineCommand
 from splitter.plan.plan import Plan
+from splitter.script.download import download_name, download_page, is_reference
 
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-REFERENCE = re.compile(r"hf:|https?://")
 DEFAULT_NAMES = {"llama-server": "llama-server", "koboldcpp": "koboldcpp", "embedded": "python"}
 
 
@@ -16,7 +16,7 @@ DEFAULT_NAMES = {"llama-server": "llama-server", "koboldcpp": "koboldcpp", "embe
 class Located:
     """A file looked for as `beside` next to the script, then at `planned`, then as `on_path`; None: not there.
 
-    `label` names it in messages and variables, `word` is what the plan's argv calls it, `reference` where to get it.
+    `label` names it in messages and variables, `word` is the plan's name for it, `download` the page that has it.
     """
 
     label: str
@@ -24,7 +24,7 @@ class Located:
     beside: str | None = None
     planned: str | None = None
     on_path: str | None = None
-    reference: str | None = None
+    download: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def words(command: EngineCommand, files: Files) -> tuple[str | Located, ...]:
 
 def native(path: str, windows: bool) -> bool:
     """Whether `path` can mean something on that system: absolute in its own style, or relative."""
-    if REFERENCE.match(path):
+    if is_reference(path):
         return False
     if WINDOWS_PATH.match(path):
         return windows
@@ -82,6 +82,7 @@ def _engine(command: EngineCommand, windows: bool) -> Located:
 
 
 def _data_file(label: str, path: str, windows: bool) -> Located:
+    if is_reference(path):
+        return Located(label, path, download_name(path), download=download_page(path))
     name = _name(path)
-    planned = path if native(path, windows) and path != name else None
-    return Located(label, path, name, planned, reference=path if REFERENCE.match(path) else None)
+    return Located(label, path, name, path if native(path, windows) and path != name else None)

@@ -50,8 +50,8 @@ def _place(file: Located) -> Iterator[str]:
     if file.on_path is not None:
         yield f'[ {test} "${variable}" ] || {variable}=$(command -v {posix_argument(file.on_path)}) || {variable}='
         tried.append(f"on PATH: {file.on_path}")
-    if file.reference is not None:
-        tried.append(f"get it from: {file.reference}")
+    if file.download is not None:
+        tried.append(f"download it from: {file.download}")
     places = " ".join(map(posix_argument, tried))
     yield f'[ {test} "${variable}" ] || missing {posix_argument(file.label)} {code} {places}'
 

@@ -81,7 +81,7 @@ def test_a_model_on_the_network_is_looked_for_beside_the_script_only() -> None:
     text = batch(model="hf:Qwen/Qwen2.5-32B-Instruct-GGUF/q4.gguf")
     assert 'if exist "q4.gguf" set MODEL_AT=beside' in text
     assert "MODEL_AT=planned" not in text
-    assert 'get it from: "hf:Qwen/Qwen2.5-32B-Instruct-GGUF/q4.gguf"' in text
+    assert 'download it from: "https://huggingface.co/Qwen/Qwen2.5-32B-Instruct-GGUF/resolve/main/q4.gguf"' in text
 
 
 def test_every_goto_has_its_label() -> None:

@@ -111,7 +111,7 @@ def test_what_is_missing_is_named(shell: list[str], tmp_path: Path) -> None:
     _, sh = posix_file(str(engine), "hf:owner/repo/model.gguf")
     done, seen = run(shell, put(tmp_path, sh), tmp_path)
     assert (done.returncode, seen) == (1, [])
-    assert "get it from: hf:owner/repo/model.gguf" in done.stderr
+    assert "download it from: https://huggingface.co/owner/repo/resolve/main/model.gguf" in done.stderr
     _, sh = posix_file(str(engine), str(model), mmproj="/gone/p.gguf")
     model.touch()
     done, seen = run(shell, put(tmp_path, sh), tmp_path)
