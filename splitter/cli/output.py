@@ -72,7 +72,7 @@ class Output:
             yield
 
     @contextmanager
-    def transfer(self, text: str) -> Iterator[Callable[[int, int], None] | None]:
+    def transfer(self) -> Iterator[Callable[[int, int], None] | None]:
         """A bar for bytes here and bytes in all; None without a terminal or under --json."""
         if self.as_json or not self.words.is_terminal:
             yield None
@@ -81,7 +81,7 @@ class Output:
 
         columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.words) as bar:
-            task = bar.add_task(printable(text), total=None)
+            task = bar.add_task("", total=None)
             yield lambda here, total: bar.update(task, completed=here, total=total)
 
 

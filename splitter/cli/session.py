@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitter.cli.flags import fixed_settings, margins_mib
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
@@ -13,6 +13,9 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
 from splitter.plan.request import EngineKind, Request
 from splitter.rig.device import Rig
+
+if TYPE_CHECKING:
+    from splitter.profile.profile import Profile, ProfileTask
 
 KOBOLDCPP_PORT = 5001
 
@@ -71,29 +74,51 @@ def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = 
     """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
     from splitter.model.found import locate
     from splitter.model.load import load_model
+
+    asked = ask(model, wishes)
+    reference = locate(asked.reference)
+    if local:
+        reference = _fetched(reference, output)
+    with output.progress("reading the model's header"):
+        facts = load_model(reference)
+    return prepare(facts, asked, wishes, output)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The model's reference, with the profile and what it and the command line ask for."""
+
+    reference: str
+    profile: "Profile"
+    task: "ProfileTask"
+
+
+def ask(model: str | None, wishes: Wishes) -> Asked:
+    """What is asked for, before anything is read."""
     from splitter.profile.files import load_profile
     from splitter.profile.profile import to_request
 
     if wishes.rig.rig and wishes.rig.gpus:
         raise UsageError("--rig and --gpus both name the devices", "give one of them")
     profile = load_profile(wishes.goal.profile, wishes.overrides())
-    asked = to_request(profile)
-    reference = model or asked.model
+    task = to_request(profile)
+    reference = model or task.model
     if not reference:
         raise UsageError("no model given", "name a GGUF file, hf:OWNER/REPO/FILE, or --profile P")
-    reference = locate(reference)
-    if local:
-        reference = _fetched(reference, output)
-    with output.progress("reading the model's header"):
-        facts = load_model(reference)
-    engine = resolve_engine(asked.request.engine, asked.engine.path, asked.engine.version)
-    request = replace(asked.request, engine_version=engine.version or asked.request.engine_version)
-    named = wishes.rig.rig or asked.rig.name or asked.rig.file
-    gpus = None if wishes.rig.rig else ",".join(asked.rig.gpus)
+    return Asked(reference, profile, task)
+
+
+def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> Task:
+    """The task of a model that is read: engine, rig and server found."""
+    wanted, kind = asked.task, asked.task.request.engine
+    engine = resolve_engine(kind, wanted.engine.path, wanted.engine.version)
+    request = replace(wanted.request, engine_version=engine.version or wanted.request.engine_version)
+    named = wishes.rig.rig or wanted.rig.name or wanted.rig.file
+    gpus = None if wishes.rig.rig else ",".join(wanted.rig.gpus)
     with output.progress("looking at the devices"):
         rig = resolve_rig(None if wishes.rig.gpus else named, gpus, engine, needed=request.fixed.get("gpu_layers") != 0)
-    server = asked.server
-    if engine.kind == "koboldcpp" and profile.values["server.port"].source == "built-in":
+    server = wanted.server
+    if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
     return Task(facts, rig, engine, request, server)
 
@@ -106,8 +131,12 @@ def _fetched(reference: str, output: Output) -> str:
     if not is_remote(reference):
         return reference
     output.say(f"fetching {reference}")
-    with output.transfer(reference) as on_progress:
-        return fetch(reference, on_progress)
+    try:
+        with output.transfer() as on_progress:
+            return fetch(reference, on_progress)
+    except KeyboardInterrupt:
+        output.say("what has arrived is kept: run the same command again to go on")
+        raise
 
 
 def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> EngineRef:
@@ -144,10 +173,12 @@ def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, neede
 def solve(task: Task, output: Output) -> Planned:
     """The solver's plan and its command."""
     from splitter.engine.commands import build_command
+    from splitter.engine.learnt import learnt_overhead
     from splitter.plan.solve import solve as solve_plan
 
     with output.progress("solving the placement"):
-        plan = solve_plan(task.facts, task.rig, task.request)
+        overhead = learnt_overhead(task.facts, task.rig, task.engine)
+        plan = solve_plan(task.facts, task.rig, task.request, overhead=overhead)
     return Planned(task, plan, build_command(plan, task.engine, task.server))
 
 

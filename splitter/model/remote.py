@@ -119,6 +119,20 @@ def fetch_json(url: str, token: str | None, label: str, timeout_s: float = TIMEO
     return document, urljoin(url, following[1]) if following else None
 
 
+def open_from(
+    url: str, token: str | None, start: int, label: str, timeout_s: float
+) -> tuple[http.client.HTTPResponse, int]:
+    """The answer with a file's bytes from `start` on, and where it begins: at 0 if the server does not do ranges."""
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    response = _open(url, token, headers, label, timeout_s)
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    begins = int(match[1]) if match and response.status == http.client.PARTIAL_CONTENT else 0
+    if begins not in {0, start}:
+        response.close()
+        raise ModelError(f"{label}: the server answered another range than asked.", LATER_HINT)
+    return response, begins
+
+
 def _open(
     url: str, token: str | None, headers: dict[str, str], label: str, timeout_s: float
 ) -> http.client.HTTPResponse:
