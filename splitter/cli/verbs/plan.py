@@ -23,6 +23,8 @@ splitter plan model.gguf
 
 splitter plan model.gguf --gpus "1050ti,2080,1060-6gb" -c max --goal context
 
+splitter plan hf:OWNER/REPO   (several quantisations: ranked by what this rig would get)
+
 splitter plan hf:OWNER/REPO/FILE.gguf --rig phoenix --engine koboldcpp --engine-version 1.123
 
 splitter plan model.gguf -ngl 40 --margin 600,400,400 --json
@@ -38,17 +40,23 @@ def plan(
     flags: FlagOptions,
     server: ServerOptions,
     report: OutputOptions,
-    model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
+    model: Annotated[str | None, typer.Argument(help="GGUF file, folder, hf:OWNER/REPO[/FILE], or URL.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Prove the plan with llama-fit-params.")] = False,
 ) -> None:
     """Solve the placement: what goes where, why, what else would be possible, and the command."""
+    from splitter.cli.advice import report_advice, several_models
     from splitter.cli.json_data import command_data, plan_data
     from splitter.cli.session import Wishes, prove, resolve, save_text, solve
     from splitter.cli.views.plan import plan_view
     from splitter.engine.rendering import command_line
 
     output = Output("plan", as_json=report.json)
-    planned = solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output)
+    wishes = Wishes(devices, engine, margin, goal, flags, server)
+    choice = several_models(model, wishes, output)
+    if choice is not None:
+        code = report_advice(choice, wishes, output)
+        raise typer.Exit(code)
+    planned = solve(resolve(model, wishes, output), output)
     if verify:
         planned = prove(planned, output)
     line = command_line(planned.command, planned.plan.rig.host.os)

@@ -1,0 +1,87 @@
+"""The files of a repository as a ranked table, and as JSON."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.cli.output import error_item, printable
+from splitter.cli.views.words import rate, size
+from splitter.plan.advise import Advice, RankedFile
+from splitter.rig.device import Rig
+
+
+def advice_view(name: str, rig: Rig, advice: Advice) -> Iterator[RenderableType]:
+    yield Text(f"{printable(name)}: {len(advice.files)} models on {printable(rig.name)}", style="bold")
+    yield _table(advice)
+    style = "green" if advice.recommended else "" if advice.fits() else "bold red"
+    chosen = f"recommended: {printable(advice.recommended)}: " if advice.recommended else ""
+    yield Text(f"{chosen}{printable(advice.reason)}", style=style)
+    for file in advice.files:
+        error = file.candidate.error
+        if error is not None and file.fits is None:
+            yield Text(f"{printable(file.file)}: {printable(error.message)}", style="red")
+
+
+def _table(advice: Advice) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("file", overflow="fold", min_width=20)
+    for column in ("quant", "size", "quality", "on GPUs", "predicted", "context"):
+        table.add_column(column, justify="left" if column == "quality" else "right", no_wrap=True)
+    for file in advice.files:
+        style = "green" if file.file == advice.recommended else "" if file.fits else "red"
+        table.add_row(*_cells(file), style=style)
+    return table
+
+
+def _cells(file: RankedFile) -> tuple[str, ...]:
+    facts = file.candidate.facts
+    return (
+        printable(file.file),
+        (facts.quantization if facts else None) or "?",
+        size(facts.file_bytes if facts else None),
+        file.quality or "?",
+        _layers(file),
+        rate(file.tokens_per_s) if file.fits else "-",
+        str(file.context_size) if file.fits else "-",
+    )
+
+
+def _layers(file: RankedFile) -> str:
+    if file.fits is None:
+        return "no plan"
+    if not file.fits:
+        return "too big"
+    if file.on_gpus:
+        return f"all {file.layers}"
+    return f"{file.gpu_layers}/{file.layers}" + (" in part" if file.gpu_layers == file.layers else "")
+
+
+def advice_data(name: str, rig: Rig, advice: Advice) -> dict[str, Any]:
+    return {
+        "repository": name,
+        "rig": rig.name,
+        "files": [_file_data(file) for file in advice.files],
+        "recommended": advice.recommended,
+        "reason": advice.reason,
+    }
+
+
+def _file_data(file: RankedFile) -> dict[str, Any]:
+    facts, error = file.candidate.facts, file.candidate.error
+    return {
+        "file": file.file,
+        "quantization": facts.quantization if facts else None,
+        "file_bytes": facts.file_bytes if facts else None,
+        "bits_per_weight": file.bits_per_weight,
+        "quality": file.quality,
+        "fits": file.fits,
+        "on_gpus": file.on_gpus if file.fits else None,
+        "gpu_layers": file.gpu_layers,
+        "layers": file.layers,
+        "context_size": file.context_size,
+        "generation_tokens_per_s": file.tokens_per_s,
+        "error": error_item(error) if error else None,
+    }
