@@ -7,15 +7,17 @@ representative layers per device, cut into the scheduler's splits and laid out a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from splitter.memory.compute_blocks import Dims, Layer, Net, State
 from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
 from splitter.memory.compute_graph import F32, Tensor
+from splitter.memory.compute_proof import is_exact, reserved, uncertainty
 from splitter.memory.compute_schedule import peak_bytes
-from splitter.memory.footprint import Placement
-from splitter.memory.settings import Settings
 from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention, window_cells
+from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
+from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
@@ -30,13 +32,15 @@ BLOCK = re.compile(r"blk\.(\d+)\.")
 class ComputeUse:
     """Compute-buffer bytes per device and on the host.
 
-    `pipeline`: llama.cpp enables pipeline parallelism; `proven`: the family is compared with llama.cpp by the tests.
+    `pipeline`: llama.cpp enables pipeline parallelism; `proven`: the architecture's graph is compared with llama.cpp by
+    the tests; `uncertainty` is by how many bytes each device's truth may lie above (at most; see compute_proof).
     """
 
     devices: tuple[int, ...]
     host: int
     pipeline: bool = False
     proven: bool = True
+    uncertainty: tuple[int, ...] = ()
 
 
 def compute_bytes(facts: ModelFacts, settings: Settings, placement: Placement) -> ComputeUse:
@@ -77,7 +81,7 @@ class ComputeModel:
         self._moved_kinds = [self._moved(each) for each in self.layers]
         self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         self._first: dict[object, int] = {}
-        self._known: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self._known: dict[tuple[object, ...], ComputeUse] = {}
 
     def _dims(self) -> Dims:
         s, facts = self.settings, self.facts
@@ -103,7 +107,10 @@ class ComputeModel:
             experts_used=integer(facts, "expert_used_count"),
             top_k=integer(facts, "attention.indexer.top_k"),
             state=State(
-                *(integer(facts, f"ssm.{k}") for k in ("conv_kernel", "inner_size", "state_size", "time_step_rank")),
+                taps=integer(facts, "ssm.conv_kernel"),
+                inner=integer(facts, "ssm.inner_size"),
+                size=integer(facts, "ssm.state_size"),
+                rank=integer(facts, "ssm.time_step_rank"),
                 groups=integer(facts, "ssm.group_count"),
             ),
         )
@@ -129,9 +136,15 @@ class ComputeModel:
         key = (sketch, counted, flash, placement.devices, placement.layers[-1], pipeline)
         if key not in self._known:
             dims = self.dims if flash else replace(self.dims, flash=False)
-            self._known[key] = self._measure(sketch, placement, pipeline, dims)
-        sizes = self._known[key]
-        return ComputeUse(sizes[:-1], sizes[-1], pipeline, self.facts.architecture in FAMILIES)
+            self._known[key] = self._use(self._measure(sketch, placement, pipeline, dims), pipeline)
+        return self._known[key]
+
+    def _use(self, sizes: tuple[int, ...], pipeline: bool) -> ComputeUse:
+        name, d = self.facts.architecture, self.dims
+        score = d.cells * d.tokens * F32.size
+        raised = tuple(reserved(name, size, score) for size in sizes)
+        doubt = tuple(uncertainty(name, size) for size in raised[:-1])
+        return ComputeUse(raised[:-1], raised[-1], pipeline, is_exact(name), doubt)
 
     def _pipeline(self, placement: Placement) -> bool:
         """The conditions of src/llama-context.cpp; every CUDA device is asynchronous and has events."""
@@ -183,6 +196,31 @@ class ComputeModel:
         return not (layer.recurrent or self.family.expand_norm or "ffn_gate_inp.weight" in layer.tensors)
 
     def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool, dims: Dims) -> tuple[int, ...]:
+        try:
+            net = self._net(sketch, placement, dims)
+        except KeyError:  # a layer without the tensors that any known kind of layer has
+            return self._rough(placement)
+        copies = PIPELINE_COPIES if pipeline else 1
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self.settings.op_offload))
+
+    def _rough(self, placement: Placement) -> tuple[int, ...]:
+        """For layers of an unknown kind: the widest tensors several times over on every device in use."""
+        d = self.dims
+        widest = max((prod(t.shape[1:2]) for each in self.layers for t in each.tensors.values()), default=0)
+        heads = max(each.heads for each in self.layers)
+        row = F32.size * (16 * d.embedding + 4 * widest * max(d.experts_used, 1)) + 4 * F32.size * d.cells
+        row += PIPELINE_COPIES * (4 * F32.size * d.embedding + 2 * d.cells)
+        row += 0 if d.flash else 2 * F32.size * d.cells * heads
+        staged = max((t.size_bytes for each in self.layers for t in each.tensors.values()), default=0)
+        sizes = [d.tokens * row * (owner in placement.layers) for owner in range(placement.devices)]
+        where = placement.layers[-1]
+        if where is not None:
+            sizes[where] += d.outputs * F32.size * self.facts.vocabulary
+        if sizes and (None in placement.layers or self.overrides):
+            sizes[0] += 2 * staged + d.tokens * row
+        return (*sizes, d.tokens * row)
+
+    def _net(self, sketch: Sketch, placement: Placement, dims: Dims) -> Net:
         cpu = placement.devices
         owners: dict[int, int] = {}
 
@@ -211,15 +249,14 @@ class ComputeModel:
             cur = layer(walk, cur, last=position == len(sketch) - 1)
         self._spare_leaves(net, sketch, placement)
         self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
-        copies = PIPELINE_COPIES if pipeline else 1
-        return tuple(peak_bytes(net.graph, cpu + 1, copies, self.settings.op_offload))
+        return net
 
     def _spare_leaves(self, net: Net, sketch: Sketch, placement: Placement) -> None:
         """Leaves of the sparse-attention layers that the sketch leaves out: all layers' are allocated ahead."""
         if not self._sparse:
             return
         cpu = placement.devices
-        missing = {owner: 0 for owner in placement.layers}
+        missing = dict.fromkeys(placement.layers, 0)
         for owner in placement.layers[: len(self.layers)]:
             missing[owner] += 1
         for _, owner in sketch:

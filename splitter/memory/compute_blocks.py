@@ -64,7 +64,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """How experts are weighted: `normalised` by the sum, by a `softmax_after` the choice, or `first`, before they run."""
+    """Expert weights: `normalised` by their sum, by a `softmax_after` the choice, or applied `first`, before experts run."""
 
     normalised: bool = True
     softmax_after: bool = False

@@ -38,7 +38,6 @@ class Family:
     rope: Literal["all", "windowed", "none"] = "all"
     first: Literal["ffn", "residual", "attention"] = "ffn"
     weigh_first: bool = False
-    slack: int = 0
 
 
 MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
