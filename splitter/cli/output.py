@@ -86,8 +86,14 @@ class Output:
 
 
 def print_json(document: dict[str, Any]) -> None:
+    """Escapes what the terminal's encoding cannot say, and file names that are no text (lone surrogates)."""
     utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
-    sys.stdout.write(json.dumps(document, ensure_ascii=not utf8, indent=2) + "\n")
+    text = json.dumps(document, ensure_ascii=not utf8, indent=2)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

@@ -68,12 +68,35 @@ def test_json(tree: CacheTree, splitter: Splitter) -> None:
     assert (fits["mine.gguf"], fits["llama3.2:latest"]) == ("gpu", "gpu")
 
 
-def test_too_big_for_the_rig(tree: CacheTree, splitter: Splitter) -> None:
-    words = ("models", "mine", "--gpus", "gt 1030", "--margin", "2040", "--json")
-    (item,) = splitter(*words).json()["data"]["models"]
-    assert item["fit"] in {"no", "cpu"}
-    if item["fit"] == "no":
-        assert item["error"]["code"] == "does_not_fit"
+def test_fits(tree: CacheTree, splitter: Splitter, tmp_path: Path) -> None:
+    """A card with room, one without, and neither card nor RAM with room."""
+    rig = tmp_path / "small.yaml"
+    rig.write_text(
+        "host: {ram_mib: 64, ram_free_mib: 1}\ndevices:\n  - {name: GT 1030, total_mib: 2048, free_mib: 200}\n"
+    )
+    fits = []
+    for words in (("--rig", "phoenix"), ("--gpus", "gt 1030", "--margin", "2040"), ("--rig", str(rig))):
+        (item,) = splitter("models", "mine", *words, "--json").json()["data"]["models"]
+        fits.append((item["fit"], item["error"] and item["error"]["code"]))
+    assert fits == [("gpu", None), ("cpu", None), ("no", "does_not_fit")]
+    assert "does not fit" in splitter("models", "mine", "--rig", str(rig)).out
+
+
+def test_help(splitter: Splitter) -> None:
+    said = splitter("models", "--help")
+    assert said.code == 0
+    assert "splitter models qwen" in said.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are Unicode")
+def test_names_that_steer_terminals(tree: CacheTree, splitter: Splitter) -> None:
+    for name in (b"red\x1b[31m.gguf", b"latin\xff.gguf", b"two\nlines.gguf"):
+        (tree.cwd / os.fsdecode(name)).write_bytes(Path(TINY).read_bytes())
+    said = splitter("models", "--rig", "phoenix")
+    assert said.code == 0, said.err
+    assert "\x1b" not in said.out
+    assert "\udcff" not in said.out
+    assert len(splitter("models", "--json").json()["data"]["models"]) == 15
 
 
 def test_without_a_device(tree: CacheTree, splitter: Splitter) -> None:
