@@ -9,6 +9,10 @@ from splitter.plan.plan import Plan
 from splitter.script.download import download_name, download_page, is_reference
 
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+RELEASES = {
+    "llama-server": "https://github.com/ggml-org/llama.cpp/releases",
+    "koboldcpp": "https://github.com/LostRuins/koboldcpp/releases",
+}
 DEFAULT_NAMES = {"llama-server": "llama-server", "koboldcpp": "koboldcpp", "embedded": "python"}
 
 
@@ -78,7 +82,9 @@ def _engine(command: EngineCommand, windows: bool) -> Located:
     usual = DEFAULT_NAMES[kind] + (".exe" if windows else "")
     own = command.engine.path is not None and native(path, windows)
     beside = None if kind == "embedded" else _name(path) if own else usual
-    return Located("engine", path, beside, path if own else None, None if own else usual)
+    if own:
+        return Located("engine", path, beside, path if path != beside else None)
+    return Located("engine", path, beside, on_path=usual, download=RELEASES.get(kind))
 
 
 def _data_file(label: str, path: str, windows: bool) -> Located:

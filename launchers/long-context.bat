@@ -1,0 +1,53 @@
+@echo off
+setlocal EnableExtensions DisableDelayedExpansion
+rem Written by splitter 0.1.0: starts a planned engine; can be run from any folder.
+rem Model:    Meta-Llama-3.1-8B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Meta-Llama-3.1-8B-Instruct-GGUF/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf
+rem Rig:      budget-pair
+rem Engine:   llama-server (flags of the newest release)
+rem Plan:     context 103168, 33 layers on GPUs
+rem Device:   CUDA0 GTX 1660 SUPER: 14 layers, 5.16 GiB of 5.66 GiB free
+rem Device:   CUDA1 RTX 3070: 18 layers and the output layer, 6.88 GiB of 7.52 GiB free
+rem Remake:   splitter script --profile long-context -o launchers
+pushd "%~dps0" 2>nul
+cd /d "%~dp0" 2>nul
+set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
+set "FLAGS=--fit off -c 103168 --device CUDA0,CUDA1 -ngl 33 -sm layer -ts 14,19 -b 2048 -ub 512 -ctk q8_0 -ctv q8_0 -fa on"
+set "FLAGS2=-np 1 -kvu --host 127.0.0.1 --port 8080"
+set ENGINE_AT=none
+for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
+if exist "llama-server.exe" set ENGINE_AT=beside
+if %ENGINE_AT%==none goto no_engine
+set MODEL_AT=none
+if exist "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
+if %MODEL_AT%==none goto no_model
+goto %ENGINE_AT%_%MODEL_AT%
+:beside_beside
+".\llama-server.exe" -m "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "^pipeline-off$=CPU" %FLAGS2%
+goto ended
+:on_path_beside
+"llama-server.exe" -m "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "^pipeline-off$=CPU" %FLAGS2%
+goto ended
+:ended
+set "CODE=%ERRORLEVEL%"
+if "%CODE%"=="0" goto end
+echo.
+echo The engine ended with exit code %CODE%; its last lines above say why.
+goto failed
+:no_engine
+echo The engine was not found.
+echo   beside this script: "llama-server.exe"
+echo   on PATH: "llama-server.exe"
+echo   download it from: "https://github.com/ggml-org/llama.cpp/releases"
+set "CODE=4"
+goto failed
+:no_model
+echo The model was not found.
+echo   beside this script: "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf"
+echo   download it from: "https://huggingface.co/bartowski/Meta-Llama-3.1-8B-Instruct-GGUF/resolve/main/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf"
+set "CODE=1"
+goto failed
+:failed
+if not defined SPLITTER_NO_PAUSE pause
+:end
+if defined CODEPAGE chcp %CODEPAGE% >nul
+exit /b %CODE%
