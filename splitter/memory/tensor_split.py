@@ -4,7 +4,7 @@ Source: llama_meta_device_get_split_state in src/llama-model.cpp, ggml/src/ggml-
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import lcm, prod
 from struct import pack, unpack
@@ -78,14 +78,24 @@ class TensorSplit:
         self.grouped = self.hparams.family.indexer == "compressed"
         self.rules = GROUPED_RULES if self.grouped else RULES
         self.rotations = _rotations(self.hparams, self.devices)
+        self._known: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self._weights: dict[tuple[object, ...], tuple[int, ...]] = {}
         self.expert_ffn = per_layer(facts, "expert_feed_forward_length", self.hparams.layers)
+        self.kinds = _kinds(self.hparams, self.expert_ffn, self._gate_is_per_head)
 
     def weights(self, weights: Weights, placement: Placement) -> tuple[int, ...]:
         """Bytes of all weights that are not in RAM, on each device."""
-        on_devices = [t for t, layer in weights.placed if placement.layers[layer] is not None]
-        if any(owner is not None for owner in placement.layers[: weights.sharing_layers]):
-            on_devices += weights.everywhere
-        return tuple(map(sum, zip(*map(self.tensor_bytes, on_devices), strict=True))) or (0,) * self.devices
+        on_device = tuple(owner is not None for owner in placement.layers)
+        key = (id(weights), on_device)
+        if key not in self._weights:
+            self._weights[key] = self._sum_weights(weights, on_device)
+        return self._weights[key]
+
+    def _sum_weights(self, weights: Weights, on_device: Sequence[bool]) -> tuple[int, ...]:
+        tensors = [tensor for tensor, layer in weights.placed if on_device[layer]]
+        if any(on_device[: weights.sharing_layers]):
+            tensors += weights.everywhere
+        return tuple(map(sum, zip(*map(self.tensor_bytes, tensors), strict=True))) or (0,) * self.devices
 
     def caches(self, caches: Sequence[LayerCache], settings: Settings, placement: Placement) -> tuple[int, ...]:
         """Bytes of all caches that are not in RAM, on each device."""
@@ -143,11 +153,17 @@ class TensorSplit:
         return None if reference is None else GGML_TYPES[reference.ggml_type].block_elements
 
     def _parts(self, name: str, layer: int | None, size: int, block: int) -> tuple[int, ...]:
-        """Elements of the cut dimension on each device."""
+        """Elements of the cut dimension on each device; layers of one kind share the work."""
         il = layer or 0
+        rotation = self.hparams.trunk % self.devices if layer is None else self.rotations[il]
+        key = (name, size, block, rotation, self.kinds[il])
+        if key not in self._known:
+            self._known[key] = self._cut(name, il, size, block, rotation)
+        return self._known[key]
+
+    def _cut(self, name: str, il: int, size: int, block: int, rotation: int) -> tuple[int, ...]:
         segments = self._segments(name, il, size)
         grains = self._granularity(name, il, block, segments)
-        rotation = self.hparams.trunk % self.devices if layer is None else self.rotations[il]
         parts = [0] * self.devices
         for (elements, repeat), grain in zip(segments, grains, strict=True):
             for device, share in enumerate(cut(elements, max(grain, 1), self.split, rotation)):
@@ -268,6 +284,15 @@ def _rotations(hparams: Hparams, devices: int) -> tuple[int, ...]:
         rotations.append(seen.get(kind, 0) % devices)
         seen[kind] = seen.get(kind, 0) + 1
     return tuple(rotations)
+
+
+def _kinds(
+    hparams: Hparams, expert_ffn: tuple[int, ...] | None, per_head: Callable[[int], bool]
+) -> tuple[tuple[object, ...], ...]:
+    """What makes the cuts of two layers alike."""
+    columns = (hparams.recurrent, hparams.heads, hparams.kv_heads, hparams.head_k, hparams.head_v, hparams.ffn)
+    rows = enumerate(zip(*columns, strict=True))
+    return tuple((*row, None if expert_ffn is None else expert_ffn[i], per_head(i)) for i, row in rows)
 
 
 def _f32(value: float) -> float:

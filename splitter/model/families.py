@@ -140,7 +140,7 @@ SPECIAL: dict[str, Family] = {
     "mimo2": LISTED,
     "minimax-01": Family(recurrent="interval", interval=8, state="lightning"),
     "minimax-m3": Family(indexer="sparse", nextn_kv=True),
-    "modern-bert": ENCODER,
+    "modern-bert": Family(cached=False, tied=False, window=Window(3, dense_first=True, rule="if_given")),
     "muse-glimmer": Family(window=Window(4)),
     "nanbeige": Family(looped=True),
     "nemotron_h": NEMOTRON_H,

@@ -2,7 +2,7 @@
 
     python -m tests.engine.record_answers OUT.tar.xz DIR...
 
-DIR: folders of models, for example what `test-llama-archs -o DIR` writes and what fuzz_headers.py writes. The archive
+DIR: folders of models, for example what `test-llama-archs -o DIR` writes and what vary_headers.py writes. The archive
 holds each model's header (weights cut off) and answers.json: {model, file_bytes, args, rows, pipeline} per case.
 """
 
