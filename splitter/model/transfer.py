@@ -23,16 +23,17 @@ def download(
     ModelError for what the server refuses and for a line that stays dead; `target` then keeps what has arrived, as it
     does when KeyboardInterrupt or the disk's OSError ends the download.
     """
-    tries = 0
+    tries, answered = 0, False
     with target.open("ab") as file:
         while file.tell() < size_bytes:
             before = file.tell()
             try:
                 response, begins = open_from(url, token, before, label, STALLED_S)
             except ModelError:
-                if before == 0 or tries >= len(PAUSES_S):
+                if not answered or tries >= len(PAUSES_S):
                     raise
             else:
+                answered = True
                 if begins != before:
                     file.truncate(0)
                     on_bytes(-before)

@@ -20,6 +20,8 @@ class Hub:
     files: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
     cut_after: int | None = None
+    no_ranges: bool = False
+    shift: int = 0  # how many bytes later than asked a range begins
     claimed: dict[str, int] = field(default_factory=dict)  # sizes that are not the true ones
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     ranges: list[tuple[str, str]] = field(default_factory=list)  # path, Range of every GET of a file
@@ -70,8 +72,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         wanted = self.headers.get("Range", "")
         hub.ranges.append((name, wanted))
+        wanted = "" if hub.no_ranges else wanted
         first, _, last = wanted.removeprefix("bytes=").partition("-")
-        start, end = int(first or 0), min(int(last or len(data)), len(data) - 1)
+        start, end = int(first or 0) + hub.shift, min(int(last or len(data)), len(data) - 1)
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
         self.send(206 if wanted else 200, headers, data[start : end + 1], cut_after=hub.cut_after)

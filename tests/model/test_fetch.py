@@ -134,14 +134,53 @@ except KeyboardInterrupt:
 
 
 def test_a_foreign_beginning_is_noticed(hub: Hub, tmp_path: Path) -> None:
-    hub.cut_after = 0
-    with pytest.raises(ModelError):
-        fetch(REFERENCE)
+    half_here(hub, tmp_path)
     partial(tmp_path).write_bytes(bytes(700_000))
-    hub.cut_after = None
     with pytest.raises(ModelError, match="arrived damaged and was removed"):
         fetch(REFERENCE)
     assert Path(fetch(REFERENCE)).read_bytes() == BIG
+
+
+def half_here(hub: Hub, tmp_path: Path) -> None:
+    """Leaves the first 700000 bytes of the file behind, as an interrupted download does."""
+    hub.cut_after = 0
+    with pytest.raises(ModelError):
+        fetch(REFERENCE)
+    partial(tmp_path).write_bytes(BIG[:700_000])
+    hub.cut_after = None
+    hub.ranges.clear()
+
+
+def test_a_server_without_ranges_begins_anew(hub: Hub, tmp_path: Path) -> None:
+    half_here(hub, tmp_path)
+    hub.no_ranges = True
+    said: list[int] = []
+    assert Path(fetch(REFERENCE, lambda here, _: said.append(here))).read_bytes() == BIG
+    assert (said[0], said[1], said[-1]) == (700_000, 0, len(BIG))
+
+
+def test_a_server_that_answers_another_range(hub: Hub, tmp_path: Path) -> None:
+    half_here(hub, tmp_path)
+    hub.shift = 5
+    with pytest.raises(ModelError, match="another range"):
+        fetch(REFERENCE)
+    assert partial(tmp_path).read_bytes() == BIG[:700_000]
+
+
+def test_a_file_longer_than_it_says(hub: Hub, tmp_path: Path) -> None:
+    hub.claimed[NAME] = 1000
+    with pytest.raises(ModelError, match="is longer than its size of 1000 bytes and was removed"):
+        fetch(REFERENCE)
+    assert list((tmp_path / "hub" / "models--owner--repo-GGUF" / "blobs").iterdir()) == []
+
+
+def test_two_at_once_download_once(hub: Hub, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        paths = set(pool.map(fetch, [REFERENCE, REFERENCE]))
+    assert len(paths) == 1
+    assert [wanted for _, wanted in hub.ranges] == [""]
 
 
 def test_too_little_room(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,12 +192,8 @@ def test_too_little_room(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_room_counts_only_what_is_missing(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.cut_after = 0
-    with pytest.raises(ModelError):
-        fetch(REFERENCE)
-    partial(tmp_path).write_bytes(BIG[:1_000_000])
-    hub.cut_after = None
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 1_500_000))
+    half_here(hub, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, len(BIG) - 700_000))
     assert Path(fetch(REFERENCE)).read_bytes() == BIG
 
 
@@ -172,13 +207,10 @@ def test_a_model_no_disk_can_hold(hub: Hub) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_disk_that_fills_up(hub: Hub, tmp_path: Path) -> None:
-    hub.cut_after = 0
-    with pytest.raises(ModelError):
-        fetch(REFERENCE)
+    half_here(hub, tmp_path)
     file = partial(tmp_path)
     file.unlink()
     file.symlink_to("/dev/full")
-    hub.cut_after = None
     with pytest.raises(ModelError, match="The disk became full while hf:owner/repo-GGUF/tiny"):
         fetch(REFERENCE)
 
