@@ -7,7 +7,7 @@ from itertools import accumulate
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.plan.scene import Scene
-from splitter.plan.search import TIE_S, Problem, Roles, Slot
+from splitter.plan.search import TIE_S, Need, Problem, Roles, Slot
 from splitter.plan.speed import reads
 from splitter.rig.device import Device
 
@@ -59,6 +59,9 @@ def layer_costs(memory: MemoryModel) -> LayerCosts:
     )
 
 
+Seen = tuple[int, int]  # layers of a block, compute-buffer bytes of its device
+
+
 @dataclass(frozen=True, slots=True)
 class Compute:
     """Compute buffers by role, without and with layers on the host, as far as known (0: nothing known yet)."""
@@ -67,12 +70,12 @@ class Compute:
     partial: Roles
     host_bytes: int
 
-    def after(self, sizes: Sequence[int], host_bytes: int, *, partial: bool, lower: bool) -> "Compute":
+    def after(self, sizes: Sequence[Seen], host_bytes: int, *, partial: bool, lower: bool) -> "Compute":
         """What is known after a placement: `sizes` of the devices that hold layers, in order.
 
         A role needs the most it was seen to need, or with `lower` the least.
         """
-        host = _pick(self.host_bytes, host_bytes, lower)
+        host = min(self.host_bytes or host_bytes, host_bytes) if lower else max(self.host_bytes, host_bytes)
         if not sizes:
             return replace(self, host_bytes=host)
         if partial:
@@ -83,15 +86,26 @@ class Compute:
 NOTHING_KNOWN = Compute(Roles(), Roles(), 0)
 
 
-def _pick(old: int, seen: int, lower: bool) -> int:
-    return min(old or seen, seen) if lower else max(old, seen)
+def _pick(old: Need, seen: Seen, lower: bool) -> Need:
+    """`old` after a block of `seen` length needed `seen` bytes; longer blocks never need less than shorter ones."""
+    length, size = seen
+    known = list(old)
+    at = min(length, len(known)) - 1
+    known[at] = min(known[at] or size, size) if lower else max(known[at], size)
+    for shorter in range(at):
+        known[shorter] = min(known[shorter], known[at])
+    for longer in range(at + 1, len(known)):
+        known[longer] = max(known[longer], known[at])
+    return known[0], known[1], known[2]
 
 
-def _observed(old: Roles, sizes: Sequence[int], lower: bool) -> Roles:
+def _observed(old: Roles, sizes: Sequence[Seen], lower: bool) -> Roles:
     if len(sizes) == 1:
         return replace(old, only=_pick(old.only, sizes[0], lower))
     first, *between, last = sizes
-    middle = _pick(old.middle, min(between) if lower else max(between), lower) if between else old.middle
+    middle = old.middle
+    for seen in between:
+        middle = _pick(middle, seen, lower)
     return replace(old, first=_pick(old.first, first, lower), middle=middle, last=_pick(old.last, last, lower))
 
 

@@ -14,7 +14,7 @@ from splitter.memory.settings import Settings
 from splitter.plan.costs import NOTHING_KNOWN, Compute, LayerCosts, block_placement, layer_costs, problem
 from splitter.plan.evaluate import opens_context
 from splitter.plan.scene import Scene
-from splitter.plan.search import Assignment, Problem, bound_s, search
+from splitter.plan.search import Assignment, Effort, Problem, bound_s, search
 from splitter.plan.task import Task
 from splitter.rig.device import Device
 
@@ -22,6 +22,9 @@ from splitter.rig.device import Device
 # any override), which saves three extra copies of the inputs on every device.
 PIPELINE_OFF = "^pipeline-off$=CPU"
 PIPELINE_OFF_GAIN = 0.01  # the pipeline speeds up prompts, so doing without must bring this much generation speed
+# States that the searches over -ncmoe may look at together. Fractions of layers settle what is left open: on 8 devices
+# and 128 layers more states changed no result (tests/plan/test_exact.py holds the time).
+EXPERT_STATES = 600
 CORRECTIONS = 20
 
 
@@ -71,6 +74,7 @@ class Finder:
         self.devices = task.devices()
         self.best: Found | None = None
         self.pipelined = False
+        self.effort = Effort(EXPERT_STATES)
         self.everywhere = replace(base, device_order=tuple(device.id for device in self.devices))
         self.plain = task.scene.memory(self.everywhere)
         self.layers = len(self.plain.layer_model_bytes)
@@ -84,7 +88,7 @@ class Finder:
                 ((bound_s(self.problem(variant, group)), variant) for variant in self.variants()), key=_key
             )
             for bound, variant in bounded:
-                if bound < self.to_beat(variant):
+                if bound < self.to_beat(variant) and (self.effort.states > 0 or not variant.n_cpu_moe):
                     self.settle(variant, group)
         return self.best
 
@@ -140,7 +144,8 @@ class Finder:
         return self.layers if fixed is None and variant.pipeline_off else fixed
 
     def problem(self, variant: Variant, group: Sequence[Device]) -> Problem:
-        return problem(
+        """The search problem of a variant; experts of layers that are in RAM anyway are the business of smaller n."""
+        whole = problem(
             self.task.scene,
             self.model(variant if not variant.n_cpu_moe else Variant(self.base.n_cpu_moe)),
             self.costs(variant),
@@ -149,6 +154,9 @@ class Finder:
             gpu_layers=self.gpu_layers(variant),
             ordered="device_order" in self.task.fixed,
         )
+        if not variant.n_cpu_moe or variant.n_cpu_moe == self.base.n_cpu_moe:
+            return whole
+        return replace(whole, host_room_layers=min(whole.host_room_layers, variant.n_cpu_moe - 1))
 
     def settle(self, variant: Variant, group: Sequence[Device]) -> None:
         """Searches, asks the memory model, learns from its answer and repeats until nothing new is learnt.
@@ -158,7 +166,8 @@ class Finder:
         one fits beside them.
         """
         for _ in range(CORRECTIONS):
-            assignment = search(self.problem(variant, group), below_s=self.to_beat(variant))
+            effort = self.effort if variant.n_cpu_moe else None
+            assignment = search(self.problem(variant, group), below_s=self.to_beat(variant), effort=effort)
             if assignment is None:
                 return
             found = self.build(variant, group, assignment)
@@ -174,7 +183,8 @@ class Finder:
     def correct(self, variant: Variant, placement: Placement, footprint: Footprint, *, lower: bool) -> None:
         """Learns the compute buffers of a real placement, for this variant and as a start for those of its kind."""
         held = sorted({owner for owner in placement.layers if owner is not None})
-        sizes = [footprint.devices[owner].compute_bytes + self.plain.everywhere_bytes for owner in held]
+        everywhere = self.plain.everywhere_bytes
+        sizes = [(placement.layers.count(d), footprint.devices[d].compute_bytes + everywhere) for d in held]
         partial, kind = placement.layers[0] is None, variant.kind()
         host = footprint.host.compute_bytes
         self.learnt[variant] = self.compute(variant).after(sizes, host, partial=partial, lower=lower)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from splitter.memory.overhead import device_overhead
 from splitter.rig.device import Device, Host
 
 Overhead = Callable[[Device, Host], tuple[tuple[str, int], ...]]
@@ -12,6 +13,12 @@ def no_overhead(_device: Device, _host: Host) -> tuple[tuple[str, int], ...]:
     return ()
 
 
-def driver_overhead(_device: Device, _host: Host) -> tuple[tuple[str, int], ...]:
-    """Context, display and Windows reserve of one device on which an engine opens a context."""
-    return ()
+def driver_overhead(device: Device, host: Host) -> tuple[tuple[str, int], ...]:
+    """Context, growth, display and Windows reserve of one device on which an engine opens a context."""
+    return device_overhead(
+        device.total_bytes,
+        sm_count=device.sm_count,
+        compute_capability=device.compute_capability,
+        os=host.os,
+        display=device.display,
+    )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from splitter.model.facts import ModelFacts
+
 Goal = Literal["speed", "context", "balanced"]
 EngineKind = Literal["llama-server", "koboldcpp", "embedded"]
 
@@ -15,6 +17,7 @@ class Request:
     `fixed` maps field names of `memory.settings.Settings` to the values the user gave: they are obeyed or refused,
     never repaired. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
     `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
+    `draft` and `projector` are the headers of the models that `fixed` names as `draft_model` and `mmproj`.
     """
 
     goal: Goal = "speed"
@@ -23,3 +26,5 @@ class Request:
     margin_bytes: tuple[int, ...] = ()
     engine: EngineKind = "llama-server"
     engine_version: str | None = None
+    draft: ModelFacts | None = None
+    projector: ModelFacts | None = None

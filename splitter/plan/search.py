@@ -16,14 +16,19 @@ from itertools import accumulate, pairwise
 TIE_S = 1e-7
 
 
+Need = tuple[int, int, int]
+"""Compute-buffer bytes of a block of one, of two, and of more layers; never falling."""
+NOTHING: Need = (0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Compute-buffer bytes by what a device does: holds every offloaded layer (`only`), the first, middle or last."""
+    """What a device needs by what it does: holds every offloaded layer (`only`), the first, middle or last."""
 
-    only: int = 0
-    first: int = 0
-    middle: int = 0
-    last: int = 0
+    only: Need = NOTHING
+    first: Need = NOTHING
+    middle: Need = NOTHING
+    last: Need = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,16 @@ class Problem:
         object.__setattr__(self, "held_sums", (0, *accumulate(self.held)))
         object.__setattr__(self, "read_sums", (0, *accumulate(self.read)))
 
-    def start(self, end: int, capacity_bytes: int) -> int:
-        """The first layer of the longest block that ends before `end` and fits in `capacity_bytes`."""
-        return bisect_left(self.held_sums, self.held_sums[end] - capacity_bytes, 0, end)
+    def start(self, end: int, capacity_bytes: int, need: Need) -> int:
+        """The first layer of the longest block that ends before `end` and fits with its need; `end` if none does."""
+        sums = self.held_sums
+        start = bisect_left(sums, sums[end] - capacity_bytes + need[2], 0, end)
+        if end - start > 2:
+            return start
+        for length in (2, 1):
+            if length <= end and sums[end] - sums[end - length] + need[length - 1] <= capacity_bytes:
+                return end - length
+        return end
 
     def host_s(self, host_layers: int) -> float:
         return self.read_sums[host_layers] * self.host_s_per_byte
@@ -93,9 +105,24 @@ class Assignment:
     seconds: float
 
 
-def search(problem: Problem, *, below_s: float = float("inf")) -> Assignment | None:
-    """The fastest assignment that fits and beats `below_s` seconds per token, None if there is none."""
-    best = _Best(problem, below_s - problem.extra_s)
+class Effort:
+    """How many states a series of searches may still look at; when they are used up, the best so far counts."""
+
+    def __init__(self, states: float = float("inf")) -> None:
+        self.states = states
+
+    def spend(self) -> bool:
+        """Whether one more state may be looked at."""
+        self.states -= 1
+        return self.states > 0
+
+
+def search(problem: Problem, *, below_s: float = float("inf"), effort: Effort | None = None) -> Assignment | None:
+    """The fastest assignment that fits and beats `below_s` seconds per token, None if there is none.
+
+    Optimal unless a given `effort` runs out.
+    """
+    best = _Best(problem, below_s - problem.extra_s, effort or Effort())
     _on_host(problem, best)
     for partial in (False, True):
         roles = problem.partial if partial else problem.whole
@@ -107,15 +134,15 @@ def search(problem: Problem, *, below_s: float = float("inf")) -> Assignment | N
 
 def bound_s(problem: Problem) -> float:
     """No assignment of the problem takes less than this."""
-    relaxed = _Relaxation(problem, (problem.whole, problem.partial), host=True)
-    return problem.extra_s + relaxed.seconds(0, len(problem.held))
+    relaxed = _Relaxation(problem, (problem.whole, problem.partial), host=True, coarse=True)
+    return problem.extra_s + relaxed.tight(0, len(problem.held))
 
 
 class _Best:
     """The incumbent."""
 
-    def __init__(self, problem: Problem, below_s: float) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, below_s: float, effort: Effort) -> None:
+        self.problem, self.effort = problem, effort
         self.seconds = below_s
         self.assignment: Assignment | None = None
 
@@ -142,14 +169,14 @@ def _on_host(problem: Problem, best: _Best) -> None:
         best.offer(problem.host_s(layers), (), ())
 
 
-def _close(problem: Problem, partial: bool, end: int, slot: Slot, role: int) -> int | None:
+def _close(problem: Problem, partial: bool, end: int, slot: Slot, need: Need) -> int | None:
     """How many layers stay on the host when `slot` is the first device and its block ends before layer `end`.
 
     The faster of the two takes all it can; None when that does not fit.
     """
-    if slot.capacity_bytes <= role:
+    start = problem.start(end, slot.capacity_bytes, need)
+    if start == end:
         return None
-    start = problem.start(end, slot.capacity_bytes - role)
     if not partial:
         return 0 if start == 0 else None
     most = min(problem.host_room_layers, end - 1)
@@ -171,14 +198,40 @@ def _on_one(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
 class _Relaxation:
     """A lower bound on the time of layers 0..end-1 on the devices that a mask leaves over, and the host."""
 
-    def __init__(self, problem: Problem, roles: Sequence[Roles], host: bool) -> None:
+    def __init__(self, problem: Problem, roles: Sequence[Roles], host: bool, coarse: bool = False) -> None:
         self.problem = problem
         self.host_s = problem.host_s_per_byte if host else float("inf")
-        least = min(min(r.only, r.first, r.middle, r.last) for r in roles)
-        windows = [_best_window(problem, slot.capacity_bytes - least) for slot in problem.slots]
+        needs = [need for r in roles for need in (r.only, r.first, r.middle, r.last)]
+        least = (min(n[0] for n in needs), min(n[1] for n in needs), min(n[2] for n in needs))
+        self.rooms = [max(slot.capacity_bytes - least[0], 0) for slot in problem.slots]
+        if coarse:
+            ratio = max(read / held for read, held in zip(problem.read, problem.held, strict=True) if held)
+            windows = [int(room * ratio) + 1 for room in self.rooms]
+        else:
+            windows = [_best_window(problem, slot.capacity_bytes, least) for slot in problem.slots]
         fastest = sorted(range(len(windows)), key=lambda d: (problem.slots[d].s_per_byte, d))
         self.ranked = [(1 << d, windows[d], problem.slots[d].s_per_byte) for d in fastest]
         self.tables: dict[int, list[tuple[int, float]]] = {}
+        self.room: dict[int, int] = {}
+
+    def room_left(self, mask: int) -> int:
+        """Bytes that all devices outside `mask` can hold."""
+        room = self.room.get(mask)
+        if room is None:
+            room = sum(size for d, size in enumerate(self.rooms) if not mask >> d & 1)
+            self.room[mask] = room
+        return room
+
+    def tight(self, mask: int, end: int) -> float:
+        """Like `seconds`, and what no device has room for is read by the host."""
+        sums = self.problem.held_sums
+        excess = sums[end] - self.room_left(mask)
+        if excess <= 0:
+            return self.seconds(mask, end)
+        if self.host_s == float("inf"):
+            return self.host_s
+        forced = bisect_left(sums, excess)
+        return self.seconds(mask, end, self.problem.read_sums[forced])
 
     def left(self, mask: int) -> list[tuple[int, float]]:
         """(bytes read, seconds per byte) of every device outside `mask`, fastest first."""
@@ -188,9 +241,10 @@ class _Relaxation:
             self.tables[mask] = table
         return table
 
-    def seconds(self, mask: int, end: int) -> float:
-        rest = self.problem.read_sums[end]
-        total = 0.0
+    def seconds(self, mask: int, end: int, on_host: int = 0) -> float:
+        """Every device left takes its best window, the fastest first; `on_host` bytes are read by the host anyway."""
+        rest = self.problem.read_sums[end] - on_host
+        total = on_host * self.host_s if on_host else 0.0
         for window, cost in self.left(mask):
             if cost >= self.host_s:
                 break
@@ -208,12 +262,10 @@ class _Relaxation:
         return bisect_right(self.problem.read_sums, faster) - 1
 
 
-def _best_window(problem: Problem, capacity: int) -> int:
+def _best_window(problem: Problem, capacity: int, need: Need) -> int:
     """The most bytes per token that contiguous layers within `capacity` bytes can read."""
-    if capacity <= 0:
-        return 0
     sums = problem.read_sums
-    return max(sums[end] - sums[problem.start(end, capacity)] for end in range(1, len(sums)))
+    return max(sums[end] - sums[problem.start(end, capacity, need)] for end in range(1, len(sums)))
 
 
 State = tuple[int, int]  # (mask of devices used, first layer they hold)
@@ -221,7 +273,8 @@ State = tuple[int, int]  # (mask of devices used, first layer they hold)
 
 def _on_many(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
     """Two devices and more: a quick pass that fills every device gives the incumbent, the second pass is exact."""
-    if len(problem.slots) < 2:
+    coarse = _Relaxation(problem, (roles,), host=partial, coarse=True)
+    if len(problem.slots) < 2 or coarse.tight(0, len(problem.held)) >= best.seconds:
         return
     relaxed = _Relaxation(problem, (roles,), host=partial)
     for exact in (False, True):
@@ -248,7 +301,7 @@ class _Sweep:
         while level:
             following: dict[State, None] = {}
             for state in level:
-                if self.costs[state] + self.relaxed.seconds(*state) < self.best.seconds:
+                if self.costs[state] + self.relaxed.tight(*state) < self.best.seconds and self.best.effort.spend():
                     self.close(state)
                     following.update(dict.fromkeys(self.extend(state)))
             level = list(following)
@@ -256,30 +309,32 @@ class _Sweep:
     def extend(self, state: State) -> Iterator[State]:
         """The states with one more device that are new or cheaper than before."""
         mask, _ = state
-        role = self.roles.middle if mask else self.roles.last
+        need = self.roles.middle if mask else self.roles.last
         for device in self.problem.candidates(mask):
-            for start, seconds in self.blocks(state, device, role):
+            for start, seconds in self.blocks(state, device, need):
                 after = (mask | 1 << device, start)
                 if seconds < self.costs.get(after, float("inf")):
                     self.costs[after] = seconds
                     self.parents[after] = (state, device)
                     yield after
 
-    def blocks(self, state: State, device: int, role: int) -> Iterator[tuple[int, float]]:
+    def blocks(self, state: State, device: int, need: Need) -> Iterator[tuple[int, float]]:
         """(first layer, cost so far) of the blocks of `device` that may lead to something better than the incumbent."""
         mask, end = state
         slot = self.problem.slots[device]
-        lowest = max(self.problem.start(end, slot.capacity_bytes - role), 1)
-        if lowest >= end or slot.capacity_bytes <= role:
+        lowest = max(self.problem.start(end, slot.capacity_bytes, need), 1)
+        if lowest >= end:
             return
+        after = mask | 1 << device
         spent = self.costs[state] + self.problem.hop_s
-        sums = self.problem.read_sums
-        for side in self.sides(mask | 1 << device, slot, lowest, end):
+        sums, held, room = self.problem.read_sums, self.problem.held_sums, self.relaxed.room_left(after)
+        for side in self.sides(after, slot, lowest, end):
             for start in side:
                 seconds = spent + (sums[end] - sums[start]) * slot.s_per_byte
-                if seconds + self.relaxed.seconds(mask | 1 << device, start) >= self.best.seconds:
+                if seconds + self.relaxed.seconds(after, start) >= self.best.seconds:
                     break
-                yield start, seconds
+                if held[start] <= room or seconds + self.relaxed.tight(after, start) < self.best.seconds:
+                    yield start, seconds
 
     def sides(self, after: int, slot: Slot, lowest: int, end: int) -> tuple[range, ...]:
         """First layers to try. The relaxed total is convex in it: away from its minimum, a failure ends a side."""

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from splitter.plan.search import Assignment, Problem, Roles, Slot, bound_s, search
+from splitter.plan.search import Assignment, Need, Problem, Roles, Slot, bound_s, search
 
 
 def brute_force(problem: Problem) -> float | None:
@@ -30,10 +30,8 @@ def _compositions(problem: Problem, order: tuple[int, ...], host: int, layers: i
         last = position == len(order) - 1
         role = role_of(roles, position, len(order))
         slot = problem.slots[device]
-        if slot.capacity_bytes <= role:
-            return
         for end in range(start + 1, layers + 1):
-            if sum(problem.held[start:end]) + role > slot.capacity_bytes:
+            if sum(problem.held[start:end]) + role[min(end - start, 3) - 1] > slot.capacity_bytes:
                 return
             total = seconds + sum(problem.read[start:end]) * slot.s_per_byte + problem.hop_s
             if last and end == layers:
@@ -61,7 +59,11 @@ def random_problem(seed: int) -> Problem:
         cards[-1] = cards[0]
 
     def roles() -> Roles:
-        return Roles(*(rnd.randint(0, 60) for _ in range(4)))
+        def need() -> Need:
+            one, two, more = sorted(rnd.randint(0, 60) for _ in range(3))
+            return one, two, more
+
+        return Roles(need(), need(), need(), need())
 
     return Problem(
         held,
@@ -90,7 +92,7 @@ def test_equals_brute_force(block: int) -> None:
             check(problem, found)
 
 
-def role_of(roles: Roles, position: int, devices: int) -> int:
+def role_of(roles: Roles, position: int, devices: int) -> Need:
     if devices == 1:
         return roles.only
     return roles.last if position == devices - 1 else roles.first if position == 0 else roles.middle
@@ -104,7 +106,8 @@ def check(problem: Problem, found: Assignment) -> None:
     start, seconds = found.host_layers, problem.host_s(found.host_layers) + problem.extra_s
     for position, (device, count) in enumerate(zip(found.order, found.counts, strict=True)):
         role = role_of(roles, position, len(found.order))
-        assert sum(problem.held[start : start + count]) + role <= problem.slots[device].capacity_bytes
+        need = sum(problem.held[start : start + count]) + role[min(count, 3) - 1]
+        assert need <= problem.slots[device].capacity_bytes
         seconds += sum(problem.read[start : start + count]) * problem.slots[device].s_per_byte + problem.hop_s
         start += count
     assert found.seconds == pytest.approx(seconds)
@@ -115,7 +118,8 @@ def large(devices: int, layers: int, seed: int, fill: float = 0.8) -> Problem:
     held = (*(rnd.choice([270, 300]) for _ in range(layers)), 600)
     share = sum(held) * fill / devices
     slots = tuple(Slot(int(share * rnd.uniform(0.4, 1.6)) + 100, 1 / rnd.uniform(100, 1800)) for _ in range(devices))
-    return Problem(held, held, slots, Roles(50, 80, 60, 90), Roles(50, 120, 60, 90), 1 / 40, layers + 1)
+    whole, partial = ((50,) * 3, (80,) * 3, (60,) * 3, (90,) * 3), ((50,) * 3, (120,) * 3, (60,) * 3, (90,) * 3)
+    return Problem(held, held, slots, Roles(*whole), Roles(*partial), 1 / 40, layers + 1)
 
 
 @pytest.mark.parametrize("fill", [0.6, 0.95, 1.1, 1.5, 4.0])
