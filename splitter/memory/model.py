@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from splitter.memory.compute import ComputeModel
+from splitter.memory.compute import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
@@ -75,7 +75,7 @@ class MemoryModel:
         model, host_model = self.model_bytes(placement)
         context, host_context = self.context_bytes(placement)
         use = self.compute_model.use(placement)
-        compute = self.compute(placement)[0]
+        compute = _per_device(use, placement)
         notes = self.notes if use.proven or self.notes else (COMPUTE_NOTE.format(self.facts.architecture),)
         return Footprint(
             devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, compute, strict=True)),
@@ -88,9 +88,7 @@ class MemoryModel:
     def compute(self, placement: Placement) -> tuple[tuple[int, ...], int]:
         """Compute-buffer bytes per device, and the host's."""
         use = self.compute_model.use(placement)
-        if placement.shares:  # the meta backend gives every device the same buffer (ggml-backend-meta.cpp)
-            return (max(use.devices),) * placement.devices, use.host
-        return use.devices, use.host
+        return _per_device(use, placement), use.host
 
     def model_bytes(self, placement: Placement) -> tuple[list[int], int]:
         """Weight bytes of each device, and the host's."""
@@ -131,6 +129,11 @@ class MemoryModel:
         if self._last_split is None or self._last_split.split != split:
             self._last_split = TensorSplit(self.facts, split)
         return self._last_split
+
+
+def _per_device(use: ComputeUse, placement: Placement) -> tuple[int, ...]:
+    """In `-sm tensor` the meta backend gives every device the same buffer (ggml/src/ggml-backend-meta.cpp)."""
+    return (max(use.devices),) * placement.devices if placement.shares else use.devices
 
 
 def _notes(facts: ModelFacts, settings: Settings) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitter.memory.model import MemoryModel
-from splitter.memory.tensor_split import cut
+from splitter.memory.tensor_rules import cut
 from splitter.model.attention import placed_layers
 from splitter.model.load import load_model
 from splitter.plan.placement import placement_of
