@@ -6,12 +6,17 @@ Source: src/llama-model.cpp (load_hparams), src/llama-hparams.cpp and src/models
 from dataclasses import dataclass
 
 from splitter.model.facts import MetadataScalar, ModelFacts
-from splitter.model.families import Family, StateKind, Window, family
+from splitter.model.families import Family, IndexerKind, RecurrentRule, StateKind, Window, family
 
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS in src/llama-hparams.h
-STATE_KEYS = ("ssm.conv_kernel", "wkv.head_size", "shortconv.l_cache", "kda.head_dim")
+STATE_KINDS: dict[str, StateKind] = {
+    "wkv.head_size": "rwkv",
+    "shortconv.l_cache": "shortconv",
+    "kda.head_dim": "kda",
+    "ssm.conv_kernel": "mamba2",
+}
 # glm-dsa files from before the key existed: context_length below 1048576 means every layer has its own indexer.
-GLM_SHARED_INDEXER_CONTEXT = 1048576
+GLM_SHARED_INDEXER_CONTEXT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +120,18 @@ def _guessed_family(facts: ModelFacts) -> Family:
     """For an architecture that is not in the table: what the header's own keys suggest."""
     pattern = facts.hparam("attention.sliding_window_pattern")
     window = Window(pattern if type(pattern) is int else None, rule="if_given") if pattern is not None else None
-    if not any(facts.hparam(key) is not None for key in STATE_KEYS):
-        return Family(window=window)
-    state = next(kind for key, kind in STATE_KINDS.items() if facts.hparam(key) is not None)
-    return Family(
-        window=window, recurrent="no_kv_heads" if facts.hparam("attention.head_count") else "all", state=state
-    )
+    state = next((kind for key, kind in STATE_KINDS.items() if integer(facts, key) > 0), None)
+    indexer: IndexerKind = "lightning" if integer(facts, "attention.indexer.key_length") else "none"
+    if state is None:
+        return Family(window=window, indexer=indexer)
+    return Family(window=window, recurrent=_guessed_recurrence(facts), state=state, indexer=indexer)
+
+
+def _guessed_recurrence(facts: ModelFacts) -> RecurrentRule:
+    listed = isinstance(facts.hparam("attention.recurrent_layers"), tuple)
+    if listed or integer(facts, "full_attention_interval") > 0:
+        return "interval"
+    return "no_kv_heads" if facts.hparam("attention.head_count") else "all"
 
 
 def _has_kv_heads(facts: ModelFacts) -> bool:
@@ -219,14 +230,6 @@ def _kv_layers(facts: ModelFacts, known: Family, layers: int) -> int:
     if known.kv_from_start is not None:
         return min(known.kv_from_start, layers)
     return layers - integer(facts, "attention.shared_kv_layers")
-
-
-STATE_KINDS: dict[str, StateKind] = {
-    "wkv.head_size": "rwkv",
-    "shortconv.l_cache": "shortconv",
-    "kda.head_dim": "kda",
-    "ssm.conv_kernel": "mamba2",
-}
 
 
 def _state(facts: ModelFacts, known: Family, heads: tuple[int, ...], head_k: tuple[int, ...]) -> tuple[int, int]:

@@ -97,16 +97,15 @@ def test_every_architecture_of_the_build_is_compared_or_refused_by_it() -> None:
     assert all(supports_tensor_split(case.facts.architecture) for case in select(tensor=True))
 
 
-@pytest.mark.parametrize("args", ["-sm tensor -ngl 999 -c 4096 -ts 1,2,1", "-ngl 3 -c 4096 -ts 1,2,1"])
-def test_an_unknown_architecture_is_planned_from_its_header_and_says_so(args: str) -> None:
-    known = next(case for case in answers() if case.facts.architecture == "qwen3")
-    keys = {key.replace("qwen3.", "quokka."): value for key, value in known.facts.metadata.items()}
-    facts = replace(known.facts, architecture="quokka", metadata=keys)
-    case, other = replace(known, args=args), replace(known, args=args, facts=facts)
-    proven, guessed = MemoryModel(case.facts, case.settings()), MemoryModel(facts, other.settings())
-    assert guessed.model_bytes(other.placement()) == proven.model_bytes(case.placement())
-    assert guessed.context_bytes(other.placement()) == proven.context_bytes(case.placement())
-    assert proven.footprint(case.placement()).proven
-    footprint = guessed.footprint(other.placement())
+@pytest.mark.parametrize("architecture", ["qwen3", "gemma3", "qwen35", "deepseek2", "deepseek32", "granitehybrid"])
+def test_an_unknown_architecture_is_planned_from_its_header_and_says_so(architecture: str) -> None:
+    case = next(case for case in answers() if case.shown and case.facts.architecture == architecture)
+    keys = {key.replace(f"{architecture}.", "quokka."): value for key, value in case.facts.metadata.items()}
+    facts = replace(case.facts, architecture="quokka", metadata=keys)
+    proven, guessed = MemoryModel(case.facts, case.settings()), MemoryModel(facts, case.settings())
+    placement = case.placement()
+    assert guessed.model_bytes(placement) == proven.model_bytes(placement)
+    assert guessed.context_bytes(placement) == proven.context_bytes(placement)
+    footprint = guessed.footprint(placement)
     assert not footprint.proven
     assert "quokka" in footprint.notes[0]
