@@ -9,9 +9,8 @@ from splitter.cli.options import RigOptions
 from splitter.cli.output import Output
 from splitter.cli.session import resolve_rig
 from splitter.engine.command import EngineRef
-from splitter.errors import DoesNotFitError, ModelError, NoDeviceError, SplitterError
+from splitter.errors import DoesNotFitError, NoDeviceError, SplitterError
 from splitter.model.caches import FoundModel
-from splitter.model.cursor import DAMAGED_HINT
 from splitter.model.facts import ModelFacts
 from splitter.model.read_facts import Kind, kind_of
 from splitter.plan.plan import Plan
@@ -73,9 +72,6 @@ def _solved(listed: ListedModel, facts: ModelFacts, rig: Rig, request: Request) 
         return ListedModel(listed.found, facts, fit="no", error=error)
     except SplitterError as error:
         return ListedModel(listed.found, facts, error=error)
-    except KeyError as error:
-        lacking = ModelError(f"The file lacks {error.args[0]}, which its architecture needs.", DAMAGED_HINT)
-        return ListedModel(listed.found, facts, error=lacking)
     return ListedModel(listed.found, facts, plan, fit_of(plan))
 
 
