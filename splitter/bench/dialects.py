@@ -66,10 +66,14 @@ def llama_piece(event: Mapping[str, Any]) -> Piece:
 
 
 def llama_timings(said: Any) -> Timings | None:
-    """`timings` of a llama.cpp server; None when there are none."""
+    """`timings` of a llama.cpp server; None when there are none.
+
+    Its clock of the generation starts with the first token (tools/server, b11434: the rate counts one token fewer).
+    """
     if not isinstance(said, dict) or not {"prompt_n", "prompt_ms", "predicted_n", "predicted_ms"} <= said.keys():
         return None
-    return Timings(said["prompt_n"], said["prompt_ms"] / 1000, said["predicted_n"], said["predicted_ms"] / 1000)
+    times = said["prompt_ms"] / 1000, said["predicted_ms"] / 1000
+    return Timings(said["prompt_n"], times[0], said["predicted_n"], times[1], first_token_free=True)
 
 
 def openai_body(task: Task) -> dict[str, Any]:
@@ -115,15 +119,17 @@ def kobold_piece(event: Mapping[str, Any]) -> Piece:
     return Piece(token=bool(event.get("token")), done=done, last=done)
 
 
-def kobold_timings(perf: Any) -> Timings | None:
-    """/api/extra/perf of koboldcpp. Before 1.94 it lacks the prompt's token count and the times: only the generation's
-    time can be had, from its milliseconds per token."""
-    if not isinstance(perf, dict):
+def kobold_timings(perf: Any, prompt_tokens: int | None = None) -> Timings | None:
+    """/api/extra/perf of koboldcpp: milliseconds per token in every release, from which the times follow.
+
+    The prompt's token count is there since 1.94; `prompt_tokens` stands in for it before.
+    """
+    if not isinstance(perf, dict) or not {"last_process", "last_eval"} <= perf.keys():
         return None
-    generated = perf.get("last_token_count")
-    if "last_process_time" in perf and "last_eval_time" in perf:
-        return Timings(perf.get("last_input_count"), perf["last_process_time"], generated, perf["last_eval_time"])
-    return Timings(generated_tokens=generated)
+    prompt, generated = perf.get("last_input_count", prompt_tokens), perf.get("last_token_count")
+    if prompt is None or generated is None:
+        return Timings(prompt, generated_tokens=generated)
+    return Timings(prompt, perf["last_process"] * prompt / 1000, generated, perf["last_eval"] * generated / 1000)
 
 
 DIALECTS: dict[DialectName, Dialect] = {

@@ -15,6 +15,7 @@ from splitter.errors import EngineError, UsageError
 from splitter.run.endpoint import Answer, ask, connect, headers
 
 PROBE_TIMEOUT_S = 10.0
+PERF_TIMEOUT_S, PERF_POLL_S = 2.0, 0.02  # koboldcpp ends its stream before it notes the times
 Progress = Callable[[int, int], None]
 
 
@@ -97,6 +98,8 @@ def identify_kobold(target: Target) -> Target:
     """koboldcpp's model name and context."""
     named, context = get(target, "/api/v1/model"), get(target, "/api/extra/true_max_context_length")
     name = named.get("result", "") if isinstance(named, dict) else ""
+    if name == "inactive":
+        raise EngineError(f"koboldcpp at {target.url} serves no model", "start it with a model")
     slot = context.get("value") if isinstance(context, dict) else None
     return replace(target, dialect=DIALECTS["koboldcpp"], model=target.model or name, slot_tokens=slot)
 
@@ -146,10 +149,31 @@ def run_once(target: Target, task: Task) -> RunSample:
     if not done:
         raise died(target)
     if target.dialect.perf_path:
-        said = kobold_timings(get(target, target.dialect.perf_path)) or said
+        said = kobold_timings(*perf_of(target, target.dialect.perf_path, task)) or said
     if not arrivals_s:
         raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
     return sample(said, tuple(arrivals_s), total_s)
+
+
+def perf_of(target: Target, path: str, task: Task) -> tuple[Any, int | None]:
+    """koboldcpp's page of times once it is idle again; the prompt's tokens where the page (before 1.94) lacks them."""
+    until_s = time.perf_counter() + PERF_TIMEOUT_S
+    perf = get(target, path)
+    while isinstance(perf, dict) and perf.get("idle") == 0 and time.perf_counter() < until_s:
+        time.sleep(PERF_POLL_S)
+        perf = get(target, path)
+    if not isinstance(perf, dict) or "last_input_count" in perf:
+        return perf, None
+    counted = post(target, "/api/extra/tokencount", {"prompt": task.prompt})
+    return perf, counted.get("value") if isinstance(counted, dict) else None
+
+
+def post(target: Target, path: str, body: Mapping[str, Any]) -> Any:
+    """The JSON that answers a POST; None when the server has no such page."""
+    with clear_errors(target):
+        answer = ask(target.url, path, body=body, api_key=target.api_key, timeout_s=target.timeout_s)
+    refuse(target, answer, absent_is_fine=True)
+    return answer.json() if answer.status == 200 else None
 
 
 def stream(target: Target, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -10,12 +10,16 @@ TimedBy = Literal["engine", "clock"]
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What the engine itself says about one request; None where it does not."""
+    """What the engine itself says about one request; None where it does not.
+
+    `first_token_free`: `generation_s` does not hold the first token, which the prompt's last batch gave.
+    """
 
     prompt_tokens: int | None = None
     prompt_s: float | None = None
     generated_tokens: int | None = None
     generation_s: float | None = None
+    first_token_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,8 @@ class RunSample:
     """One measured request.
 
     `prompt_s` and `generation_s` are the engine's own times where it gives them (`timed_by` "engine"), else taken by
-    our clock: until the first token, and from the first to the last one. `first_token_s` and `total_s` are always our
-    clock's, from sending the request.
+    our clock: until the first token, and from the first to the last one. `timed_tokens` are those that `generation_s`
+    took. `first_token_s` and `total_s` are always our clock's, from sending the request.
     """
 
     prompt_tokens: int | None
@@ -34,6 +38,7 @@ class RunSample:
     first_token_s: float
     total_s: float
     timed_by: TimedBy
+    timed_tokens: int
 
     @property
     def prompt_tokens_per_s(self) -> float | None:
@@ -42,9 +47,8 @@ class RunSample:
 
     @property
     def generation_tokens_per_s(self) -> float | None:
-        """By our clock one token fewer counts: the first one ends the prompt's time."""
-        counted = self.generated_tokens - (1 if self.timed_by == "clock" else 0)
-        return counted / self.generation_s if counted > 0 and self.generation_s > 0 else None
+        """None when nothing was timed."""
+        return self.timed_tokens / self.generation_s if self.timed_tokens > 0 and self.generation_s > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +83,8 @@ def sample(said: Timings, arrivals_s: tuple[float, ...], total_s: float) -> RunS
     first_s, last_s = arrivals_s[0], arrivals_s[-1]
     generated = len(arrivals_s) if said.generated_tokens is None else said.generated_tokens
     if said.prompt_s is not None and said.generation_s is not None:
-        return RunSample(said.prompt_tokens, generated, said.prompt_s, said.generation_s, first_s, total_s, "engine")
-    return RunSample(said.prompt_tokens, generated, first_s, last_s - first_s, first_s, total_s, "clock")
+        timed = generated - 1 if said.first_token_free else generated
+        times = (said.prompt_s, said.generation_s, first_s, total_s)
+        return RunSample(said.prompt_tokens, generated, *times, "engine", timed)
+    times = (first_s, last_s - first_s, first_s, total_s)
+    return RunSample(said.prompt_tokens, generated, *times, "clock", generated - 1)

@@ -1,6 +1,7 @@
 """How koboldcpp is shown its devices: the backend flag, and the environment that hides the other cards."""
 
 import re
+from collections.abc import Mapping
 
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
@@ -41,3 +42,19 @@ def device_env(plan: Plan) -> dict[str, str]:
         return order
     numbers = [device.removeprefix(backend) for device in plan.settings.device_order]
     return {**order, BACKENDS[backend]: ",".join(numbers)}
+
+
+def names_in_log(env: Mapping[str, str]) -> dict[str, str]:
+    """What an engine that is shown some cards alone calls them -> what the plan calls them.
+
+    It counts within the visible ones: "CUDA0" is CUDA2 under CUDA_VISIBLE_DEVICES=2,0,1. ROCm builds call their devices
+    ROCm0 in some lines, CUDA's way in others.
+    """
+    names: dict[str, str] = {}
+    for backend, variable in BACKENDS.items():
+        shown = [number for number in env.get(variable, "").split(",") if number.isdigit()]
+        for index, number in enumerate(shown):
+            names[f"{backend}{index}"] = backend + number
+            if backend == "ROCm":
+                names[f"CUDA{index}"] = backend + number
+    return names

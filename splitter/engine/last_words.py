@@ -1,13 +1,23 @@
 """Why an engine died, from the last lines of its log: one sentence and the next step. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
-from splitter.engine.log_events import BadModel, Event, InvalidArgument, OutOfMemory, PortTaken, events
+from splitter.engine.log_events import (
+    BadModel,
+    ErrorDevice,
+    Event,
+    InvalidArgument,
+    MissingFile,
+    OutOfMemory,
+    PortTaken,
+    events,
+)
 from splitter.units import format_bytes
 
-FailureKind = Literal["out_of_memory", "port_taken", "invalid_argument", "bad_model"]
+FailureKind = Literal["out_of_memory", "port_taken", "invalid_argument", "bad_model", "missing_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +29,32 @@ class EngineFailure:
     hint: str
 
 
-def last_words(lines: Iterable[str]) -> EngineFailure | None:
+def last_words(lines: Iterable[str], names: Mapping[str, str] | None = None) -> EngineFailure | None:
     """What the log of a dead engine blames, None when it blames nothing known.
 
-    Memory counts before the "failed to load model" that follows from it; of several shortages the last one that names
-    device and size, because engines try again with less.
+    `names` are the plan's names of devices that the log calls otherwise (see koboldcpp_devices.names_in_log). Memory
+    counts before the "failed to load model" that follows from it; of several shortages the last one that names device
+    and size, because engines try again with less.
     """
     found = list(events(lines))
-    shortages = [event for event in found if isinstance(event, OutOfMemory)]
+    shortages = _shortages(found)
     if shortages:
-        return _out_of_memory(_most_telling(shortages))
+        return _out_of_memory(_most_telling(shortages), names or {})
     for event in found:
         failure = _other_failure(event)
         if failure:
             return failure
     return None
+
+
+def _shortages(found: Sequence[Event]) -> list[OutOfMemory]:
+    """Every shortage; a CUDA error names its device on the line after it."""
+    named = []
+    for event, following in pairwise((*found, None)):
+        if isinstance(event, OutOfMemory):
+            told = following.device if isinstance(following, ErrorDevice) else None
+            named.append(replace(event, device=event.device or told))
+    return named
 
 
 def _most_telling(shortages: list[OutOfMemory]) -> OutOfMemory:
@@ -44,8 +65,8 @@ def _most_telling(shortages: list[OutOfMemory]) -> OutOfMemory:
     return [event for event in shortages if telling(event) == best][-1]
 
 
-def _out_of_memory(event: OutOfMemory) -> EngineFailure:
-    where = event.device or "a device"
+def _out_of_memory(event: OutOfMemory, names: Mapping[str, str]) -> EngineFailure:
+    where = names.get(event.device, event.device) if event.device else "a device"
     what = "more memory" if event.size_bytes is None else f"another {format_bytes(event.size_bytes)}"
     hint = "close what else uses the card, or plan with a larger --margin or a smaller -c"
     return EngineFailure("out_of_memory", f"{where} had no room for {what}", hint)
@@ -56,6 +77,8 @@ def _other_failure(event: Event) -> EngineFailure | None:
         case PortTaken(port):
             which = "the port" if port is None else f"port {port}"
             return EngineFailure("port_taken", f"{which} is taken by another program", "use another --port")
+        case MissingFile(path):
+            return EngineFailure("missing_file", f"there is no file {path}", "check the path")
         case InvalidArgument(text):
             hint = "state the engine's real version with --engine-version, or update the engine"
             return EngineFailure("invalid_argument", f"the engine does not accept {text}", hint)

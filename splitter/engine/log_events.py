@@ -51,6 +51,13 @@ class OutOfMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorDevice:
+    """The device on which the driver call before this line failed."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class PortTaken:
     """The address belongs to another program."""
 
@@ -65,13 +72,21 @@ class BadModel:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingFile:
+    """A file that the command names is not there."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class InvalidArgument:
     """The engine does not know an argument or a value."""
 
     text: str
 
 
-Event = Loading | LayersOffloaded | BufferAllocated | Ready | OutOfMemory | PortTaken | BadModel | InvalidArgument
+Failed = OutOfMemory | ErrorDevice | PortTaken | BadModel | MissingFile | InvalidArgument
+Event = Loading | LayersOffloaded | BufferAllocated | Ready | Failed
 Reader = Callable[[re.Match[str]], Event]
 
 
@@ -100,14 +115,16 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
             r"failed to allocate (?:compute \w+ buffers|buffer for (?:kv|rs) cache)",
             lambda _: OutOfMemory(None, None),
         ),
+        (r"current device: (\d+), in function", lambda m: ErrorDevice(_device(m[1]))),
         (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d+)", lambda m: PortTaken(int(m[1]))),
         (r"Port (\d+) already appears to be in use", lambda m: PortTaken(int(m[1]))),
         (r"cannot bind|Socket Failed to Bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
         (r"error loading model: (.+)", lambda m: BadModel(m[1].strip())),
         (r"gguf_init_from_\w+: (.+)", lambda m: BadModel(m[1].strip())),
-        (r"(?:Cannot find text model file|Could not load text model): (.+)", lambda m: BadModel(m[1].strip())),
+        (r"Cannot find [\w ]+ file: (.+)", lambda m: MissingFile(m[1].strip())),
+        (r"Could not load text model: (.+)", lambda m: BadModel(m[1].strip())),
         (r"failed to load model, '(.*)'", lambda m: BadModel(m[1])),
-        (r"(?:error: )?(invalid argument: .+|unrecognized arguments: .+)", lambda m: InvalidArgument(m[1].strip())),
+        (r"(?:invalid argument|unrecognized arguments): (.+)", lambda m: InvalidArgument(m[1].strip())),
         (r'error while handling argument ("?\S+?"?: .+)', lambda m: InvalidArgument(m[1].strip())),
         (r"error: (argument .+)", lambda m: InvalidArgument(m[1].strip())),
         (r"listening on (http\S+)", lambda m: Ready(m[1])),

@@ -13,7 +13,7 @@ from splitter.engine.command import Server
 from splitter.errors import EngineError, UsageError
 from splitter.plan.request import EngineKind
 
-Health = Literal["absent", "loading", "ready"]
+Health = Literal["absent", "loading", "ready", "no_model"]
 PROBE_TIMEOUT_S = 5.0
 PORTS_TRIED = 100
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, as asked for
@@ -87,7 +87,7 @@ def ask(
 
 def health(kind: EngineKind, url: str, api_key: str | None = None) -> Health:
     """What the endpoint says. llama-server and embedded: /health, 503 while loading. koboldcpp has no such page: it
-    binds its port when everything is loaded, then names itself and the model (a failed model is "inactive")."""
+    binds its port when everything is loaded, then names itself and the model ("inactive": it will serve none)."""
     try:
         if kind != "koboldcpp":
             return (
@@ -98,8 +98,10 @@ def health(kind: EngineKind, url: str, api_key: str | None = None) -> Health:
     except (OSError, http.client.HTTPException):
         return "absent"
     named = isinstance(version, dict) and version.get("result") == "KoboldCpp"
-    loaded = isinstance(model, dict) and str(model.get("result", "")).startswith("koboldcpp/")
-    return "ready" if named and loaded else "loading"
+    said = str(model.get("result", "")) if isinstance(model, dict) else ""
+    if named and said == "inactive":
+        return "no_model"
+    return "ready" if named and said.startswith("koboldcpp/") else "loading"
 
 
 def listens(pid: int, port: int) -> bool:

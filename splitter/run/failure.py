@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from splitter.engine.command import EngineCommand
+from splitter.engine.koboldcpp_devices import names_in_log
 from splitter.engine.last_words import last_words
 from splitter.errors import EngineError
 from splitter.run.lifecycle import Limits, State
@@ -21,6 +22,9 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
         case "not_ours":
             message = f"another program answers on port {port}, which {kind} was to use"
             return EngineError(message, "use another --port")
+        case "no_model":
+            message = f"{kind} serves no model: it started without one{quoted(lines)}"
+            return EngineError(message, "read its log; check the path of the model")
         case "start_timeout":
             message = f"{kind} was not ready after {limits.start_timeout_s:g} s and was stopped{quoted(lines)}"
             return EngineError(message, "give it more time with a longer start timeout, or read its log")
@@ -28,7 +32,7 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
             message = f"{kind} did not end even when it was killed; it is probably stuck in the graphics driver"
             return EngineError(message, "wait a minute; if it stays, restart the machine")
     when = "while it loaded" if state.failure == "died_loading" else "while it ran"
-    blamed = last_words(lines[-BLAMED_LINES:])
+    blamed = last_words(lines[-BLAMED_LINES:], names_in_log(command.env))
     if blamed:
         return EngineError(f"{kind} ended {when}: {blamed.sentence}", blamed.hint)
     return EngineError(f"{kind} ended {when} ({how}){quoted(lines)}", "read its log")

@@ -9,7 +9,7 @@ from typing import Literal
 
 Phase = Literal["starting", "ready", "stopping", "exited", "failed"]
 Action = Literal["interrupt", "terminate", "kill"]
-Failure = Literal["died_loading", "died", "start_timeout", "not_ours", "unkillable"]
+Failure = Literal["died_loading", "died", "start_timeout", "not_ours", "no_model", "unkillable"]
 
 LADDER: tuple[Action, ...] = ("interrupt", "terminate", "kill")
 
@@ -50,9 +50,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The endpoint says it is ready; `ours` False: another process answers on the port."""
+    """The endpoint answers; `ours` False: another process does on this port; `model` False: it serves no model."""
 
     ours: bool = True
+    model: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,10 @@ def step(state: State, event: Event, now_s: float, limits: Limits) -> Step:
             return end(state, exit_code, now_s), ()
         case StopAsked():
             return climb(state, now_s)
-        case Answered(ours) if state.phase == "starting":
-            if ours:
+        case Answered(ours, model) if state.phase == "starting":
+            if ours and model:
                 return replace(state, phase="ready", since_s=now_s), ()
-            return climb(replace(state, failure="not_ours"), now_s)
+            return climb(replace(state, failure="no_model" if ours else "not_ours"), now_s)
         case _:
             return check_time(state, now_s, limits)
 

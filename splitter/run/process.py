@@ -144,7 +144,7 @@ def spawn(command: EngineCommand) -> "subprocess.Popen[bytes]":
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **command.env},
+            env={**os.environ, **command.env, **secrets(command)},
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -154,6 +154,23 @@ def spawn(command: EngineCommand) -> "subprocess.Popen[bytes]":
     except OSError as error:
         message = f"{command.argv[0]} cannot be started: {error.strerror}"
         raise EngineError(message, "check that it is a program for this machine and may be executed") from None
+
+
+def secrets(command: EngineCommand) -> dict[str, str]:
+    """The variables whose value is the first line of a file. EngineError for a file that cannot be read or is empty:
+    the engine would serve without a key."""
+    return {name: first_line(path) for name, path in command.env_files.items()}
+
+
+def first_line(path: str) -> str:
+    """The first line of a file of secrets, without its end."""
+    try:
+        line = Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"the key file {path} cannot be read: {error}", "check the path") from None
+    if not line:
+        raise EngineError(f"the key file {path} has an empty first line", "write the key into its first line")
+    return line
 
 
 def open_log(path: Path) -> IO[str]:

@@ -86,11 +86,8 @@ class Instance:
         """
         while self.phase == "starting":
             self._turn(self._next_probe())
-            if (
-                self.phase == "starting"
-                and endpoint.health(self.command.engine.kind, self.url, self.api_key) == "ready"
-            ):
-                self._handle(Answered(endpoint.listens(self.pid, self.command.server.port)))
+            if self.phase == "starting":
+                self._probe()
         if self.phase == "ready":
             self.ready_s = self._state.since_s - self._started_s
             return self
@@ -121,6 +118,11 @@ class Instance:
         if self._state.failure == "unkillable":
             raise self._failure()
         return self.exit_code
+
+    def _probe(self) -> None:
+        said = endpoint.health(self.command.engine.kind, self.url, self.api_key)
+        if said in {"ready", "no_model"}:
+            self._handle(Answered(endpoint.listens(self.pid, self.command.server.port), said == "ready"))
 
     def _failure(self) -> EngineError:
         return describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)

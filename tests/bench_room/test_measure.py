@@ -37,7 +37,7 @@ def test_llama_server() -> None:
     assert result.prompt_speed is not None
     assert result.prompt_speed.median == 2000
     assert result.generation_speed is not None
-    assert result.generation_speed.median == 100
+    assert result.generation_speed.median == 75  # 3 decode steps in 40 ms: the prompt gave the first token
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [len(body["prompt"]) for body in asked] == [32] * 4
     assert len({tuple(body["prompt"]) for body in asked}) == 4

@@ -69,7 +69,7 @@ def test_what_is_unknown_stays_unknown() -> None:
 
 
 def test_medians_over_runs() -> None:
-    runs = tuple(RunSample(100, 10, 0.5, seconds, 0.5, 3, "engine") for seconds in (1.0, 2.0, 5.0))
+    runs = tuple(RunSample(100, 10, 0.5, seconds, 0.5, 3, "engine", 10) for seconds in (1.0, 2.0, 5.0))
     result = BenchResult("http://x", "llama-server", "m", 100, 10, runs)
     assert result.generation_speed == Spread(5, 2, 10, 3, 3)
     assert result.prompt_speed == Spread(200, 200, 200, 0, 3)
@@ -95,7 +95,7 @@ def test_pieces_of_the_three_dialects() -> None:
     assert not llama_piece({"prompt_progress": {"total": 9}, "stop": False}).token
     last = llama_piece({"stop": True, "timings": {"prompt_n": 1, "prompt_ms": 2, "predicted_n": 3, "predicted_ms": 4}})
     assert last.last
-    assert last.timings == Timings(1, 0.002, 3, 0.004)
+    assert last.timings == Timings(1, 0.002, 3, 0.004, first_token_free=True)
     assert kobold_piece({"token": "a", "finish_reason": "null"}).done is False
     assert kobold_piece({"token": "", "finish_reason": "stop"}).last
     assert openai_piece({"choices": [{"text": "a", "finish_reason": None}]}).token
@@ -103,6 +103,10 @@ def test_pieces_of_the_three_dialects() -> None:
     assert openai_piece({}).last
 
 
-def test_old_koboldcpp_tells_only_its_token_count() -> None:
-    assert kobold_timings({"last_process": 1.0, "last_eval": 2.0, "last_token_count": 7}) == Timings(generated_tokens=7)
+def test_old_koboldcpp_tells_milliseconds_per_token() -> None:
+    perf = {"last_process": 1.0, "last_eval": 2.0, "last_token_count": 7}
+    assert kobold_timings(perf) == Timings(generated_tokens=7)
+    assert kobold_timings(perf, 50) == Timings(50, 0.05, 7, 0.014)
+    assert kobold_timings({**perf, "last_input_count": 40}, 50) == Timings(40, 0.04, 7, 0.014)
     assert kobold_timings(None) is None
+    assert kobold_timings({"uptime": 3}) is None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from splitter.engine.koboldcpp_devices import names_in_log
 from splitter.engine.last_words import last_words
 from splitter.engine.log_events import (
     BadModel,
@@ -10,6 +11,7 @@ from splitter.engine.log_events import (
     InvalidArgument,
     LayersOffloaded,
     Loading,
+    MissingFile,
     OutOfMemory,
     PortTaken,
     Ready,
@@ -70,15 +72,15 @@ from splitter.units import from_mib
                 "tensor 'blk.4.ffn_down.weight' data is not within the file bounds, model is corrupted or incomplete"
             ),
         ),
-        ("Cannot find text model file: /m/none.gguf", BadModel("/m/none.gguf")),
-        ("error: invalid argument: --nonsense", InvalidArgument("invalid argument: --nonsense")),
+        ("Cannot find text model file: /m/none.gguf", MissingFile("/m/none.gguf")),
+        ("error: invalid argument: --nonsense", InvalidArgument("--nonsense")),
         (
             "error while handling argument \"-fa\": error: unknown value for --flash-attn: 'maybe'",
             InvalidArgument("\"-fa\": error: unknown value for --flash-attn: 'maybe'"),
         ),
         (
             "koboldcpp.py: error: unrecognized arguments: --usecuda",
-            InvalidArgument("unrecognized arguments: --usecuda"),
+            InvalidArgument("--usecuda"),
         ),
         ("llama_context: n_ctx         = 4096", None),
         ("", None),
@@ -131,6 +133,33 @@ def test_other_failures(line: str, kind: str) -> None:
     assert failure is not None
     assert failure.kind == kind
     assert failure.hint
+
+
+CUDA_ERROR = """\
+CUDA error: out of memory
+  current device: 1, in function alloc at ggml/src/ggml-cuda/ggml-cuda.cu:482
+  cuMemCreate(&handle, reserve_size, &prop, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "device"),
+    [
+        ({}, "CUDA1"),
+        ({"CUDA_VISIBLE_DEVICES": "2,0,1"}, "CUDA0"),
+        ({"HIP_VISIBLE_DEVICES": "1,3"}, "ROCm3"),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, "CUDA1"),
+    ],
+)
+def test_a_cuda_error_names_its_device_as_the_plan_does(env: dict[str, str], device: str) -> None:
+    failure = last_words(CUDA_ERROR.splitlines(), names_in_log(env))
+    assert failure is not None
+    assert failure.sentence == f"{device} had no room for more memory"
+
+
+def test_vulkan_devices_are_counted_among_the_visible_ones() -> None:
+    names = names_in_log({"GGML_VK_VISIBLE_DEVICES": "2,0"})
+    assert names == {"Vulkan0": "Vulkan2", "Vulkan1": "Vulkan0"}
 
 
 def test_a_log_that_blames_nothing() -> None:

@@ -97,6 +97,6 @@ def test_health_of_koboldcpp() -> None:
     with serving(KOBOLD_PAGES, []) as server:
         assert endpoint.health("koboldcpp", server.url) == "ready"
     with serving({**KOBOLD_PAGES, "/api/v1/model": {"result": "inactive"}}, []) as server:
-        assert endpoint.health("koboldcpp", server.url) == "loading"
+        assert endpoint.health("koboldcpp", server.url) == "no_model"
     with serving({"/api/extra/version": ["not", "kobold"]}, []) as server:
         assert endpoint.health("koboldcpp", server.url) == "loading"

@@ -74,13 +74,23 @@ def test_a_foreign_answer_is_a_failure() -> None:
     assert done == [(5, "interrupt")]
 
 
+def test_a_server_without_a_model_is_a_failure() -> None:
+    state, done = play((5, Answered(model=False)), (6, Ended(0)))
+    assert (state.phase, state.failure) == ("failed", "no_model")
+    assert done == [(5, "interrupt")]
+    assert play((5, Answered(ours=False, model=False)))[0].failure == "not_ours"
+
+
 def test_a_stop_while_loading_is_no_failure() -> None:
     state, _ = play((5, StopAsked()), (6, Ended(-2)))
     assert (state.phase, state.failure) == ("exited", None)
 
 
 EVENTS = st.one_of(
-    st.just(Tick()), st.just(StopAsked()), st.builds(Answered, st.booleans()), st.builds(Ended, st.integers(-15, 255))
+    st.just(Tick()),
+    st.just(StopAsked()),
+    st.builds(Answered, st.booleans(), st.booleans()),
+    st.builds(Ended, st.integers(-15, 255)),
 )
 
 

@@ -1,0 +1,269 @@
+"""A koboldcpp that fails in every way it is known to: each ends with the right state, exit code and sentence.
+
+The stand-in (tests/standin) parses the planned command as releases do and runs the embedded engine behind itself.
+"""
+
+import json
+import signal
+import socket
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from splitter.bench.measure import measure
+from splitter.engine.command import EngineCommand, Server
+from splitter.engine.commands import build_command
+from splitter.engine.find import find_engine
+from splitter.errors import EngineError
+from splitter.memory.settings import Settings
+from splitter.model.load import load_model
+from splitter.plan.evaluate import evaluate
+from splitter.rig.files import load_rig
+from splitter.run.endpoint import any_free_port, ask
+from splitter.run.lifecycle import Limits
+from splitter.run.supervisor import Instance, launch
+from tests.standin.install import install
+
+pytest.importorskip("xllamacpp")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in forks and dies of signals")
+TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
+RELEASES = ("1.123", "1.115.1", "1.76")
+QUICK = Limits(interrupt_s=1, terminate_s=1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    yield
+    assert psutil.Process().children(recursive=True) == []
+
+
+def command(
+    folder: Path, release: str = "1.123", *, model: Path = TINY, key: Path | None = None, packed: bool = False,
+    **variables: str,
+) -> EngineCommand:  # fmt: skip
+    """The command for the tiny model on phoenix's three cards, in the order 2, 0, 1, for the binary in `folder`."""
+    path = install(folder, packed=packed, KCPP_RELEASE=release, KCPP_PAUSE_S="0.2", **variables)
+    engine = find_engine("koboldcpp", str(path.parent))
+    assert (engine.path, engine.version) == (str(path), release)
+    settings = Settings(
+        context_size=1024, gpu_layers=99, device_order=("CUDA2", "CUDA0", "CUDA1"), tensor_split=(3.0, 2.0, 1.0),
+        batch_size=512, ubatch_size=512, flash_attention="on", parallel=1, mmap=False,
+    )  # fmt: skip
+    planned = evaluate(load_model(str(TINY)), load_rig("phoenix"), settings, engine="koboldcpp")
+    made = build_command(planned, engine, Server(port=any_free_port(), api_key_file=str(key) if key else None))
+    argv = tuple(str(model) if part == str(TINY) else part for part in made.argv)
+    return EngineCommand(made.engine, argv, made.env, made.server, str(model), made.env_files)
+
+
+def failure(planned: EngineCommand, **limits: Any) -> tuple[EngineError, Instance]:
+    """The error of a launch that must fail while it loads, and the ended instance."""
+    with pytest.raises(EngineError) as caught, launch(planned, limits=QUICK, **limits) as instance:
+        instance.wait_ready()
+    assert caught.value.exit_code == 4
+    assert caught.value.hint
+    assert instance.phase == "failed"
+    return caught.value, instance
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_ready_is_what_the_endpoint_says_not_the_printed_line(tmp_path: Path, release: str) -> None:
+    printed = threading.Event()
+
+    def listen(line: str) -> None:
+        if "Please connect to custom endpoint" in line:
+            printed.set()
+
+    planned = command(tmp_path, release, KCPP_BIND_LATE_S="0.5")
+    with launch(planned, on_log=listen) as instance:
+        assert printed.wait(30)
+        assert instance.phase == "starting"
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", planned.server.port)) != 0
+        instance.wait_ready()
+        assert ask(instance.url, "/api/extra/version").json()["version"] == release
+        assert ask(instance.url, "/api/v1/model").json() == {"result": "koboldcpp/tiny"}
+        assert ask(instance.url, "/health").status == 404
+        assert (ask(instance.url, "/ping").status == 200) is (release != "1.76")
+        body = {"prompt": "The card", "max_length": 8, "bypass_eos": True}
+        reply = ask(instance.url, "/api/v1/generate", body=body, timeout_s=60).json()
+        assert len(reply["results"][0]["text"]) > 8
+    assert (instance.phase, instance.exit_code) == ("exited", 0)
+
+
+def test_a_packed_release_is_supervised_through_its_bootloader(tmp_path: Path) -> None:
+    with launch(command(tmp_path, packed=True)) as instance:
+        instance.wait_ready()
+        assert len(psutil.Process(instance.pid).children(recursive=True)) == 2
+    assert (instance.phase, instance.exit_code) == ("exited", 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        (("--moecpu",), "--moecpu"),
+        (("--contextsize", "100"), "argument --contextsize: 100 is not in 256..262144"),
+        (("--unknown", "word"), "argument model_param: not allowed with argument --model"),
+    ],
+)
+def test_a_usage_error(tmp_path: Path, more: tuple[str, ...], refused: str) -> None:
+    planned = command(tmp_path, "1.76")
+    error, instance = failure(EngineCommand(planned.engine, (*planned.argv, *more), planned.env, planned.server, "x"))
+    assert instance.exit_code == 2
+    assert error.message == f"koboldcpp ended while it loaded: the engine does not accept {refused}"
+    assert "--engine-version" in error.hint
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.gguf"
+    error, instance = failure(command(tmp_path, model=gone))
+    assert instance.exit_code == 2
+    assert error.message == f"koboldcpp ended while it loaded: there is no file {gone}"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_memory_for_the_cache(tmp_path: Path, release: str) -> None:
+    """Its CUDA0 is the first of the cards it is shown: the plan's CUDA2."""
+    error, instance = failure(command(tmp_path, release, KCPP_FAIL="context"))
+    assert instance.exit_code == 3
+    assert error.message == "koboldcpp ended while it loaded: CUDA2 had no room for another 832 MiB"
+    assert "--margin" in error.hint
+
+
+@pytest.mark.parametrize(("release", "code"), [("1.123", 3), ("1.115.1", -signal.SIGSEGV), ("1.76", -signal.SIGSEGV)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_memory_for_the_weights(tmp_path: Path, release: str, code: int, packed: bool) -> None:
+    error, instance = failure(command(tmp_path, release, packed=packed, KCPP_FAIL="weights"))
+    assert instance.exit_code == code
+    assert error.message == "koboldcpp ended while it loaded: CUDA0 had no room for another 6.31 GiB"
+
+
+@pytest.mark.parametrize(("release", "code"), [("1.123", 3), ("1.115.1", -signal.SIGSEGV)])
+def test_a_truncated_model(tmp_path: Path, release: str, code: int) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(TINY.read_bytes()[:60_000])
+    error, instance = failure(command(tmp_path, release, model=broken))
+    assert instance.exit_code == code
+    assert "the engine cannot read the model" in error.message
+    assert "corrupted or incomplete" in error.message
+
+
+def test_no_memory_while_it_generates(tmp_path: Path) -> None:
+    with launch(command(tmp_path, KCPP_FAIL="generate"), limits=QUICK) as instance:
+        instance.wait_ready()
+        with pytest.raises(EngineError, match=r"broke off|nothing listens"):
+            measure(instance.url, n_prompt=8, n_generate=8, repetitions=1)
+        with pytest.raises(EngineError) as caught:
+            instance.wait(20)
+    assert instance.exit_code == -signal.SIGABRT
+    assert caught.value.message == "koboldcpp ended while it ran: CUDA0 had no room for more memory"
+
+
+@contextmanager
+def holding(port: int) -> Iterator[None]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        yield
+
+
+def test_a_port_that_is_taken_before(tmp_path: Path) -> None:
+    planned = command(tmp_path)
+    with holding(planned.server.port), pytest.raises(EngineError, match="already used by") as caught:
+        launch(planned)
+    assert caught.value.exit_code == 4
+
+
+def test_a_port_that_is_taken_while_it_loads(tmp_path: Path) -> None:
+    """It leaves with exit code 0."""
+    planned = command(tmp_path, KCPP_BIND_LATE_S="0.5")
+    taken = socket.socket()
+
+    def take(line: str) -> None:
+        if "Please connect" in line:
+            taken.bind(("127.0.0.1", planned.server.port))  # bound, not listening: nobody answers there
+
+    with taken:
+        error, instance = failure(planned, on_log=take)
+    assert instance.exit_code == 0
+    port = planned.server.port
+    assert error.message == f"koboldcpp ended while it loaded: port {port} is taken by another program"
+
+
+def test_it_serves_no_model(tmp_path: Path) -> None:
+    error, _ = failure(command(tmp_path, KCPP_FAIL="inactive"))
+    assert error.message.startswith("koboldcpp serves no model")
+
+
+@pytest.mark.parametrize("release", ["1.123", "1.115.1"])
+def test_a_failed_child_of_an_admin_server(tmp_path: Path, release: str) -> None:
+    error, instance = failure(command(tmp_path, release, KCPP_FAIL="admin"))
+    assert instance.exit_code == 0
+    assert error.message == "koboldcpp ended while it loaded: CUDA0 had no room for another 6.31 GiB"
+
+
+def test_it_hangs_while_it_loads(tmp_path: Path) -> None:
+    error, instance = failure(command(tmp_path, KCPP_FAIL="hang"), start_timeout_s=1)
+    assert error.message.startswith("koboldcpp was not ready after 1 s and was stopped")
+    assert "Loading Text Model" in error.message
+    assert instance.exit_code is not None
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_measured_as_its_perf_page_says(tmp_path: Path, release: str) -> None:
+    perf: list[Any] = []
+    with launch(command(tmp_path, release)) as instance:
+        instance.wait_ready()
+
+        def note(_done: int, _all: int) -> None:
+            perf.append(ask(instance.url, "/api/extra/perf").json())
+
+        result = measure(instance.url, n_prompt=64, n_generate=16, repetitions=2, on_progress=note)
+    assert (result.engine, result.model) == ("koboldcpp", "koboldcpp/tiny")
+    assert [page["total_gens"] for page in perf] == [1, 2, 3]
+    for run, page in zip(result.runs, perf[1:], strict=True):
+        assert (run.timed_by, run.generated_tokens) == ("engine", page["last_token_count"])
+        assert run.prompt_tokens_per_s == pytest.approx(1000 / page["last_process"])
+        assert run.generation_tokens_per_s == pytest.approx(1000 / page["last_eval"])
+        assert run.prompt_tokens == pytest.approx(64, rel=0.25)
+        if release != "1.76":
+            assert run.prompt_tokens_per_s == pytest.approx(page["last_process_speed"])
+            assert run.generation_s == pytest.approx(page["last_eval_time"])
+
+
+def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a-secret\nanother\n", encoding="utf-8")
+    with launch(command(tmp_path, key=key)) as instance:
+        instance.wait_ready()
+        assert ask(instance.url, "/api/v1/model").json() == {"result": "koboldcpp/protected-model"}
+        with pytest.raises(EngineError, match="wants an API key"):
+            measure(instance.url, n_prompt=8, n_generate=8)
+        assert measure(instance.url, api_key=instance.api_key, n_prompt=8, n_generate=8, repetitions=1).runs
+    assert "a-secret" not in " ".join([*instance.command.argv, *instance.lines])
+
+
+@pytest.mark.parametrize(("text", "sentence"), [(None, "cannot be read"), ("\n", "empty first line")])
+def test_never_started_without_the_password_that_was_asked_for(tmp_path: Path, text: str | None, sentence: str) -> None:
+    key = tmp_path / "key"
+    if text is not None:
+        key.write_text(text, encoding="utf-8")
+    with pytest.raises(EngineError, match=sentence):
+        launch(command(tmp_path, key=key))
+
+
+def test_a_stream_is_aborted(tmp_path: Path) -> None:
+    with launch(command(tmp_path)) as instance:
+        instance.wait_ready()
+        body = json.dumps({"prompt": "The card", "max_length": 800, "bypass_eos": True}).encode()
+        with urllib.request.urlopen(instance.url + "/api/extra/generate/stream", body, timeout=60) as answer:
+            assert answer.readline() == b"event: message\n"
+            ask(instance.url, "/api/extra/abort", body={})
+            events = [line for line in answer if line.startswith(b"data: ")]
+    assert len(events) < 800

@@ -1,0 +1,182 @@
+"""koboldcpp's HTTP interface: the pages that splitter and its users ask, in the form of each release."""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.standin.backend import Backend
+from tests.standin.state import Run
+
+PERF_LATE_S = 0.05  # between the last event of a stream and the new figures
+OUT_OF_MEMORY = (
+    "CUDA error: out of memory",
+    "  current device: 1, in function alloc at ggml/src/ggml-cuda/ggml-cuda.cu:482",
+    "  cuMemCreate(&handle, reserve_size, &prop, 0)",
+    "ggml/src/ggml-cuda/ggml-cuda.cu:98: CUDA error",
+)
+
+
+class Server(ThreadingHTTPServer):
+    """Bound when it is made: only after everything is loaded."""
+
+    daemon_threads = True
+
+    def __init__(self, run: Run, backend: Backend | None) -> None:
+        self.run, self.backend = run, backend
+        self.perf: dict[str, Any] = dict.fromkeys(("last_process", "last_eval", "last_token_count", "total_gens"), 0)
+        self.busy, self.aborted = threading.Lock(), False
+        self.started_s = time.monotonic()
+        super().__init__((run.values["host"] or "0.0.0.0", run.port), Page)
+
+    def figures(self) -> dict[str, Any]:
+        """/api/extra/perf."""
+        return {
+            **self.perf,
+            "stop_reason": 1,
+            "queue": 0,
+            "idle": 0 if self.busy.locked() else 1,
+            "hordeexitcounter": -1,
+            "uptime": int(time.monotonic() - self.started_s),
+        }
+
+    def note(self, timings: dict[str, Any]) -> None:
+        """Takes over what llama.cpp measured: milliseconds per token, since 1.94 also counts, seconds and speeds."""
+        time.sleep(PERF_LATE_S)
+        self.perf = {
+            "last_process": timings["prompt_ms"] / timings["prompt_n"],
+            "last_eval": timings["predicted_ms"] / timings["predicted_n"],
+            "last_token_count": timings["predicted_n"],
+            "total_gens": self.perf["total_gens"] + 1,
+        }
+        if self.run.release >= (1, 94):
+            self.perf |= {
+                "last_input_count": timings["prompt_n"],
+                "last_process_time": timings["prompt_ms"] / 1000,
+                "last_eval_time": timings["predicted_ms"] / 1000,
+                "last_process_speed": timings["prompt_per_second"],
+                "last_eval_speed": timings["predicted_per_second"],
+            }
+
+    def generate(self, body: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+        """(text, why it ended) for each token; figures follow after the last one."""
+        if self.run.fail == "generate":
+            sys.stderr.write("\n".join(OUT_OF_MEMORY) + "\n")
+            sys.stderr.flush()
+            os.abort()
+        assert self.backend
+        asked = {
+            "prompt": body["prompt"],
+            "n_predict": body.get("max_length", 200),
+            "seed": body.get("sampler_seed", -1),
+            "temperature": body.get("temperature", 0.75),
+            "ignore_eos": body.get("bypass_eos", False),
+        }
+        with self.busy:
+            self.aborted = False
+            for event in self.backend.complete(asked):
+                if event["stop"] or self.aborted:
+                    yield "", "stop" if event.get("stop_type") == "eos" else "length"
+                    if event["stop"]:
+                        self.note(event["timings"])
+                    return
+                yield event["content"], None
+
+
+class Page(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        run = self.server.run
+        protected = bool(run.password)
+        pages: dict[str, Any] = {
+            "/api/extra/version": {
+                "result": "KoboldCpp",
+                "version": run.version,
+                "protected": protected,
+                "llm": run.fail != "inactive",
+                "admin": 0,
+            },
+            "/api/v1/model": {"result": "koboldcpp/protected-model" if protected else run.name},
+            "/api/extra/true_max_context_length": {"value": run.context},
+            "/api/extra/perf": self.server.figures(),
+            "/v1/models": {"object": "list", "data": [{"id": run.name, "object": "model"}]},
+        }
+        if run.release >= (1, 79):
+            pages["/props"] = {"total_slots": 1, "default_generation_settings": {"n_ctx": run.context}}
+        if run.release >= (1, 96, 2):
+            pages["/ping"] = {"status": "healthy"}
+        if self.path in pages:
+            self.answer(200, pages[self.path])
+        elif self.path == "/slots":
+            self.answer(501, {"error": {"message": "not supported"}})
+        else:
+            self.send(404, "text/html", b"<html><body>Error 404. Not found.</body></html>")
+
+    def do_POST(self) -> None:
+        run, server = self.server.run, self.server
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        if self.path == "/api/extra/abort":
+            server.aborted = True
+            self.answer(200, {"success": "true"})
+        elif run.password and self.headers.get("Authorization") != f"Bearer {run.password}":
+            self.answer(401, {"detail": {"msg": "Please provide an API key", "type": "bad_input"}})
+        elif self.path == "/api/extra/tokencount":
+            self.answer(200, self.count(body))
+        elif self.path == "/api/v1/generate":
+            pieces = list(server.generate(body))
+            result = {"text": "".join(text for text, _ in pieces), "finish_reason": pieces[-1][1]}
+            self.answer(200, {"results": [result]})
+        elif self.path == "/api/extra/generate/stream":
+            self.stream(body)
+        elif self.path == "/v1/completions":
+            self.openai(body)
+        else:
+            self.send(404, "text/html", b"<html><body>Error 404. Not found.</body></html>")
+
+    def count(self, body: dict[str, Any]) -> dict[str, Any]:
+        assert self.server.backend
+        with self.server.backend.ask("POST", "/tokenize", {"content": body["prompt"], "add_special": True}) as answer:
+            ids = json.load(answer)["tokens"]
+        return {"value": len(ids), "ids": ids}
+
+    def stream(self, body: dict[str, Any]) -> None:
+        """Server-sent events on a connection that stays open after the last one."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for text, reason in self.server.generate(body):
+            event = {"token": text, "finish_reason": reason}
+            self.wfile.write(f"event: message\ndata: {json.dumps(event)}\n\n".encode())
+            self.wfile.flush()
+        self.close_connection = True
+
+    def openai(self, body: dict[str, Any]) -> None:
+        """Usage in the reply, no timings of llama.cpp."""
+        own = {"prompt": body["prompt"], "max_length": body.get("max_tokens", 200)}
+        pieces = list(self.server.generate(own))
+        choice = {"index": 0, "text": "".join(text for text, _ in pieces), "finish_reason": pieces[-1][1]}
+        count = self.server.perf["last_token_count"]
+        usage = {"prompt_tokens": self.count(own)["value"], "completion_tokens": count}
+        self.answer(200, {"object": "text_completion", "model": self.server.run.name, "choices": [choice],
+                          "usage": usage})  # fmt: skip
+
+    def answer(self, status: int, page: Any) -> None:
+        self.send(status, "application/json", json.dumps(page).encode())
+
+    def send(self, status: int, kind: str, data: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
