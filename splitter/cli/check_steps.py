@@ -36,12 +36,13 @@ def read_target(target: str | None, line: str | None, flags: list[str], engine: 
     if target is None:
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
     if target.lower().endswith(SCRIPT_SUFFIXES):
-        return _read_file(Path(target).expanduser(), engine)
+        return read_file(Path(target).expanduser(), engine)
     program = kind if kind and kind != "embedded" else "llama-server"
     return replace(read_command([program, *flags], kind=kind, version=version), model=target)
 
 
-def _read_file(path: Path, engine: EngineOptions) -> ReadCommand:
+def read_file(path: Path, engine: EngineOptions) -> ReadCommand:
+    """The command in a script; its model is found beside it."""
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:

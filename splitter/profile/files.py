@@ -80,7 +80,7 @@ def save_profile(text: str, name_or_path: str, *, overwrite: bool = False) -> Pa
         path = config_folder() / "profiles" / f"{name_or_path}.yaml"
     read_layer(text, str(path))
     if path.exists() and not overwrite:
-        raise ProfileError(f"{path} exists already", "choose another name, or allow it to be overwritten")
+        raise ProfileError(f"{path} exists already", "choose another name, or replace it with --force")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,14 +1,38 @@
-"""`splitter profile list|show|check|schema`: saved settings, each value with its source."""
+"""`splitter profile list|show|new|set|check|schema`: saved settings, each value with its source."""
 
 from typing import Annotated
 
 import typer
 
-from splitter.cli.options import OutputOptions, with_options
+from splitter.cli.options import (
+    EngineOptions,
+    FlagOptions,
+    GoalOptions,
+    MarginOptions,
+    OutputOptions,
+    RigOptions,
+    ServerOptions,
+    with_options,
+)
 from splitter.cli.output import Output, printable
 
-app = typer.Typer(help="Saved settings: list, show, check, schema.", no_args_is_help=True)
+app = typer.Typer(help="Saved settings: list, show, new, set, check, schema.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]
+
+NEW_EXAMPLES = """Examples:
+
+splitter profile new mine model.gguf --gpus "1050ti,2080,1060-6gb" -c 8192   (a solved plan, kept)
+
+splitter profile new mine --from koboldai.bat   (what a script says; also .sh, .service and .kcpps)
+
+splitter profile new mine --profile phoenix --goal context
+"""
+SET_EXAMPLES = """Examples:
+
+splitter profile set mine settings.context_size 8192
+
+splitter profile set mine settings.tensor_split 12,29,24
+"""
 
 
 @app.command("list", epilog="Example: splitter profile list --json")
@@ -44,6 +68,61 @@ def show_profile(report: OutputOptions, profile: Name) -> None:
     output.show(table)
     values = {key: {"value": found.value, "source": found.source} for key, found in sorted(loaded.values.items())}
     output.data({"name": loaded.name, "path": loaded.path, "values": values})
+
+
+@app.command("new", epilog=NEW_EXAMPLES)
+@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+def new_profile(
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    goal: GoalOptions,
+    flags: FlagOptions,
+    server: ServerOptions,
+    report: OutputOptions,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new profile's name, or a .yaml file.")],
+    model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
+    script: Annotated[
+        str | None, typer.Option("--from", help="Take the settings from this .bat, .sh, .service or .kcpps.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
+) -> None:
+    """Save a plan, or what a script says, as a profile."""
+    from splitter.cli.profile_steps import values_of_plan, values_of_script
+    from splitter.cli.session import Wishes
+    from splitter.errors import UsageError
+    from splitter.profile.files import save_profile
+    from splitter.profile.write import render_profile
+
+    output = Output("profile", as_json=report.json)
+    wishes = Wishes(devices, engine, margin, goal, flags, server)
+    if script and goal.profile:
+        raise UsageError("--from and --profile both name the settings", "give one of them")
+    values = values_of_script(script, wishes, output) if script else values_of_plan(model, wishes, output)
+    if script and model:
+        values["model"] = model
+    text = render_profile(values, f"From {script}" if script else "A plan, kept: every value is fixed.")
+    path = save_profile(text, name, overwrite=force)
+    output.plain(text.rstrip("\n"))
+    output.say(f"wrote {path}")
+    output.data({"name": path.stem, "path": str(path), "values": values})
+
+
+@app.command("set", epilog=SET_EXAMPLES)
+@with_options(OutputOptions)
+def set_value(
+    report: OutputOptions,
+    profile: Name,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Such as settings.context_size.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas, such as 12,29,24.")],
+) -> None:
+    """Change one value of a profile; its comments stay. A shipped profile is copied to your own first."""
+    from splitter.cli.profile_steps import edit
+
+    output = Output("profile", as_json=report.json)
+    path, copied = edit(profile, key, value)
+    output.say(f"wrote {path}" + (" (your own copy of the shipped profile)" if copied else ""))
+    output.data({"name": path.stem, "path": str(path), "copied": copied})
 
 
 @app.command("check", epilog="Example: splitter profile check mine.yaml")
