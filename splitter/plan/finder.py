@@ -28,16 +28,15 @@ EXPERT_STATES = 600
 CORRECTIONS = 20
 
 
+Kind = tuple[bool, bool, bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """What is tried besides the placement: experts of the first `n_cpu_moe` layers in RAM, pipeline kept or not."""
 
     n_cpu_moe: int
     pipeline_off: bool = False
-
-    def kind(self) -> tuple[bool, bool]:
-        """Variants of a kind build the same graph."""
-        return self.n_cpu_moe > 0, self.pipeline_off
 
     def fields(self) -> dict[str, Any]:
         override = {"override_tensors": (PIPELINE_OFF,)} if self.pipeline_off else {}
@@ -79,7 +78,7 @@ class Finder:
         self.plain = task.scene.memory(self.everywhere)
         self.layers = len(self.plain.layer_model_bytes)
         self.learnt: dict[Variant, Compute] = {}
-        self.least: dict[tuple[bool, bool], Compute] = {}
+        self.least: dict[Kind, Compute] = {}
         self.layer_costs: dict[Variant, LayerCosts] = {}
 
     def run(self) -> Found | None:
@@ -134,9 +133,13 @@ class Finder:
             self.layer_costs[variant] = layer_costs(self.model(variant))
         return self.layer_costs[variant]
 
+    def kind(self, variant: Variant) -> Kind:
+        """Variants of a kind build the same graphs: some experts in RAM, all of them, no pipeline."""
+        return variant.n_cpu_moe > 0, variant.n_cpu_moe >= self.layers - 1, variant.pipeline_off
+
     def compute(self, variant: Variant) -> Compute:
         """What is known of the compute buffers of a variant: nothing at first, then what its placements taught."""
-        return self.learnt.get(variant) or self.least.get(variant.kind(), NOTHING_KNOWN)
+        return self.learnt.get(variant) or self.least.get(self.kind(variant), NOTHING_KNOWN)
 
     def gpu_layers(self, variant: Variant) -> int | None:
         """The fixed -ngl; turning the pipeline off only makes sense with all layers on devices."""
@@ -167,7 +170,11 @@ class Finder:
         """
         for _ in range(CORRECTIONS):
             effort = self.effort if variant.n_cpu_moe else None
-            assignment = search(self.problem(variant, group), below_s=self.to_beat(variant), effort=effort)
+            unknown = self.compute(variant) == NOTHING_KNOWN  # then any placement teaches enough
+            case, below = self.problem(variant, group), self.to_beat(variant)
+            assignment = search(case, below_s=below, effort=effort, quick=unknown)
+            if assignment is None and unknown:
+                assignment = search(case, below_s=below, effort=effort)
             if assignment is None:
                 return
             found = self.build(variant, group, assignment)
@@ -185,7 +192,7 @@ class Finder:
         held = sorted({owner for owner in placement.layers if owner is not None})
         everywhere = self.plain.everywhere_bytes
         sizes = [(placement.layers.count(d), footprint.devices[d].compute_bytes + everywhere) for d in held]
-        partial, kind = placement.layers[0] is None, variant.kind()
+        partial, kind = placement.layers[0] is None, self.kind(variant)
         host = footprint.host.compute_bytes
         self.learnt[variant] = self.compute(variant).after(sizes, host, partial=partial, lower=lower)
         self.least[kind] = self.least.get(kind, NOTHING_KNOWN).after(sizes, host, partial=partial, lower=True)

@@ -117,10 +117,12 @@ class Effort:
         return self.states > 0
 
 
-def search(problem: Problem, *, below_s: float = float("inf"), effort: Effort | None = None) -> Assignment | None:
+def search(
+    problem: Problem, *, below_s: float = float("inf"), effort: Effort | None = None, quick: bool = False
+) -> Assignment | None:
     """The fastest assignment that fits and beats `below_s` seconds per token, None if there is none.
 
-    Optimal unless a given `effort` runs out.
+    Optimal unless a given `effort` runs out, or `quick` asks for the first pass only.
     """
     best = _Best(problem, below_s - problem.extra_s, effort or Effort())
     _on_host(problem, best)
@@ -128,7 +130,7 @@ def search(problem: Problem, *, below_s: float = float("inf"), effort: Effort | 
         roles = problem.partial if partial else problem.whole
         if _possible(problem, partial):
             _on_one(problem, roles, partial, best)
-            _on_many(problem, roles, partial, best)
+            _on_many(problem, roles, partial, best, (False,) if quick else (False, True))
     return best.assignment
 
 
@@ -271,13 +273,13 @@ def _best_window(problem: Problem, capacity: int, need: Need) -> int:
 State = tuple[int, int]  # (mask of devices used, first layer they hold)
 
 
-def _on_many(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
+def _on_many(problem: Problem, roles: Roles, partial: bool, best: _Best, passes: Sequence[bool]) -> None:
     """Two devices and more: a quick pass that fills every device gives the incumbent, the second pass is exact."""
     coarse = _Relaxation(problem, (roles,), host=partial, coarse=True)
     if len(problem.slots) < 2 or coarse.tight(0, len(problem.held)) >= best.seconds:
         return
     relaxed = _Relaxation(problem, (roles,), host=partial)
-    for exact in (False, True):
+    for exact in passes:
         _Sweep(problem, roles, partial, relaxed, best, exact).run()
 
 
