@@ -52,7 +52,7 @@ def test_the_file_sets_what_the_command_line_sets(version: str) -> None:
         settings = koboldcpp_settings(rng, version)
         made = koboldcpp_plan(**settings)
         if version == "1.76" and made.settings.device_order:
-            made = koboldcpp_plan(**{**settings, **NATURAL, "split_mode": "layer"})
+            made = koboldcpp_plan(**{**settings, "on": rig(1), "device_order": ("CUDA0",), "tensor_split": ()})
         expected, defaults = understood(made, version), parse(version, ["--port", "5001"])
         file = written(made, version)
         assert file.pop("istemplate") is False
