@@ -295,6 +295,7 @@ class _Sweep:
     exact: bool
     costs: dict[State, float] = field(default_factory=dict)
     parents: dict[State, tuple[State, int]] = field(default_factory=dict)
+    known_left: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def run(self) -> None:
         start = (0, len(self.problem.held))
@@ -308,11 +309,17 @@ class _Sweep:
                     following.update(dict.fromkeys(self.extend(state)))
             level = list(following)
 
+    def left(self, mask: int) -> tuple[int, ...]:
+        """The devices that may precede those in `mask`."""
+        if mask not in self.known_left:
+            self.known_left[mask] = tuple(self.problem.candidates(mask))
+        return self.known_left[mask]
+
     def extend(self, state: State) -> Iterator[State]:
         """The states with one more device that are new or cheaper than before."""
         mask, _ = state
         need = self.roles.middle if mask else self.roles.last
-        for device in self.problem.candidates(mask):
+        for device in self.left(mask):
             for start, seconds in self.blocks(state, device, need):
                 after = (mask | 1 << device, start)
                 if seconds < self.costs.get(after, float("inf")):
@@ -351,8 +358,10 @@ class _Sweep:
         if not mask:
             return
         sums = self.problem.read_sums
-        for device in self.problem.candidates(mask):
+        for device in self.left(mask):
             slot = self.problem.slots[device]
+            if not self.partial and self.problem.held_sums[end] > slot.capacity_bytes:
+                continue
             host = _close(self.problem, self.partial, end, slot, self.roles.first)
             if host is None:
                 continue
