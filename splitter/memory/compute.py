@@ -61,8 +61,16 @@ def _rotation(head: int, cache_type: str, *, grow: bool) -> int:
 class ComputeModel:
     """Everything about the graph of one model under one set of settings that does not depend on the placement."""
 
-    def __init__(self, facts: ModelFacts, settings: Settings, *, like: "ComputeModel | None" = None) -> None:
-        self.facts, self.settings = facts, settings
+    def __init__(
+        self, facts: ModelFacts, settings: Settings, *, like: "ComputeModel | None" = None, pinned: bool = False
+    ) -> None:
+        """`like` is a model of the same facts whose reading is reused.
+
+        `pinned` tells that host weights lie in the first device's pinned memory, as with real CUDA, HIP and Vulkan
+        devices. Else the CPU backend repacks what it can of them (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K), and only the rest
+        is staged on the first device for large batches.
+        """
+        self.facts, self.settings, self.pinned = facts, settings, pinned
         if like is None or like.facts is not facts:
             self.family = FAMILIES.get(facts.architecture, Family())
             self.hparams = read_hparams(facts)
@@ -231,6 +239,7 @@ class ComputeModel:
             return cpu if index is None else owners[index]
 
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
+        net.repack = not self.pinned
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
         head_k, head_v = self.layers[0].head_k, self.layers[0].head_v
         rotate = (

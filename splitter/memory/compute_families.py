@@ -7,7 +7,8 @@ without an entry here is still described by its header.
 from dataclasses import dataclass
 from typing import Literal
 
-from splitter.memory.compute_blocks import Net, Routing
+from splitter.memory.compute_blocks import Net
+from splitter.memory.compute_experts import Routing, moe
 from splitter.memory.compute_graph import F16, F32, I32, I64, Tensor, shape
 from splitter.memory.compute_recurrent import delta_net, mamba, short_convolution
 
@@ -190,7 +191,7 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
     if "ffn_gate_inp.weight" not in net.layer.tensors:
         return net.ffn(cur)
     family = walk.family
-    out = net.moe(cur, Routing(family.norm_weights, family.softmax_after, family.weigh_first))
+    out = moe(net, cur, Routing(family.norm_weights, family.softmax_after, family.weigh_first))
     if "ffn_up_shexp.weight" in net.layer.tensors:
         shared = net.ffn(cur, "_shexp")
         if "ffn_gate_inp_shexp.weight" in net.layer.tensors:

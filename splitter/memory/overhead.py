@@ -1,8 +1,8 @@
 """What a device holds outside llama.cpp's breakdown: the driver's context, growth while running, reserves.
 
-Published contexts (MiB): GTX/RTX 3060 113-136, 4070 169, P40 148, 3090 262-291, 4090 451-472, RTX PRO 6000 561, P100 294
-after load. They follow the number of multiprocessors (SM): 3.4 MiB each and 40 MiB, 4.5 MiB each before Volta. The formula
-is at most 8 MiB below any of these figures and up to 120 MiB above the largest cards'.
+Published contexts (MiB, reference: logs of the cards named): RTX 3060 113-136, 4070 169, P40 148, 3090 262-291, 4090
+451-472, RTX PRO 6000 561, P100 294 after load. They follow the number of multiprocessors (SM): 40 MiB and 3.4 MiB each,
+4.5 MiB each before Volta. That is at most 2 MiB below any of these figures and 118 MiB above the largest card's.
 """
 
 from splitter.units import GIB, MIB
@@ -27,7 +27,7 @@ def device_overhead(
     """The parts, each with its name, of what one CUDA device loses to driver, system and run time.
 
     `free_bytes` of a device already lacks what a desktop holds now, so `display` True only keeps room for it to grow.
-    `os` is "linux", "windows" or "macos"; Windows' driver model withholds 1.2-1.6 GiB of 24-32 GiB cards, in proportion.
+    `os` is "linux", "windows" or "macos"; Windows' driver model withholds 1.2-1.6 GiB of 24-32 GiB cards.
     """
     parts = [
         ("CUDA context", _context_bytes(total_bytes, sm_count, compute_capability)),

@@ -1,7 +1,8 @@
 """Compute buffers against llama-fit-params 11434: Show 1's cases, 118 architectures, odd settings.
 
-data/compute-answers.json.xz holds headers written by llama.cpp's own test-llama-archs with its sizes raised (2048 wide,
-32768 words) and what the engine answered; "+gqa" has a quarter of the K/V heads. `settings` are random flags on skeletons.
+data/compute-answers.json.xz holds headers written by llama.cpp's own test-llama-archs with its sizes raised (up to 2048
+wide, 32768 words) and what the engine answered; "+gqa" has a quarter of the K/V heads. `settings` are random flags on
+skeletons.
 """
 
 import json
@@ -62,8 +63,8 @@ def header(model: Any) -> ModelFacts:
 
 def flags(args: list[str], devices: int) -> Settings:
     """What `args` mean, for the flags that memory depends on."""
-    settings = settings_of([arg for arg in args if arg != "--no-op-offload"], devices)
-    return replace(settings, op_offload="--no-op-offload" not in args)
+    settings = settings_of([arg for arg in args if arg not in {"--no-op-offload", "-cmoe"}], devices)
+    return replace(settings, op_offload="--no-op-offload" not in args, cpu_moe="-cmoe" in args)
 
 
 def errors(name: str, use: ComputeUse, found: list[int]) -> list[Row]:
@@ -171,7 +172,6 @@ def test_speed_of_many_placements(skeletons: dict[str, ModelFacts]) -> None:
             started = time.perf_counter()
             model.use(placement)
             times.append(time.perf_counter() - started)
-    print(
-        f"\nfirst placement with precomputation {1000 * first:.1f} ms, further ones median {1000 * statistics.median(times):.3f} ms"
-    )
+    further = 1000 * statistics.median(times)
+    print(f"\nfirst placement with precomputation {1000 * first:.1f} ms, further ones median {further:.3f} ms")
     assert statistics.median(times) < 0.001
