@@ -1,9 +1,11 @@
 """The steps that the planning verbs share: model, engine, rig, request, plan, command."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from splitter.cli.extra_models import with_extra_models
 from splitter.cli.flags import fixed_settings, margins_mib
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.cli.output import Output
@@ -81,7 +83,9 @@ def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = 
         reference = _fetched(reference, output)
     with output.progress("reading the model's header"):
         facts = load_model(reference)
-    return prepare(facts, asked, wishes, output)
+    task = prepare(facts, asked, wishes, output)
+    fetched = partial(_fetched, output=output) if local else None
+    return replace(task, request=with_extra_models(task.request, output, fetched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,15 @@ def solve(task: Task, output: Output) -> Planned:
         overhead = learnt_overhead(task.facts, task.rig, task.engine)
         plan = solve_plan(task.facts, task.rig, task.request, overhead=overhead)
     return Planned(task, plan, build_command(plan, task.engine, task.server))
+
+
+def findable(planned: Planned) -> Planned:
+    """The same plan with its files named from the root: a script may lie and run anywhere."""
+    from splitter.engine.commands import build_command
+    from splitter.script.write import anchored
+
+    plan = anchored(planned.plan)
+    return Planned(planned.task, plan, build_command(plan, planned.task.engine, planned.task.server))
 
 
 def prove(planned: Planned, output: Output) -> Planned:

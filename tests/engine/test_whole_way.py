@@ -1,4 +1,4 @@
-"""The command line against the real llama.cpp on the emulated phoenix rig: planned, proven, launched, measured, stopped."""
+"""The command line against the real llama.cpp on the emulated phoenix rig: planned, launched, measured, stopped."""
 
 import json
 import os

@@ -39,13 +39,13 @@ def script(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that splitter did not write.")] = False,
 ) -> None:
     """Write the .bat and the .sh that launch the planned engine."""
-    from splitter.cli.session import Wishes, resolve, solve
+    from splitter.cli.session import Wishes, findable, resolve, solve
     from splitter.cli.views.plan import model_line, summary_line, verdict
     from splitter.script.render import render
     from splitter.script.write import write_files
 
     output = Output("script", as_json=report.json)
-    planned = solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output)
+    planned = findable(solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output))
     written = write_files(render(planned.plan, planned.command, name=name or goal.profile), folder, force=force)
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:
