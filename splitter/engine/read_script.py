@@ -1,6 +1,5 @@
 """Finds the engine command in a script: .bat/.cmd, .sh, a systemd unit or a .kcpps file. Pure over the text."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PureWindowsPath
@@ -8,6 +7,7 @@ from pathlib import PureWindowsPath
 from splitter.engine.read_command import MAX_TEXT, first_engine_command, looks_like_cmd
 from splitter.engine.read_command_cmd import cmd_commands
 from splitter.engine.read_command_shell import shell_commands
+from splitter.engine.read_command_systemd import unit_commands
 from splitter.engine.read_command_value import ReadCommand
 from splitter.errors import UsageError
 from splitter.plan.request import EngineKind
@@ -48,18 +48,7 @@ def _beside(model: str) -> str:
 def _commands(text: str, name: str, env: Mapping[str, str]) -> Commands:
     lowered = name.lower()
     if lowered.endswith(".service"):
-        return _unit_commands(text, env)
+        return unit_commands(text, env)
     if lowered.endswith((".bat", ".cmd")) or (not lowered.endswith(".sh") and looks_like_cmd(text)):
         return cmd_commands(text, env)
     return shell_commands(text, env)
-
-
-def _unit_commands(text: str, env: Mapping[str, str]) -> Commands:
-    """ExecStart with the Environment lines of a systemd unit, wherever these stand."""
-    joined = re.sub(r"\\\r?\n", " ", text)
-    known = dict(env)
-    for assignments in re.findall(r"^\s*Environment=(.*)$", joined, re.MULTILINE):
-        for words, _ in shell_commands(f"x {assignments}", {}):
-            known |= dict(word.split("=", 1) for word in words[1:] if "=" in word)
-    for line in re.findall(r"^\s*ExecStart=[-@:+!]*(.*)$", joined, re.MULTILINE):
-        yield from shell_commands(line, known)

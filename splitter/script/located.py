@@ -69,26 +69,31 @@ def native(path: str, windows: bool) -> bool:
     return not windows or not path.startswith("/")
 
 
-def _name(path: str) -> str:
+def file_name(path: str) -> str:
+    """The last part of a path of either system."""
     return PureWindowsPath(path).name if WINDOWS_PATH.match(path) else PurePosixPath(path).name
 
 
-def _engine(command: EngineCommand, windows: bool) -> Located:
-    """The engine under its own name, or under its usual one where the plan was made on the other system.
+def engine_name(command: EngineCommand, windows: bool) -> str:
+    """The engine's own file name, or its usual one where the plan was made without it or on the other system."""
+    if command.engine.path is not None and native(command.engine.path, windows):
+        return file_name(command.argv[0])
+    return DEFAULT_NAMES[command.engine.kind] + (".exe" if windows else "")
 
-    The embedded engine is a Python with packages: one that lies beside the script by chance would not do.
-    """
+
+def _engine(command: EngineCommand, windows: bool) -> Located:
+    """The embedded engine is a Python with packages: one that lies beside the script by chance would not do."""
     path, kind = command.argv[0], command.engine.kind
-    usual = DEFAULT_NAMES[kind] + (".exe" if windows else "")
-    own = command.engine.path is not None and native(path, windows)
-    beside = None if kind == "embedded" else _name(path) if own else usual
-    if own:
-        return Located("engine", path, beside, path if path != beside else None)
-    return Located("engine", path, beside, on_path=usual, download=RELEASES.get(kind))
+    name = engine_name(command, windows)
+    beside = None if kind == "embedded" else name
+    if command.engine.path is None or not native(command.engine.path, windows):
+        return Located("engine", path, beside, on_path=name, download=RELEASES.get(kind))
+    planned = path if path != beside else None
+    return Located("engine", path, beside, planned, download=None if planned else RELEASES.get(kind))
 
 
 def _data_file(label: str, path: str, windows: bool) -> Located:
     if is_reference(path):
         return Located(label, path, download_name(path), download=download_page(path))
-    name = _name(path)
+    name = file_name(path)
     return Located(label, path, name, path if native(path, windows) and path != name else None)

@@ -101,6 +101,14 @@ def test_every_goto_has_its_label() -> None:
         ("模型", "launch"),
         ("../../etc", "etc"),
         ("phoenix", "phoenix"),
+        ("CON", "run-con"),
+        ("nul.gguf", "run-nul.gguf"),
+        ("Lpt1", "run-lpt1"),
+        ("console", "console"),
+        ("com10", "com10"),
+        ("a" * 79 + ".b" * 50, "a" * 79),
+        ('<>:"/\\|?*', "launch"),
+        ("trailing dots...", "trailing-dots"),
     ],
 )
 def test_names_that_every_system_takes(text: str, name: str) -> None:
