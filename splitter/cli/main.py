@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command line; returns the exit code."""
     try:
-        code = app(arguments, prog_name="splitter", standalone_mode=False)
+        code = app(arguments, prog_name="splitter", standalone_mode=False, obj=arguments)
     except SplitterError as error:
         return _report(error, arguments)
     except (_ClickUsageError, _ClickException) as error:

@@ -17,17 +17,17 @@ def anchored(plan: Plan) -> Plan:
     settings = plan.settings
     return replace(
         plan,
-        facts=replace(plan.facts, path=_absolute(plan.facts.path)),
+        facts=replace(plan.facts, path=absolute(plan.facts.path)),
         settings=replace(
             settings,
-            mmproj=settings.mmproj and _absolute(settings.mmproj),
-            draft_model=settings.draft_model and _absolute(settings.draft_model),
+            mmproj=settings.mmproj and absolute(settings.mmproj),
+            draft_model=settings.draft_model and absolute(settings.draft_model),
         ),
     )
 
 
-def _absolute(path: str) -> str:
-    """Only what is a file here: references to the network and another system's paths stay as they are."""
+def absolute(path: str) -> str:
+    """`path` from the root if it is a file here; references and another system's paths stay as they are."""
     return str(Path(path).absolute()) if Path(path).is_file() else path
 
 

@@ -26,6 +26,13 @@ def model(tmp_path: Path, splitter: Splitter) -> str:
     return str(shutil.copy(TINY, str(tmp_path)))
 
 
+def program(path: Path) -> str:
+    """A file that stands for an engine; its version is believed, so it never runs."""
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    return str(path)
+
+
 def planned(splitter: Splitter, *words: str) -> dict[str, Any]:
     """The settings and the command of a plan, JSON."""
     said = splitter("plan", *words, "--json")
@@ -34,13 +41,21 @@ def planned(splitter: Splitter, *words: str) -> dict[str, Any]:
     return {"settings": data["settings"], "command": data["command"], "engine": data["engine"]}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("suffix", [".bat", ".sh"])
-def test_plan_to_script_to_profile_to_plan(splitter: Splitter, model: str, engine: str, suffix: str) -> None:
-    words = (*ENGINES[engine], "--rig", "phoenix")
+@pytest.mark.parametrize(
+    ("engine", "suffix", "kind"),
+    [(engine, suffix, ()) for engine in ENGINES for suffix in (".bat", ".sh")]
+    + [("koboldcpp", ".kcpps", ("--kcpps",)), ("koboldcpp", ".service", ("--systemd",))]
+    + [("llama-server", ".service", ("--systemd",))],
+)
+def test_plan_to_script_to_profile_to_plan(
+    splitter: Splitter, model: str, tmp_path: Path, engine: str, suffix: str, kind: tuple[str, ...]
+) -> None:
+    words: tuple[str, ...] = (*ENGINES[engine], "--rig", "phoenix")
+    if suffix == ".service":
+        words = (*words, "--engine-path", program(tmp_path / engine))
     options = ("-c", "3072", "-ctk", "q8_0", "-ctv", "q8_0", *FLASH[engine])
     first = planned(splitter, model, *words, *options)
-    assert splitter("script", model, *words, *options, "--name", "run").code == 0
+    assert splitter("script", model, *words, *options, "--name", "run", *kind).code == 0
     made = splitter("profile", "new", "mine", "--from", f"run{suffix}", *words, "--json")
     assert made.code == 0, made.out
     again = planned(splitter, "--profile", "mine")

@@ -1,5 +1,6 @@
-"""`splitter script`: writes the .bat and the .sh of a plan."""
+"""`splitter script`: writes the .bat and the .sh of a plan, on demand a .kcpps and a systemd unit."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,11 +22,18 @@ EXAMPLES = """Examples:
 splitter script model.gguf -o launchers
 
 splitter script --profile phoenix -o .   (the seed's rig, as a .bat to double-click)
+
+splitter script model.gguf --portable -o D:\\llm   (everything in one folder, on any drive)
+
+splitter script model.gguf --engine koboldcpp --kcpps
+
+splitter script model.gguf --systemd -o ~/.config/systemd/user
 """
 
 
 @with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def script(
+    context: typer.Context,
     devices: RigOptions,
     engine: EngineOptions,
     margin: MarginOptions,
@@ -37,17 +45,28 @@ def script(
     folder: Annotated[str, typer.Option("-o", "--output", help="Folder to write to.", metavar="DIR")] = ".",
     name: Annotated[str | None, typer.Option("--name", help="Name of the scripts, without suffix.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that splitter did not write.")] = False,
+    portable: Annotated[
+        bool, typer.Option("--portable", help="Look for engine and model beside the script and nowhere else.")
+    ] = False,
+    kcpps: Annotated[bool, typer.Option("--kcpps", help="Also write koboldcpp's own settings file.")] = False,
+    systemd: Annotated[bool, typer.Option("--systemd", help="Also write a systemd user unit.")] = False,
 ) -> None:
     """Write the .bat and the .sh that launch the planned engine."""
+    from splitter.cli.script_steps import Kinds, remake_line, rendered
     from splitter.cli.session import Wishes, findable, resolve, solve
     from splitter.cli.views.plan import model_line, summary_line, verdict
-    from splitter.script.render import render
     from splitter.script.write import write_files
 
     output = Output("script", as_json=report.json)
     planned = findable(solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output))
-    written = write_files(render(planned.plan, planned.command, name=name or goal.profile), folder, force=force)
+    remake = remake_line(context.obj or [], planned.plan.rig.host.os == "windows", portable)
+    files = rendered(planned, Kinds(kcpps, systemd, portable), name or _profile_name(goal.profile), remake)
+    written = write_files(files, folder, force=force)
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:
         output.plain(str(path))
     output.data({"files": [str(path) for path in written], "argv": list(planned.command.argv)})
+
+
+def _profile_name(profile: str | None) -> str | None:
+    return None if profile is None else Path(profile).stem
