@@ -4,14 +4,14 @@ rem Written by splitter 0.1.0: starts a planned engine; can be run from any fold
 rem Model:    Meta-Llama-3.1-8B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Meta-Llama-3.1-8B-Instruct-GGUF/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf
 rem Rig:      budget-pair
 rem Engine:   llama-server (flags of the newest release)
-rem Plan:     context 103168, 33 layers on GPUs
-rem Device:   CUDA0 GTX 1660 SUPER: 14 layers, 5.16 GiB of 5.66 GiB free
-rem Device:   CUDA1 RTX 3070: 18 layers and the output layer, 6.88 GiB of 7.52 GiB free
+rem Plan:     context 88576, 33 layers on GPUs
+rem Device:   CUDA0 GTX 1660 SUPER: 14 layers, 5.15 GiB of 5.66 GiB free
+rem Device:   CUDA1 RTX 3070: 18 layers and the output layer, 7.01 GiB of 7.52 GiB free
 rem Remake:   splitter script --profile long-context -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 103168 --device CUDA0,CUDA1 -ngl 33 -sm layer -ts 14,19 -b 2048 -ub 512 -ctk q8_0 -ctv q8_0 -fa on"
+set "FLAGS=--fit off -c 88576 --device CUDA0,CUDA1 -ngl 33 -sm layer -ts 14,19 -b 2048 -ub 512 -ctk q8_0 -ctv q8_0 -fa on"
 set "FLAGS2=-np 1 -kvu --host 127.0.0.1 --port 8080"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path

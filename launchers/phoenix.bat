@@ -4,16 +4,16 @@ rem Written by splitter 0.1.0: starts a planned engine; can be run from any fold
 rem Model:    Qwen2.5-32B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-32B-Instruct-GGUF/Qwen2.5-32B-Instruct-Q4_K_M.gguf
 rem Rig:      phoenix
 rem Engine:   koboldcpp (flags of the newest release)
-rem Plan:     context 4096, 53 layers on GPUs
-rem Device:   CUDA0 GTX 1050 Ti: 11 layers, 3.27 GiB of 3.81 GiB free
-rem Device:   CUDA2 GTX 1060 6GB: 19 layers, 5.25 GiB of 5.76 GiB free
-rem Device:   CUDA1 RTX 2080: 22 layers and the output layer, 7.11 GiB of 7.62 GiB free
+rem Plan:     context 4096, 49 layers on GPUs
+rem Device:   CUDA2 GTX 1060 6GB: 17 layers, 5.26 GiB of 5.76 GiB free
+rem Device:   CUDA1 RTX 2080: 23 layers, 7.11 GiB of 7.62 GiB free
+rem Device:   CUDA0 GTX 1050 Ti: 8 layers and the output layer, 3.24 GiB of 3.81 GiB free
 rem Remake:   splitter script --profile phoenix -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "CUDA_VISIBLE_DEVICES=0,2,1"
-set "FLAGS=--usecuda normal --gpulayers 53 --tensor_split 11 19 23 --contextsize 4096 --batchsize 256 --ubatchsize 256"
+set "CUDA_VISIBLE_DEVICES=2,1,0"
+set "FLAGS=--usecuda normal --gpulayers 49 --tensor_split 17 23 9 --contextsize 4096 --batchsize 128 --ubatchsize 128"
 set "FLAGS2=--host 127.0.0.1 --port 5001 --skiplauncher"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
@@ -24,10 +24,10 @@ if exist "Qwen2.5-32B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(12|42)\.(ffn_gate)\.weight=CPU,blk\.(23)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
+".\koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :on_path_beside
-"koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(12|42)\.(ffn_gate)\.weight=CPU,blk\.(23)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
+"koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"

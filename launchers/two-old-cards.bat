@@ -5,13 +5,13 @@ rem Model:    Qwen2.5-3B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-3B-Instru
 rem Rig:      mx-pair
 rem Engine:   llama-server (flags of the newest release)
 rem Plan:     context 4096, 37 layers on GPUs
-rem Device:   CUDA1 GeForce MX450: 35 layers, 1.69 GiB of 1.81 GiB free
-rem Device:   CUDA0 GeForce MX150: 1 layers and the output layer, 445 MiB of 1.86 GiB free
+rem Device:   CUDA1 GeForce MX450: 33 layers, 1.70 GiB of 1.81 GiB free
+rem Device:   CUDA0 GeForce MX150: 3 layers and the output layer, 632 MiB of 1.86 GiB free
 rem Remake:   splitter script --profile two-old-cards -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 4096 --device CUDA1,CUDA0 -ngl 37 -sm layer -ts 35,2 -b 2048 -ub 256 -ctk f16 -ctv f16 -fa auto"
+set "FLAGS=--fit off -c 4096 --device CUDA1,CUDA0 -ngl 37 -sm layer -ts 33,4 -b 2048 -ub 256 -ctk f16 -ctv f16 -fa auto"
 set "FLAGS2=-np 1 -kvu --host 127.0.0.1 --port 8080"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path

@@ -4,8 +4,8 @@
 # Rig:      mx-pair
 # Engine:   llama-server (flags of the newest release)
 # Plan:     context 4096, 37 layers on GPUs
-# Device:   CUDA1 GeForce MX450: 35 layers, 1.69 GiB of 1.81 GiB free
-# Device:   CUDA0 GeForce MX150: 1 layers and the output layer, 445 MiB of 1.86 GiB free
+# Device:   CUDA1 GeForce MX450: 33 layers, 1.70 GiB of 1.81 GiB free
+# Device:   CUDA0 GeForce MX150: 3 layers and the output layer, 632 MiB of 1.86 GiB free
 # Remake:   splitter script --profile two-old-cards -o launchers
 set -u
 case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac
@@ -22,4 +22,4 @@ ENGINE=./llama-server
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: llama-server' 'on PATH: llama-server' 'download it from: https://github.com/ggml-org/llama.cpp/releases'
 MODEL=./Qwen2.5-3B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-3B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-3B-Instruct-GGUF/resolve/main/Qwen2.5-3B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" -m "$MODEL" --fit off -c 4096 --device CUDA1,CUDA0 -ngl 37 -sm layer -ts 35,2 -b 2048 -ub 256 -ctk f16 -ctv f16 -fa auto -ot '^pipeline-off$=CPU' -np 1 -kvu --host 127.0.0.1 --port 8080
+exec "$ENGINE" -m "$MODEL" --fit off -c 4096 --device CUDA1,CUDA0 -ngl 37 -sm layer -ts 33,4 -b 2048 -ub 256 -ctk f16 -ctv f16 -fa auto -ot '^pipeline-off$=CPU' -np 1 -kvu --host 127.0.0.1 --port 8080

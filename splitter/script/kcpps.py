@@ -21,6 +21,7 @@ INTEGERS = frozenset({
     "contextsize", "gpulayers", "batchsize", "ubatchsize", "threads", "port", "parallelrequests", "moecpu", "maingpu",
     "draftgpulayers",
 })  # fmt: skip
+FLOATS = frozenset({"tensor_split", "draftgpusplit"})
 # Argument names before they were changed, with the first release of the new name.
 OLD_NAMES = {"usecuda": ("usecublas", (1, 96)), "batchsize": ("blasbatchsize", (1, 101))}
 QUANTKV_WORDS = (1, 112)
@@ -68,7 +69,7 @@ def _arguments(command: EngineCommand) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _typed(dest: str, words: tuple[str, ...], release: tuple[int, ...]) -> Any:
     """`words` of `dest` as koboldcpp keeps them."""
-    if dest == "tensor_split":
+    if dest in FLOATS:
         return [float(word) for word in words]
     if dest == "usecuda":
         return list(words)

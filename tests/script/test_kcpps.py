@@ -80,6 +80,26 @@ def test_round_trip(version: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mmproj": "/m/p.gguf"},
+        {"draft_model": "/m/d.gguf", "draft_gpu_layers": 9},
+        {"cpu_moe": True},
+        {"kv_offload": False, "mmap": True, "threads": 7},
+        {"split_mode": "tensor", "parallel": 4},
+        {"device_order": (), "tensor_split": (), "gpu_layers": 0},
+    ],
+)
+def test_one_setting_one_value(settings: dict[str, Any]) -> None:
+    made = koboldcpp_plan(**settings)
+    file, expected = written(made, "1.123"), understood(made, "1.123")
+    left_out = {"model", "model_param", "port_param", "device", "istemplate"}
+    assert [key for key in file if key not in left_out and not same(file[key], expected[key])] == []
+    told = {key for key, value in expected.items() if value != parse("1.123", [])[key]}
+    assert told - left_out <= set(file)
+
+
 def test_a_model_on_the_network_is_a_file_beside() -> None:
     made = with_model(koboldcpp_plan(), "hf:a/b-GGUF/dir/m.gguf")
     assert written(made, "1.123")["model_param"] == "m.gguf"

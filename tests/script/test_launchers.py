@@ -28,6 +28,7 @@ from splitter.script.download import download_name
 from splitter.script.file import ScriptFile
 from splitter.script.render import render
 from tests.profile.shapes import EXAMPLES, SHAPES, profile_facts
+from tests.script.made import put
 from tests.script.wine import Run, Wine
 
 LAUNCHERS = Path(__file__).parents[2] / "launchers"
@@ -87,10 +88,9 @@ def beside(command: EngineCommand, engine: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("profile", SHAPES)
 def test_the_sh_starts_what_lies_beside_it(profile: str, tmp_path: Path) -> None:
-    command, _ = generated(profile)
+    command, (_, sh) = generated(profile)
     folder = tmp_path / "any folder"
-    folder.mkdir()
-    script = Path(shutil.copy(LAUNCHERS / f"{profile}.sh", folder))
+    script = put(folder, sh)
     without = subprocess.run([script], cwd=tmp_path, env={"PATH": "/bin"}, capture_output=True, text=True, check=False)
     assert (without.returncode, "download it from: https://github.com/" in without.stderr) == (4, True)
     engine = folder / command.engine.kind
@@ -112,15 +112,14 @@ def bats(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
     """Each .bat run from another folder: alone, then beside its engine and model."""
     root = tmp_path_factory.mktemp("launchers")
     alone, complete = root / "alone", root / "any folder"
-    for folder in (alone, complete):
-        shutil.copytree(LAUNCHERS, folder)
+    scripts = [put(folder, generated(profile)[1][0]) for profile in SHAPES for folder in (alone, complete)]
     for kind in ("koboldcpp", "llama-server"):
         shutil.copy(wine.standin, complete / f"{kind}.exe")
     for profile in SHAPES:
         command, _ = generated(profile)
         (complete / download_name(command.model_path)).touch()
     (complete / "splitter-keys.txt").touch()
-    runs = wine.run([folder / f"{profile}.bat" for profile in SHAPES for folder in (alone, complete)], root)
+    runs = wine.run(scripts, root)
     return dict(zip(SHAPES, zip(runs[::2], runs[1::2], strict=True), strict=True))
 
 
