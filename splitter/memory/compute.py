@@ -86,7 +86,8 @@ class ComputeModel:
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
         self._homes: dict[str, int | None] = {}
-        self._moved_kinds = [self._moved(each) for each in self.layers]
+        self._moved_kinds = [self._moved(each.tensors) for each in self.layers]
+        self._moved(self.top)
         self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         self._first: dict[object, int] = {}
         self._known: dict[tuple[object, ...], ComputeUse] = {}
@@ -123,12 +124,12 @@ class ComputeModel:
             ),
         )
 
-    def _moved(self, layer: Layer) -> tuple[object, ...]:
+    def _moved(self, tensors: Mapping[str, TensorInfo]) -> tuple[object, ...]:
         """The tensors of a layer that an override takes elsewhere, with their types: part of the layer's kind."""
         if not self.overrides:
             return ()
         moved = []
-        for name, tensor in layer.tensors.items():
+        for name, tensor in tensors.items():
             override = find_override(self.overrides, tensor.name)
             if override is not None:
                 self._homes[tensor.name] = override.device
@@ -233,10 +234,7 @@ class ComputeModel:
         owners: dict[int, int] = {}
 
         def home(name: str, index: int | None) -> int:
-            if name in self._homes:
-                moved = self._homes[name]
-                return cpu if moved is None else moved
-            return cpu if index is None else owners[index]
+            return self._home(name, cpu if index is None else owners[index], cpu)
 
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
         net.repack = not self.pinned
@@ -260,6 +258,11 @@ class ComputeModel:
         self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
         return net
 
+    def _home(self, name: str, default: int, cpu: int) -> int:
+        """The backend of a weight: an override's, or the one it has without."""
+        moved = self._homes.get(name, default)
+        return cpu if moved is None else moved
+
     def _spare_leaves(self, net: Net, sketch: Sketch, placement: Placement) -> None:
         """Leaves of the sparse-attention layers that the sketch leaves out: all layers' are allocated ahead."""
         if not self._sparse:
@@ -282,8 +285,8 @@ class ComputeModel:
         name = "token_embd_norm" if self.hparams.family.final_norm else "output_norm"
         norm, bias = (top.get(f"{name}.{part}") for part in ("weight", "bias"))
         head = top.get("output.weight") or top["token_embd.weight"]
-        pair = tuple(None if t is None else net.weight_of(t, where) for t in (norm, bias))
-        output(walk, cur, (pair[0], pair[1]), net.weight_of(head, where))
+        weights = [None if t is None else net.weight_of(t, self._home(t.name, where, net.cpu)) for t in (norm, bias)]
+        output(walk, cur, (weights[0], weights[1]), net.weight_of(head, self._home(head.name, where, net.cpu)))
 
 
 def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:

@@ -156,7 +156,7 @@ class Net:
         wide = d.embedding_input
 
         def rows(name: str) -> Tensor:
-            got = g.get_rows(self.weight_of(table, self.cpu), self.named_input(name, I32, d.tokens))
+            got = g.get_rows(self.weight_of(table, self.home(table.name, None)), self.named_input(name, I32, d.tokens))
             return got if wide == d.embedding else g.node("pad", (got,), shape(wide, d.tokens))
 
         cur = g.expand(rows("inp_tokens"))
