@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from splitter.cli.extra_models import with_extra_models
 from splitter.cli.output import Output, Status, envelope
 from splitter.cli.session import Asked, Task, Wishes, ask, prepare, save_text
 from splitter.errors import DoesNotFitError, ModelError, ModelNotFoundError, SplitterError
@@ -70,6 +71,7 @@ def report_advice(choice: Choice, wishes: Wishes, output: Output) -> int:
     if first is None:
         raise _unreadable(choice, read)
     task = prepare(first, choice.asked, wishes, output)
+    task = replace(task, request=with_extra_models(task.request, output))
     candidates = []
     for number, (file, facts) in enumerate(read.items(), start=1):
         with output.progress(f"solving {number} of {len(read)}: {file}"):

@@ -56,6 +56,7 @@ def evaluate_read(
     read: ReadCommand, devices: RigOptions, engine: EngineOptions, margin: MarginOptions, output: Output
 ) -> Checked:
     """What the command does on the rig, with its traps as warnings."""
+    from splitter.cli.extra_models import known_extra_models
     from splitter.engine.read_command_complete import complete_settings
     from splitter.engine.traps import all_findings
     from splitter.plan.evaluate import evaluate
@@ -72,6 +73,7 @@ def evaluate_read(
         margin_bytes=margins(margin.margin),
         engine=read.kind,
         engine_version=found.version,
+        extra=known_extra_models(completed.settings),
     )
     notices = all_findings(read, completed, plan, rig, version=found.version)
     command = {"argv": list(read.argv), "env": dict(read.env), "line": " ".join(read.argv)}

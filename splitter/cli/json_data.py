@@ -93,7 +93,12 @@ def placed_data(plan: Plan) -> dict[str, Any]:
     return {
         "settings": settings_data(plan.settings),
         "devices": [device_data(planned) for planned in plan.devices],
-        "host": {**_use_data(plan.footprint.host), "ram_free_bytes": plan.rig.host.ram_free_bytes},
+        "host": {
+            **_use_data(plan.footprint.host),
+            "overhead_bytes": plan.footprint.host.overhead_bytes(),
+            "overhead": dict(plan.footprint.host.overhead),
+            "ram_free_bytes": plan.rig.host.ram_free_bytes,
+        },
         "speed": speed_data(plan),
         "fits": plan.fits(),
         "proven": plan.footprint.proven,

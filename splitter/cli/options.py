@@ -131,7 +131,16 @@ class FlagOptions:
     no_mmap: Annotated[bool, flag_option("--no-mmap", text="Read the model into RAM.")] = False
     threads: Annotated[int | None, flag_option("-t", "--threads", text="CPU threads.", minimum=1)] = None
     mmproj: Annotated[str | None, flag_option("-mm", "--mmproj", text="Multimodal projector.", metavar="FILE")] = None
+    mmproj_device: Annotated[
+        str | None, flag_option("-mmdev", "--mmproj-device", text="Device of the projector, or none.", metavar="ID")
+    ] = None
     model_draft: Annotated[str | None, flag_option("-md", "--model-draft", text="Draft model.", metavar="FILE")] = None
+    device_draft: Annotated[
+        str | None, flag_option("-devd", "--device-draft", text="Device of the draft model, or none.", metavar="ID")
+    ] = None
+    gpu_layers_draft: Annotated[
+        int | None, flag_option("-ngld", "--gpu-layers-draft", text="Draft layers on its device.", minimum=0)
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from splitter.memory.footprint import Footprint, MemoryUse
 from splitter.memory.model import MemoryModel
@@ -52,7 +53,8 @@ def dry_settings(settings: Settings) -> Settings:
     A unified cache is that of one slot, but for what every sequence holds alone; `compare` estimates both.
     """
     one = replace(settings, parallel=1) if settings.kv_unified else settings
-    return replace(one, mmproj=None, draft_model=None, draft_gpu_layers=None)
+    none: dict[str, Any] = dict.fromkeys(("mmproj", "mmproj_device", "draft_model", "draft_gpu_layers"))
+    return replace(one, **none, draft_device_order=None)
 
 
 def compare(plan: Plan, rows: Sequence[DryRunRow]) -> tuple[DeviceDifference, ...]:
@@ -93,11 +95,12 @@ def corrected(plan: Plan, differences: Sequence[DeviceDifference], engine_versio
     footprint: Footprint = replace(plan.footprint, devices=devices, host=host)
     planned: tuple[PlannedDevice, ...] = tuple(
         replace(device, memory=_corrected_use(device.memory, difference))
-        for device, difference in zip(plan.devices, differences, strict=False)
+        for device, difference in zip(plan.devices, differences[:-1], strict=False)
     )
+    beside = plan.devices[len(planned) :]
     largest = max((difference.total_bytes() for difference in differences[:-1]), default=0)
     proof = Verified("llama-fit-params", engine_version, largest)
-    return replace(plan, footprint=footprint, devices=planned, verified=proof)
+    return replace(plan, footprint=footprint, devices=(*planned, *beside), verified=proof)
 
 
 def _corrected_use(use: MemoryUse, difference: DeviceDifference) -> MemoryUse:

@@ -197,13 +197,39 @@ def _extra_models(plan: Plan, release: Release) -> Args:
         raise refuse("cannot use a draft model beside a projector", release, "plan with one of -md and -mm")
     if settings.mmproj and release < (1, 61):
         raise refuse("has no --mmproj", release, "take koboldcpp 1.61 or newer")
-    projector = ("--mmproj", settings.mmproj) if settings.mmproj else ()
+    projector = _projector(plan, release) if settings.mmproj else ()
     if settings.draft_model is None:
         return projector
     if release < (1, 80):
         raise refuse("cannot place a draft model", release, "plan without -md, or take koboldcpp 1.80 or newer")
-    layers = settings.draft_gpu_layers
-    return ("--draftmodel", settings.draft_model, *(() if layers is None else ("--draftgpulayers", str(layers))))
+    layers = 0 if settings.draft_device_order == () else settings.draft_gpu_layers
+    return (
+        *("--draftmodel", settings.draft_model),
+        *(() if layers is None else ("--draftgpulayers", str(layers))),
+        *_draft_split(plan, release),
+    )
+
+
+def _projector(plan: Plan, release: Release) -> Args:
+    """A projector lies on the first device or, told so, on the CPU."""
+    settings = plan.settings
+    if settings.mmproj_device not in (None, "none", *settings.device_order[:1]):
+        raise refuse("puts a projector on its first device only", release, "leave out -mmdev, or name --device first")
+    if settings.mmproj_device == "none" and release < (1, 89):
+        raise refuse("has no --mmprojcpu", release, "take koboldcpp 1.89 or newer")
+    cpu = ("--mmprojcpu",) if settings.mmproj_device == "none" else ()
+    return ("--mmproj", str(settings.mmproj), *cpu)
+
+
+def _draft_split(plan: Plan, release: Release) -> Args:
+    """-devd as shares: everything on the named ones of the plan's devices."""
+    wanted, order = plan.settings.draft_device_order, plan.settings.device_order
+    if not wanted or len(order) < 2:
+        return ()
+    strange = [name for name in wanted if name not in order]
+    if strange:
+        raise refuse(f"cannot put a draft model on {strange[0]} alone", release, "name a device of --device in -devd")
+    return ("--draftgpusplit", *("1" if name in wanted else "0" for name in order))
 
 
 GROUPS: tuple[Callable[[Plan, Release], Args], ...] = (

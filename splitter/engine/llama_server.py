@@ -10,11 +10,21 @@ from splitter.engine.flags import overrides_of, program, split_of
 from splitter.engine.versions import (
     AUTO_SLOTS,
     AUTO_SLOTS_BUILD,
+    BF16_CACHE_BUILD,
+    CPU_MOE_BUILD,
+    DEVICE_BUILD,
     FIT_BUILD,
     FLASH_ATTENTION_VALUE_BUILD,
     KV_UNIFIED_BUILD,
     LOAD_MODE_BUILD,
+    MMPROJ_BUILD,
+    MMPROJ_DEVICE_BUILD,
+    OP_OFFLOAD_BUILD,
+    OVERRIDE_TENSOR_BUILD,
+    SERVER_DRAFT_BUILD,
     SPEC_TYPE_BUILD,
+    SWA_FULL_BUILD,
+    TENSOR_MODE_BUILD,
     llama_build,
 )
 from splitter.errors import UsageError
@@ -27,7 +37,7 @@ def llama_server_command(plan: Plan, engine: EngineRef, server: Server) -> Engin
     """The llama-server command that carries the whole plan. UsageError for what this build cannot express."""
     path = engine.path or program("llama-server", plan)
     argv = (path, *load_args(plan, engine.version), *slot_args(plan, engine.version), *server_args(server))
-    return EngineCommand(engine, argv, ENV, server, plan.facts.path)
+    return EngineCommand(engine, argv, {**ENV, **projector_env(plan, engine.version)}, server, plan.facts.path)
 
 
 # Without it CUDA numbers the fastest card first, and every id of the plan would name another card.
@@ -38,6 +48,13 @@ def load_args(plan: Plan, version: str | None) -> Args:
     """Everything that decides where memory goes, in the spelling of `version`; llama-fit-params takes it too."""
     build = llama_build(version)
     return tuple(argument for group in GROUPS for argument in group(plan, build))
+
+
+def require(build: int, oldest: int, what: str, instead: str) -> None:
+    """UsageError when `build` is older than the first one that has `what`."""
+    if build < oldest:
+        hint = f"{instead}, or take build {oldest} or newer"
+        raise UsageError(f"llama.cpp build {build} {what}", hint)
 
 
 def _model(plan: Plan, build: int) -> Args:  # noqa: ARG001
@@ -52,15 +69,20 @@ def _context(plan: Plan, build: int) -> Args:  # noqa: ARG001
     return ("-c", str(plan.settings.context_size))
 
 
-def _devices(plan: Plan, build: int) -> Args:  # noqa: ARG001
-    settings = plan.settings
-    if not settings.device_order:
-        return ("--device", "none", "-ngl", "0")
-    return ("--device", ",".join(settings.device_order), "-ngl", str(settings.gpu_layers))
+def _devices(plan: Plan, build: int) -> Args:
+    """Builds without --device use every card in the driver's order."""
+    order = plan.settings.device_order
+    layers = ("-ngl", str(plan.settings.gpu_layers if order else 0))
+    if order and order != tuple(device.id for device in plan.rig.devices):
+        what = f"cannot be told to use {', '.join(order)}"
+        require(build, DEVICE_BUILD, what, "plan for all cards in their order")
+    return layers if build < DEVICE_BUILD else ("--device", ",".join(order) or "none", *layers)
 
 
-def _split(plan: Plan, build: int) -> Args:  # noqa: ARG001
+def _split(plan: Plan, build: int) -> Args:
     settings = plan.settings
+    if settings.split_mode == "tensor":
+        require(build, TENSOR_MODE_BUILD, "has no split mode tensor", "plan with -sm layer")
     if len(settings.device_order) < 2:
         return ()
     if settings.split_mode == "none":
@@ -74,7 +96,9 @@ def _batch(plan: Plan, build: int) -> Args:  # noqa: ARG001
     return ("-b", str(plan.settings.batch_size), "-ub", str(plan.settings.ubatch_size))
 
 
-def _cache_types(plan: Plan, build: int) -> Args:  # noqa: ARG001
+def _cache_types(plan: Plan, build: int) -> Args:
+    if "bf16" in {plan.settings.cache_type_k, plan.settings.cache_type_v}:
+        require(build, BF16_CACHE_BUILD, "has no cache type bf16", "plan with -ctk f16 -ctv f16")
     return ("-ctk", plan.settings.cache_type_k, "-ctv", plan.settings.cache_type_v)
 
 
@@ -85,23 +109,42 @@ def _flash_attention(plan: Plan, build: int) -> Args:
     return () if wanted == "off" else ("-fa",)
 
 
-def _cache(plan: Plan, build: int) -> Args:  # noqa: ARG001
-    settings = plan.settings
-    return (*(("--swa-full",) if settings.swa_full else ()), *(() if settings.kv_offload else ("-nkvo",)))
+def _cache(plan: Plan, build: int) -> Args:
+    return (*_sliding_window(plan, build), *(() if plan.settings.kv_offload else ("-nkvo",)))
 
 
-def _experts(plan: Plan, build: int) -> Args:  # noqa: ARG001
+def _sliding_window(plan: Plan, build: int) -> Args:
+    """Builds before --swa-full keep the full cache, unasked."""
+    if plan.settings.swa_full:
+        return ("--swa-full",) if build >= SWA_FULL_BUILD else ()
+    if plan.facts.hparam("attention.sliding_window"):
+        what = "keeps the full cache of sliding-window layers"
+        require(build, SWA_FULL_BUILD, what, "plan with --swa-full")
+    return ()
+
+
+def _experts(plan: Plan, build: int) -> Args:
     settings = plan.settings
+    if settings.cpu_moe or settings.n_cpu_moe:
+        require(
+            build, CPU_MOE_BUILD, "has no -ncmoe and -cmoe", r"name the experts with -ot 'blk\.\d+\.ffn_.*_exps=CPU'"
+        )
     everywhere = ("-cmoe",) if settings.cpu_moe else ()
     return (*everywhere, *(("-ncmoe", str(settings.n_cpu_moe)) if settings.n_cpu_moe else ()))
 
 
-def _overrides(plan: Plan, build: int) -> Args:  # noqa: ARG001
-    return ("-ot", overrides_of(plan)) if plan.settings.override_tensors else ()
+def _overrides(plan: Plan, build: int) -> Args:
+    if not plan.settings.override_tensors:
+        return ()
+    require(build, OVERRIDE_TENSOR_BUILD, "has no -ot", "plan without it")
+    return ("-ot", overrides_of(plan))
 
 
-def _offload(plan: Plan, build: int) -> Args:  # noqa: ARG001
-    return () if plan.settings.op_offload else ("--no-op-offload",)
+def _offload(plan: Plan, build: int) -> Args:
+    if plan.settings.op_offload:
+        return ()
+    require(build, OP_OFFLOAD_BUILD, "has no --no-op-offload", "plan without it")
+    return ("--no-op-offload",)
 
 
 def _mmap(plan: Plan, build: int) -> Args:
@@ -123,7 +166,7 @@ GROUPS: tuple[Callable[[Plan, int], Args], ...] = (
 def slot_args(plan: Plan, version: str | None) -> Args:
     """Slots, projector and draft model: what the server knows and llama-fit-params does not."""
     build = llama_build(version)
-    return (*_slots(plan, build), *_projector(plan), *_draft(plan, build))
+    return (*_slots(plan, build), *_projector(plan, build), *_draft(plan, build))
 
 
 def _slots(plan: Plan, build: int) -> Args:
@@ -141,17 +184,36 @@ def _slots(plan: Plan, build: int) -> Args:
     return ("-np", str(settings.parallel))
 
 
-def _projector(plan: Plan) -> Args:
-    return () if plan.settings.mmproj is None else ("-mm", plan.settings.mmproj)
+def _projector(plan: Plan, build: int) -> Args:
+    """The short -mm came later than --mmproj."""
+    settings = plan.settings
+    if settings.mmproj is None:
+        return ()
+    require(build, MMPROJ_BUILD, "serves no projector (--mmproj)", "plan without -mm")
+    if settings.mmproj_device == "none":
+        return ("--mmproj", settings.mmproj, "--no-mmproj-offload")
+    named = settings.mmproj_device is not None and build >= MMPROJ_DEVICE_BUILD
+    return ("--mmproj", settings.mmproj, *(("-mmdev", str(settings.mmproj_device)) if named else ()))
+
+
+def projector_env(plan: Plan, version: str | None) -> dict[str, str]:
+    """The projector's device for builds without -mmdev."""
+    device, build = plan.settings.mmproj_device, llama_build(version)
+    if plan.settings.mmproj is None or device in (None, "none") or build >= MMPROJ_DEVICE_BUILD:
+        return {}
+    return {"MTMD_BACKEND_DEVICE": str(device)}
 
 
 def _draft(plan: Plan, build: int) -> Args:
     settings = plan.settings
     if settings.draft_model is None:
         return ()
+    require(build, SERVER_DRAFT_BUILD, "serves no draft model", "plan without -md")
     kind = ("--spec-type", "draft-simple") if build >= SPEC_TYPE_BUILD else ()
     layers = () if settings.draft_gpu_layers is None else ("-ngld", str(settings.draft_gpu_layers))
-    return ("-md", settings.draft_model, *kind, *layers)
+    order = settings.draft_device_order
+    devices = () if order is None else ("-devd", ",".join(order) or "none")
+    return ("-md", settings.draft_model, *kind, *layers, *devices)
 
 
 def server_args(server: Server) -> Args:

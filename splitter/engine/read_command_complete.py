@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from splitter.engine.read_command_devices import device_order
+from splitter.engine.read_command_devices import device_order, named_devices
 from splitter.engine.read_command_value import Findings, ReadCommand
 from splitter.engine.versions import KV_UNIFIED_BUILD, koboldcpp_release, llama_build
 from splitter.errors import UsageError
@@ -41,6 +41,7 @@ def complete_settings(read: ReadCommand, facts: ModelFacts, rig: Rig, engine_ver
     version = engine_version or read.version
     given = dict(read.settings)
     given["device_order"] = device_order(read, rig)
+    given |= named_devices(read, rig)
     fill = _kobold if read.kind == "koboldcpp" else _llama
     filled = fill(read, given, facts, version, findings)
     settings = Settings(**_effective(filled, facts, read))

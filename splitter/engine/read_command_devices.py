@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from splitter.engine.read_command_value import ReadCommand
 from splitter.errors import UsageError
@@ -26,6 +27,18 @@ def device_order(read: ReadCommand, rig: Rig) -> tuple[str, ...]:
     if read.kind == "koboldcpp":
         return _kobold_devices(read, visible)
     return tuple(device.id for device in visible)
+
+
+def named_devices(read: ReadCommand, rig: Rig) -> dict[str, Any]:
+    """The devices of a draft model and a projector, by the rig's ids."""
+    visible, found = visible_devices(read.env, rig), dict[str, Any]()
+    if "draft_device_order" in read.settings:
+        names = read.settings["draft_device_order"]
+        found["draft_device_order"] = tuple(_named(name, visible, rig) for name in names)
+    device = read.settings.get("mmproj_device")
+    if device not in (None, "none"):
+        found["mmproj_device"] = _named(device, visible, rig)
+    return found
 
 
 def visible_devices(env: Mapping[str, str], rig: Rig) -> tuple[Device, ...]:

@@ -143,6 +143,8 @@ def _extra_models(values: Values, _: Findings) -> Values:
     for dest, name in (("mmproj", "mmproj"), ("draftmodel", "draft_model")):
         if values.get(dest):
             settings[name] = str(values[dest])
+    if "mmproj" in settings and values.get("mmprojcpu"):
+        settings["mmproj_device"] = "none"
     if "draft_model" in settings and "draftgpulayers" in values:
         settings["draft_gpu_layers"] = whole_number("--draftgpulayers", values["draftgpulayers"])
     experts = min(whole_number("--moecpu", values.get("moecpu", 0)), MAX_MOECPU)

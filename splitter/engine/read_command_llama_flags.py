@@ -20,7 +20,7 @@ class Flag:
     env: str | None = None
 
 
-# dest, number of values, names (! before those that turn it off), environment variable without LLAMA_ARG_
+# dest, number of values, names (! before those that turn it off), environment variable without LLAMA_ARG_ (=: whole)
 _KNOWN = """
 help 0 -h,--help,--usage
 version 0 --version
@@ -66,6 +66,7 @@ kv_unified_per_slot 1 --kv-unified-per-slot KV_UNIFIED_PER_SLOT
 mmproj 1 -mm,--mmproj MMPROJ
 mmproj_url 1 -mmu,--mmproj-url MMPROJ_URL
 mmproj_auto 0 --mmproj-auto,!--no-mmproj,!--no-mmproj-auto MMPROJ_AUTO
+mmproj_device 1 -mmdev,--mmproj-device =MTMD_BACKEND_DEVICE
 mmproj_offload 0 --mmproj-offload,!--no-mmproj-offload MMPROJ_OFFLOAD
 draft_model 1 -md,--model-draft,--spec-draft-model SPEC_DRAFT_MODEL
 draft_gpu_layers 1 -ngld,--gpu-layers-draft,--n-gpu-layers-draft,--spec-draft-ngl N_GPU_LAYERS_DRAFT
@@ -105,7 +106,7 @@ _ONE_VALUE = """
 --spec-ngram-map-k4v-min-hits --draft --draft-n --draft-max --draft-min --draft-n-min --spec-ngram-size-n
 --spec-ngram-size-m --spec-ngram-min-hits -lcs --lookup-cache-static -lcd --lookup-cache-dynamic -ctxcp
 --ctx-checkpoints --swa-checkpoints -cms --checkpoint-min-step -cram --cache-ram -r --reverse-prompt --pooling
--mmdev --mmproj-device --image-min-tokens --image-max-tokens --mtmd-batch-max-tokens --video-fps
+--image-min-tokens --image-max-tokens --mtmd-batch-max-tokens --video-fps
 --video-timestamp-interval --video-ffmpeg-dir -a --alias --tags --embd-normalize --path --cors-origins
 --cors-methods --cors-headers --api-prefix --ui-config --webui-config --ui-config-file --webui-config-file --tools
 --tools-runtime --mcp-servers-config --mcp-servers-json --ssl-key-file --ssl-cert-file --chat-template-kwargs -to
@@ -177,4 +178,5 @@ def _flag(row: str) -> Flag:
     spelled = names.split(",")
     positive = tuple(name for name in spelled if name[0] != "!")
     negative = tuple(name[1:] for name in spelled if name[0] == "!")
-    return Flag(dest, int(values), positive, negative, f"LLAMA_ARG_{env[0]}" if env else None)
+    variable = None if not env else env[0][1:] if env[0].startswith("=") else f"LLAMA_ARG_{env[0]}"
+    return Flag(dest, int(values), positive, negative, variable)

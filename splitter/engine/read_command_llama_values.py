@@ -137,6 +137,11 @@ def _text(_: str, value: str, spelled: Mapping[str, str], findings: Findings) ->
     return value
 
 
+def _offloaded(dest: str, value: str, spelled: Mapping[str, str], findings: Findings) -> str | None:
+    """--no-mmproj-offload keeps the projector on the CPU; --mmproj-offload, the default, names no device."""
+    return None if _switch(dest, value, spelled, findings) else "none"
+
+
 _CACHE_TYPE = _one_of("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 _READERS: Mapping[str, tuple[str, Reader]] = {
     "ctx_size": ("context_size", integer),
@@ -163,4 +168,7 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "mmproj": ("mmproj", _text),
     "draft_model": ("draft_model", _text),
     "draft_gpu_layers": ("draft_gpu_layers", _layers),
+    "draft_device": ("draft_device_order", _devices),
+    "mmproj_device": ("mmproj_device", _text),
+    "mmproj_offload": ("mmproj_device", _offloaded),
 }

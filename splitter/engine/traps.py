@@ -58,17 +58,4 @@ def key_in_argv(case: Case) -> Iterator[Notice]:
         yield Notice("key_in_argv", f"{flag} shows the key to everybody who can list processes", remedy)
 
 
-def extra_models_uncounted(case: Case) -> Iterator[Notice]:
-    """A projector and a draft model take memory of their own, which the memory model does not hold."""
-    settings = case.settings
-    named = [("projector", settings.mmproj), ("draft model", settings.draft_model)]
-    extra = " and ".join(f"the {kind} {path}" for kind, path in named if path)
-    if extra:
-        yield Notice(
-            "extra_models",
-            f"the figures do not count {extra}, which take memory on the devices too",
-            "leave room: raise --margin by the size of those files and their caches",
-        )
-
-
-SAFETY_TRAPS: tuple[Trap, ...] = (open_to_network, key_in_argv, extra_models_uncounted)
+SAFETY_TRAPS: tuple[Trap, ...] = (open_to_network, key_in_argv)

@@ -19,6 +19,19 @@ AUTO_SLOTS_BUILD, AUTO_SLOTS = 7079, 4
 # A draft model does nothing without --spec-type draft-simple since #22673 (2026-05, in build 9297).
 SPEC_TYPE_BUILD = 9297
 
+# -mmdev since #23255 (2026-05); MTMD_BACKEND_DEVICE says the same since #14236 (2025-06), and to newer builds too.
+MMPROJ_DEVICE_BUILD = 10114
+# First builds that know a flag; where a change's own build is not known, one of the days after its merge.
+DEVICE_BUILD = 4200  # --device: #10497 (2024-11); draft models in the server: #10455 (2024-11)
+SERVER_DRAFT_BUILD = 4200
+BF16_CACHE_BUILD = 4875  # seen there, not in 3640
+OVERRIDE_TENSOR_BUILD = 5036  # -ot: #11397 (2025-04)
+MMPROJ_BUILD = 5332  # --mmproj in the server: #12898 (2025-05)
+OP_OFFLOAD_BUILD = 5456  # --no-op-offload: #13386 (2025-05)
+SWA_FULL_BUILD = 5456  # --swa-full: #13194 (2025-05); before, sliding-window layers cached the whole context
+CPU_MOE_BUILD = 6096  # -ncmoe, -cmoe: #15077 (2025-08)
+TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
+
 NEWEST = 10**9
 
 

@@ -16,7 +16,9 @@ class Settings:
     in tokens, over all slots; `parallel` is -np with `kv_unified` as -kvu (llama-server without -np: 4 slots, unified);
     `n_cpu_moe` is -ncmoe, `cpu_moe` -cmoe; `override_tensors` are the `PATTERN=BUFFER` items of -ot in order;
     `kv_offload` False is -nkvo, `op_offload` False is --no-op-offload, `mmap` False is --no-mmap, `threads` None is the
-    engine's default. `mmproj` and `draft_model` are paths (-mm, -md), `draft_gpu_layers` is -ngld.
+    engine's default. `mmproj` and `draft_model` are paths (-mm, -md), `draft_gpu_layers` is -ngld (None: all).
+    `draft_device_order` is -devd (None: the main model's devices, (): none), `mmproj_device` is -mmdev (None: the first
+    device of the main model, "none": the CPU).
     """
 
     context_size: int
@@ -43,3 +45,5 @@ class Settings:
     mmproj: str | None = None
     draft_model: str | None = None
     draft_gpu_layers: int | None = None
+    draft_device_order: tuple[str, ...] | None = None
+    mmproj_device: str | None = None

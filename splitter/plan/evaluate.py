@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from splitter.memory.footprint import Footprint, Placement
+from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
+from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan, PlannedDevice
@@ -27,12 +28,14 @@ def evaluate(
     engine_version: str | None = None,
     constants: Constants = ROOFLINE,
     overhead: Overhead = driver_overhead,
+    extra: ExtraModels = ALONE,
 ) -> Plan:
     """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
 
-    `margin_bytes` as in Request. Raises UsageError for settings that cannot be meant (unknown device).
+    `margin_bytes` as in Request; `extra` holds the headers of the models that `settings` name beside the main one.
+    Raises UsageError for settings that cannot be meant (unknown device).
     """
-    return evaluate_in(Scene(facts, rig, engine, engine_version, margin_bytes, constants, overhead), settings)
+    return evaluate_in(Scene(facts, rig, engine, engine_version, margin_bytes, constants, overhead, extra), settings)
 
 
 def evaluate_in(scene: Scene, settings: Settings) -> Plan:
@@ -47,7 +50,9 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
     """The Plan of `settings`, which put the layers where `placement` says."""
     memory = scene.memory(settings)
     devices = scene.devices(settings.device_order)
-    footprint = add_overhead(scene, settings, devices, memory.footprint(placement))
+    footprint = memory.footprint(placement)
+    held = scene.held(settings, [use.breakdown_bytes() for use in footprint.devices])
+    footprint = add_overhead(scene, settings, devices, footprint, held)
     margin = scene.margins()
     planned = tuple(
         PlannedDevice(
@@ -68,24 +73,42 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
         settings=settings,
         placement=placement,
         footprint=footprint,
-        devices=planned,
+        devices=(*planned, *_homes_beside(scene, settings, held)),
         speed=speed,
     )
     return replace(plan, warnings=warn.warnings(plan))
 
 
-def add_overhead(scene: Scene, settings: Settings, devices: Sequence[Device], footprint: Footprint) -> Footprint:
-    """`footprint` with what the driver takes on every device on which the engine opens a scene.
+def add_overhead(
+    scene: Scene, settings: Settings, devices: Sequence[Device], footprint: Footprint, held: Held
+) -> Footprint:
+    """`footprint` with what the driver takes where the engine opens a context, and what the other models hold.
 
     llama.cpp opens one on each listed device, also without a layer; `-sm none` keeps the main GPU alone.
     """
     uses = tuple(
-        replace(use, overhead=(*use.overhead, *scene.overhead(device, scene.rig.host)))
-        if opens_context(settings, index)
+        replace(use, overhead=(*use.overhead, *scene.overhead(device, scene.rig.host), *held.on(device.id)))
+        if opens_context(settings, index) or held.on(device.id)
         else use
         for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))
     )
-    return replace(footprint, devices=uses)
+    host = replace(footprint.host, overhead=(*footprint.host.overhead, *held.on(None)))
+    return replace(footprint, devices=uses, host=host)
+
+
+def _homes_beside(scene: Scene, settings: Settings, held: Held) -> tuple[PlannedDevice, ...]:
+    """The devices that only another model uses."""
+    others = scene.devices([name for name in held.devices() if name not in settings.device_order])
+    return tuple(
+        PlannedDevice(
+            device=device,
+            layers=(),
+            holds_output=False,
+            memory=MemoryUse(overhead=(*scene.overhead(device, scene.rig.host), *held.on(device.id))),
+            margin_bytes=scene.margins()[device.id],
+        )
+        for device in others
+    )
 
 
 def opens_context(settings: Settings, index: int) -> bool:

@@ -170,7 +170,7 @@ def _in_practice(scene: Scene, plan: Plan) -> Iterator[str]:
     if plan.speed.basis != "roofline" or plan.speed.generation_tokens_per_s is None:
         return
     memory = scene.memory(plan.settings)
-    devices = [device.device for device in plan.devices]
+    devices = scene.devices(plan.settings.device_order)
     typical = predict(memory, plan.placement, devices, plan.rig.host, constants=TYPICAL)
     yield (
         f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth, an upper bound; engines usually "

@@ -28,6 +28,9 @@ def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
 def find_fastest(task: Task, context_size: int, *, below_s: float = float("inf"), **chosen: Any) -> Found | None:
     """`fastest` without building the Plan; None as well if no placement of whole layers beats `below_s` per token."""
     base = task.settings(context_size=context_size, **chosen)
+    if not task.scene.homes_have_room(base):
+        return None
+    task = task.holding(base)
     if task.split_mode() == "tensor" and task.devices():
         return _first_fit(task, ((0.0, settings, None) for settings in shared(task, base)))
     if task.fixed.get("tensor_split") and task.split_mode() == "layer":

@@ -11,7 +11,11 @@ from splitter.rig.device import Device, Rig
 
 @dataclass(frozen=True, slots=True)
 class PlannedDevice:
-    """One device of `settings.device_order` with what it holds; `layers` are repeating layers, in order."""
+    """One device with what it holds; `layers` are repeating layers, in order.
+
+    The devices of `settings.device_order` come first, in its order; behind them those that only a draft model or a
+    projector uses.
+    """
 
     device: Device
     layers: tuple[int, ...]

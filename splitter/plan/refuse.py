@@ -32,6 +32,8 @@ def does_not_fit(task: Task, context_size: int) -> DoesNotFitError:
     message = (
         f"{facts.name} at {context_size} tokens{wish} does not fit {scene.rig.name}: {_what_binds(task, context_size)}"
     )
+    if not task.hints:
+        return DoesNotFitError(message)
     nearest = [text for text in (_context(task, context_size), *_dropping(task, context_size)) if text]
     return DoesNotFitError(message, "; ".join(nearest) or "take a smaller quantisation or a smaller model")
 

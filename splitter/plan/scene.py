@@ -2,21 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from splitter.errors import UsageError
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.defaults import engine_settings, margins
+from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.request import EngineKind
 from splitter.plan.speed import ROOFLINE, Constants
 from splitter.rig.device import Device, Rig
 
+# Settings of the other models: they do not change what the main one needs.
+NO_EXTRA: dict[str, Any] = {
+    "mmproj": None,
+    "mmproj_device": None,
+    "draft_model": None,
+    "draft_gpu_layers": None,
+    "draft_device_order": None,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver.
+    """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver,
+    `extra` the models that share the devices with the main one.
 
     `models` remembers the memory models of the request: the many searches of one request ask about the same few.
     """
@@ -28,13 +40,14 @@ class Scene:
     margin_bytes: tuple[int, ...] = ()
     constants: Constants = ROOFLINE
     overhead: Overhead = driver_overhead
+    extra: ExtraModels = ALONE
     models: dict[Settings, MemoryModel] = field(default_factory=dict, repr=False, compare=False)
 
     def memory(self, settings: Settings) -> MemoryModel:
         """The memory model of `settings` as the engine's core sees them; its placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
         order = settings.device_order if named else ()
-        plain = replace(settings, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
+        plain = replace(settings, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order, **NO_EXTRA)
         key = engine_settings(plain, self.engine)
         if key not in self.models:
             known = next(iter(self.models.values()), None)
@@ -57,6 +70,30 @@ class Scene:
     def usable(self) -> tuple[Device, ...]:
         """The devices that the engine can use: none for the embedded engine, which computes on the CPU."""
         return () if self.engine == "embedded" else self.rig.devices
+
+    def held(self, settings: Settings, used: Sequence[int] = ()) -> Held:
+        """What the other models hold under `settings`; `used` bytes of the main one per device of its order."""
+        free = {device.id: device.free_bytes for device in self.rig.devices}
+        for name, size in zip(settings.device_order, used, strict=False):
+            free[name] -= size
+        return self.extra.held(engine_settings(settings, self.engine), free)
+
+    def holding(self, settings: Settings) -> "Scene":
+        """The scene in which the other models, placed by `settings`, are already there."""
+        if self.extra.is_empty():
+            return self
+        held, plain = self.held(settings), self.overhead
+        host = self.rig.host
+        ram = None if host.ram_free_bytes is None else host.ram_free_bytes - held.host_bytes()
+        rig = replace(self.rig, host=replace(host, ram_free_bytes=ram))
+        return replace(self, rig=rig, overhead=lambda d, h: (*plain(d, h), *held.on(d.id)), extra=ALONE)
+
+    def homes_have_room(self, settings: Settings) -> bool:
+        """Whether the other models alone fit where `settings` put them, margins and the driver's share included."""
+        held, ram = self.held(settings), self.rig.host.ram_free_bytes
+        devices = [(device, sum(size for _, size in held.on(device.id))) for device in self.devices(held.devices())]
+        on_devices = all(self.budget_bytes(device) >= size for device, size in devices)
+        return on_devices and (ram is None or held.host_bytes() <= ram)
 
     def margins(self) -> dict[str, int]:
         """Bytes to keep free, by device id."""

@@ -6,7 +6,8 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.alternatives import alternatives
 from splitter.plan.evaluate import assemble
 from splitter.plan.explain import explain
-from splitter.plan.goals import choose
+from splitter.plan.extra_models import ExtraModels
+from splitter.plan.homes import choose_with_homes
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
@@ -32,9 +33,9 @@ def solve(
     Raises UsageError for wishes that cannot be meant, DoesNotFitError (with the nearest possible in its hint) when
     nothing obeys them within the rig's memory.
     """
-    scene = Scene(facts, rig, request.engine, request.engine_version, request.margin_bytes, constants, overhead)
-    task = check_request(scene, request)
-    choice = choose(task, request)
+    extra = ExtraModels(request.draft, request.projector)
+    scene = Scene(facts, rig, request.engine, request.engine_version, request.margin_bytes, constants, overhead, extra)
+    task, choice = choose_with_homes(check_request(scene, request), request)
     plan = assemble(scene, choice.found.settings, choice.found.placement)
     if not details:
         return replace(plan, reasons=choice.reasons)

@@ -17,10 +17,14 @@ FIELDS = frozenset(field.name for field in fields(Settings))
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`fixed` holds Settings fields by name: they are obeyed, everything else is open or the engine's default."""
+    """`fixed` holds Settings fields by name: they are obeyed, everything else is open or the engine's default.
+
+    `hints` False: a refusal need not say what would fit instead, which takes many searches.
+    """
 
     scene: Scene
     fixed: Mapping[str, Any]
+    hints: bool = True
 
     def settings(self, **chosen: Any) -> Settings:
         """The engine's defaults, then `chosen`, then what the user fixed."""
@@ -31,6 +35,11 @@ class Task:
     def fixing(self, **more: Any) -> "Task":
         """The same task with more fixed: for alternatives."""
         return replace(self, fixed={**self.fixed, **more})
+
+    def holding(self, settings: Settings) -> "Task":
+        """The same task where the other models, placed by `settings`, are already on their devices."""
+        scene = self.scene.holding(settings)
+        return self if scene is self.scene else replace(self, scene=scene)
 
     def split_mode(self) -> str:
         return str(self.fixed.get("split_mode", "layer"))

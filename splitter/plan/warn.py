@@ -1,12 +1,13 @@
 """Warnings about a plan: what a user should know before starting it, each with its remedy."""
 
+from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.units import format_bytes
 
 
 def warnings(plan: Plan) -> tuple[Notice, ...]:
     """All that apply, the gravest first."""
-    return (*_overfull(plan), *_host(plan), *_idle(plan), *_unproven(plan), *_unknown_speed(plan))
+    return (*_overfull(plan), *_host(plan), *_idle(plan), *_extra(plan), *_unproven(plan), *_unknown_speed(plan))
 
 
 def _overfull(plan: Plan) -> tuple[Notice, ...]:
@@ -54,8 +55,36 @@ def _idle(plan: Plan) -> tuple[Notice, ...]:
             "leave it out of --device",
         )
         for device in plan.devices
-        if not device.layers and not device.holds_output
+        if not device.layers and not device.holds_output and not _is_home(device)
     )
+
+
+def _extra(plan: Plan) -> tuple[Notice, ...]:
+    return (*_uncounted(plan), *_projector(plan))
+
+
+def _is_home(device: PlannedDevice) -> bool:
+    return any(name in (DRAFT, PROJECTOR) for name, _ in device.memory.overhead)
+
+
+def _uncounted(plan: Plan) -> tuple[Notice, ...]:
+    """Models named in the settings whose headers nobody gave."""
+    parts = {name for use in (*(d.memory for d in plan.devices), plan.footprint.host) for name, _ in use.overhead}
+    named = ((DRAFT, plan.settings.draft_model), (PROJECTOR, plan.settings.mmproj))
+    missing = " and ".join(f"the {name} {path}" for name, path in named if path and name not in parts)
+    if not missing:
+        return ()
+    hint = "leave room: raise --margin by the size of those files and their caches"
+    return (Notice("extra_models", f"the figures do not count {missing}: the header cannot be read here", hint),)
+
+
+def _projector(plan: Plan) -> tuple[Notice, ...]:
+    homes = (*((d.device.id, d.memory) for d in plan.devices), ("the CPU", plan.footprint.host))
+    where = next((name for name, use in homes if any(part == PROJECTOR for part, _ in use.overhead)), None)
+    if where is None:
+        return ()
+    text = f"the projector's buffers on {where} are estimated for the largest image it takes, its weights are exact"
+    return (Notice("projector_estimate", text),)
 
 
 def _unproven(plan: Plan) -> tuple[Notice, ...]:

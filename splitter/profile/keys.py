@@ -162,6 +162,8 @@ KEYS: tuple[Key, ...] = (
     Key("settings.mmproj", "text", "-mm: multimodal projector file"),
     Key("settings.draft_model", "text", "-md: draft model file"),
     Key("settings.draft_gpu_layers", "integer", "-ngld: draft layers on GPUs", minimum=0),
+    Key("settings.draft_device_order", "texts", "-devd: devices of the draft model"),
+    Key("settings.mmproj_device", "text", "-mmdev: device of the projector, or none"),
     Key("server.host", "text", "address to listen on"),
     Key("server.port", "integer", "port to listen on", minimum=1, maximum=65535),
     Key("server.api_key_file", "text", "file that holds the API key"),

@@ -68,8 +68,6 @@ TRAPS: list[tuple[str, str, str | None]] = [
     ("split_mode_row", KOBOLD + " --splitmode row", None),
     ("split_commas", swap(KOBOLD, "6 14 20", "6,14,20"), None),
     ("draft_beside_projector", KOBOLD + " --draftmodel d.gguf --mmproj p.gguf", None),
-    ("extra_models", KOBOLD + " --mmproj p.gguf", None),
-    ("extra_models", LLAMA + " -md d.gguf", None),
     ("context_default", swap(KOBOLD, "--contextsize 4096", ""), None),
     ("open_to_network", swap(KOBOLD, "--host 127.0.0.1", ""), None),
     ("key_in_argv", KOBOLD + " --password x", None),

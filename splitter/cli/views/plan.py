@@ -8,7 +8,9 @@ from rich.text import Text
 
 from splitter.cli.output import printable
 from splitter.cli.views.words import layer_ranges, mib, rate, size
+from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
+from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 
 
@@ -56,13 +58,25 @@ def memory_table(plan: Plan) -> Table:
     table.add_row(
         "host (RAM)",
         layer_ranges(host_layers) + (" +out" if plan.placement.layers[-1] is None else ""),
-        *(mib(value) for value in (host.model_bytes, host.context_bytes, host.compute_bytes, 0, 0, host.used_bytes())),
+        *(mib(value) for value in _host_bytes(host)),
         "?" if free is None else mib(free),
         "?" if left is None else mib(left),
     )
-    table.caption = "MiB. other: CUDA context and reserves; free: before the engine starts; left = free - used - margin"
+    table.caption = f"MiB. other: {other_parts(plan)}; free: before the engine starts; left = free - used - margin"
     table.caption_justify = "left"
     return table
+
+
+def _host_bytes(host: MemoryUse) -> tuple[int, ...]:
+    other = host.overhead_bytes()
+    return host.model_bytes, host.context_bytes, host.compute_bytes, other, 0, host.used_bytes()
+
+
+def other_parts(plan: Plan) -> str:
+    """What the column holds: the parts of the plan's overheads by name."""
+    uses = (*(planned.memory for planned in plan.devices), plan.footprint.host)
+    extra = {name for use in uses for name, _ in use.overhead} & {DRAFT, PROJECTOR}
+    return ", ".join(("CUDA context, reserves", *sorted(extra)))
 
 
 def short_name(name: str) -> str:

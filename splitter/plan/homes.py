@@ -1,0 +1,201 @@
+"""Which device a draft model and a projector go to: every device is tried, the one that costs least is kept.
+
+With its home fixed, another model is so many bytes less on that device: the search for the main model stays exact.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import log2
+
+from splitter.errors import DoesNotFitError, UsageError
+from splitter.plan.extra_models import DRAFT, PROJECTOR
+from splitter.plan.finder import Found
+from splitter.plan.goals import Choice, choose
+from splitter.plan.microbatch import SMALLER_UBATCH_GAIN
+from splitter.plan.request import Request
+from splitter.plan.scene import Scene
+from splitter.plan.speed import generation_s, reads
+from splitter.plan.task import Task
+from splitter.rig.device import Device
+from splitter.units import format_bytes
+
+# Tokens drafted per pass of the main model: llama-server's --spec-draft-n-max.
+DRAFTED = 3
+# Tokens generated per image: what shares the cost of encoding it.
+TOKENS_PER_IMAGE = 256
+USUAL_UBATCH = 512
+CPU = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Homes:
+    """Where the other models go, as fields of Settings, and what they add to each pass of the main model."""
+
+    draft: tuple[str, ...] | None
+    projector: str | None
+    seconds: float
+
+    def fixing(self, task: Task) -> Task:
+        chosen = {"draft_device_order": self.draft, "mmproj_device": self.projector}
+        return task.fixing(**{name: value for name, value in chosen.items() if value is not None})
+
+
+def choose_with_homes(task: Task, request: Request) -> tuple[Task, Choice]:
+    """The choice for `request` with every other model at home; the task has their homes fixed.
+
+    Devices come before the CPU for a projector, which takes seconds per image there. DoesNotFitError when the main
+    model has no plan beside them.
+    """
+    if task.scene.extra.is_empty():
+        return task, choose(task, request)
+    options = sorted(candidates(task), key=lambda homes: (homes.projector == CPU, homes.seconds))
+    best: tuple[Task, Choice, Homes] | None = None
+    alone_s = _alone_s(task, request)
+    for homes in options:
+        if best is not None and (homes.projector == CPU or not _may_beat(homes, alone_s, best, request)):
+            continue
+        trial = homes.fixing(task)
+        choice = _try(trial, request)
+        if choice and (best is None or _price(choice, homes, request) < _price(best[1], best[2], request)):
+            best = trial, choice, homes
+    if best is None:
+        raise _does_not_fit(options[0].fixing(task), request)
+    return best[0], replace(best[1], reasons=(*best[1].reasons, *_reasons(best[0], best[1].found)))
+
+
+def candidates(task: Task) -> Iterator[Homes]:
+    """All homes that the user leaves open and the engine can name."""
+    scene = task.scene
+    devices = task.devices() if "device_order" in task.fixed and scene.engine == "koboldcpp" else scene.usable()
+    for draft, projector in product(_draft_homes(task, devices), _projector_homes(task, devices)):
+        yield Homes(draft, projector, _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE)
+
+
+def _draft_homes(task: Task, devices: Sequence[Device]) -> list[tuple[str, ...] | None]:
+    if task.scene.extra.draft is None:
+        return [None]
+    fixed = task.fixed.get("draft_device_order")
+    if fixed is not None and len(fixed) > 1:
+        raise UsageError("splitter places a draft model on one device", "name one in -devd, or leave it out")
+    if fixed is not None:
+        task.scene.devices(fixed)
+        return [fixed]
+    if task.fixed.get("draft_gpu_layers") == 0:
+        return [()]
+    return [*((device.id,) for device in devices), ()]
+
+
+def _projector_homes(task: Task, devices: Sequence[Device]) -> list[str | None]:
+    if task.scene.extra.projector is None:
+        return [None]
+    fixed = task.fixed.get("mmproj_device")
+    if fixed is not None:
+        task.scene.devices(() if fixed == CPU else (fixed,))
+        return [fixed]
+    return [*(device.id for device in devices), CPU]
+
+
+def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
+    """Seconds that drafting adds to a pass of the main model; 0 where a bandwidth is unknown."""
+    scene = task.scene
+    settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
+    memory, placement = scene.extra.draft_memory(settings), scene.extra.draft_placement(settings, {})
+    if memory is None or placement is None:
+        return 0.0
+    seconds = generation_s(reads(memory), placement, scene.devices(home or ()), scene.rig.host, scene.constants)
+    return DRAFTED * (seconds or 0.0)
+
+
+def _image_s(scene: Scene, home: str | None) -> float:
+    """Seconds to encode an image; 0 where a device's throughput is unknown."""
+    if home is None or home == CPU:
+        return scene.extra.image_flops() / scene.constants.host_flops
+    flops = scene.devices((home,))[0].fp16_flops
+    return scene.extra.image_flops() / (flops * scene.constants.compute_efficiency) if flops else 0.0
+
+
+def _alone_s(task: Task, request: Request) -> float | None:
+    """Seconds per pass of the main model on the empty rig: no home can do better. None where nothing fits."""
+    scene = replace(task.scene, extra=type(task.scene.extra)())
+    choice = _try(replace(task, scene=scene), request)
+    return choice.found.seconds if choice else None
+
+
+def _may_beat(homes: Homes, alone_s: float | None, best: tuple[Task, Choice, Homes], request: Request) -> bool:
+    if _by_context(request) or alone_s is None:
+        return True
+    return (alone_s + homes.seconds,) < _price(best[1], best[2], request)[:1]
+
+
+def _by_context(request: Request) -> bool:
+    return request.context_max or (request.goal == "context" and "context_size" not in request.fixed)
+
+
+def _price(choice: Choice, homes: Homes, request: Request) -> tuple[float, float]:
+    """What to minimise: the time per pass, after the context where that is what is wanted.
+
+    A micro-batch cut in half must pay here as it must in `microbatch`.
+    """
+    context, ubatch = -choice.found.settings.context_size, choice.found.settings.ubatch_size
+    halvings = max(log2(USUAL_UBATCH / ubatch), 0.0)
+    seconds = (choice.found.seconds + homes.seconds) * (1 + SMALLER_UBATCH_GAIN) ** halvings
+    return (context, seconds) if _by_context(request) else (seconds, context)
+
+
+def _try(task: Task, request: Request) -> Choice | None:
+    """The choice under one pair of homes; None where nothing fits or the engine has no words for it."""
+    try:
+        choice = choose(replace(task, hints=False), request)
+    except DoesNotFitError:
+        return None
+    return choice if _can_be_said(task, choice.found) else None
+
+
+def _can_be_said(task: Task, found: Found) -> bool:
+    """koboldcpp puts a projector on its first device, and a draft model on devices that it uses."""
+    if task.scene.engine != "koboldcpp":
+        return True
+    order, settings = found.settings.device_order, found.settings
+    first = settings.mmproj_device in (None, CPU, *order[:1])
+    return first and set(settings.draft_device_order or ()) <= set(order)
+
+
+def _does_not_fit(task: Task, request: Request) -> DoesNotFitError:
+    """The refusal of the cheapest homes, with what leaving the other models out would bring."""
+    names = [name for name, facts in _named(task.scene) if facts is not None]
+    alone = _alone_s(task, request)
+    without = f"it fits without the {' and the '.join(names)}" if alone is not None else ""
+    try:
+        choose(task, request)
+    except DoesNotFitError as error:
+        return DoesNotFitError(error.message, "; ".join(filter(None, (without, error.hint))))
+    return DoesNotFitError(f"no device can take the {' and the '.join(names)}", without)
+
+
+def _named(scene: Scene) -> tuple[tuple[str, object], ...]:
+    return (DRAFT, scene.extra.draft), (PROJECTOR, scene.extra.projector)
+
+
+def _reasons(task: Task, found: Found) -> Iterator[str]:
+    scene = task.scene
+    shares = scene.held(found.settings).shares
+    for name, facts in _named(scene):
+        if facts is None:
+            continue
+        places = [share for share in shares if share.model == name]
+        where = next((share for share in places if share.device), places[0])
+        use = where.use
+        parts = [(use.model_bytes, "weights"), (use.context_bytes, "cache"), (use.compute_bytes, "buffers")]
+        held = ", ".join(f"{format_bytes(size)} {what}" for size, what in parts if size)
+        yield f"the {name} goes to {where.device or 'RAM'} ({held}): {_why(task, name, where.device)}"
+
+
+def _why(task: Task, name: str, device: str | None) -> str:
+    field = "draft_device_order" if name == DRAFT else "mmproj_device"
+    if field not in task.fixed:
+        return "the engine leaves no choice"
+    if name == PROJECTOR:
+        return "no other device takes it at less cost" if device else "no device has room for it"
+    seconds = _draft_s(task, (device,) if device else ())
+    return f"{DRAFTED} drafted tokens take {1000 * seconds:.1f} ms there, and this costs the main model least"
