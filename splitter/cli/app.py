@@ -1,5 +1,6 @@
 """The typer application: one module per verb under cli/verbs, imported only when that verb runs."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -12,10 +13,10 @@ HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
 splitter reads the model's header and the rig, solves where every layer goes, proves it, writes or runs the engine's
 command, and measures tokens per second.
 """
-EPILOG = "Start with `splitter demo`, then `splitter plan MODEL.gguf`. On one of somebody else's: `--rig phoenix`."
+EPILOG = "Start with `splitter demo`, then `splitter plan MODEL.gguf`. For somebody else's cards: `--rig phoenix`."
 
 app = typer.Typer(
-    help=HELP, epilog=EPILOG, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+    help=HELP, epilog=EPILOG, invoke_without_command=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
 )
 
 
@@ -27,11 +28,20 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  handled by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """The options that stand before a verb."""
+    """The options that stand before a verb; without a verb a guided run on a terminal, else the help."""
+    if context.invoked_subcommand is None:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            typer.echo(context.get_help())
+            return
+        from splitter.cli.main import run
+        from splitter.cli.verbs.guide import guide
+
+        guide(run)
 
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}

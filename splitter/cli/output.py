@@ -39,8 +39,8 @@ class Output:
     def __init__(self, command: str, *, as_json: bool) -> None:
         self.command = command
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=False)
-        self.words = Console(stderr=True, highlight=False, quiet=as_json)
+        self.out = Console(highlight=False, markup=False, emoji=False)
+        self.words = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=as_json)
 
     def show(self, *parts: RenderableType) -> None:
         """The human report, on standard output; nothing under --json."""

@@ -168,10 +168,14 @@ def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, neede
         return rig_from_gpus(gpus)
     rig = probe_rig(engine.path if engine.kind == "llama-server" else None)
     if not rig.devices and needed and engine.kind != "embedded":
-        why = "; ".join(rig.notes) or "no GPU was found"
-        hint = "plan for other cards with --rig or --gpus, use the CPU alone with -ngl 0, or run --engine embedded"
-        raise NoDeviceError(why, hint)
+        raise no_device(rig)
     return rig
+
+
+def no_device(rig: Rig) -> NoDeviceError:
+    """Why the host has no usable device, and what can be done without one."""
+    hint = "plan for other cards with --rig or --gpus, use the CPU alone with -ngl 0, or run --engine embedded"
+    return NoDeviceError("; ".join(rig.notes) or "no GPU was found", hint)
 
 
 def solve(task: Task, output: Output) -> Planned:

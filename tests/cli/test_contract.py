@@ -100,6 +100,17 @@ def test_no_device_is_exit_5(splitter: Splitter, monkeypatch: pytest.MonkeyPatch
     assert "--rig" in said.err
 
 
+def test_a_rig_without_devices_is_shown_and_exits_5(splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("PATH", "")
+    said = splitter("rig", "--json")
+    assert said.code == 5
+    assert said.json()["status"] == "error"
+    assert said.json()["data"]["devices"] == []
+    assert said.json()["data"]["host"]["ram_total_bytes"] > 0
+    assert said.json()["errors"][0]["code"] == "no_device"
+
+
 def test_cpu_only_needs_no_device(splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     said = splitter("plan", TINY, "-ngl", "0", "--json")

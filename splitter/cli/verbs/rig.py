@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from splitter.cli.options import EngineOptions, OutputOptions, RigOptions, with_options
-from splitter.cli.output import Output
+from splitter.cli.output import Output, error_item
 
 EXAMPLES = """Examples:
 
@@ -26,16 +26,22 @@ def rig(
 ) -> None:
     """Show the devices as the engine will see them, and where each value comes from."""
     from splitter.cli.json_data import rig_data
-    from splitter.cli.session import resolve_engine, resolve_rig, save_text
+    from splitter.cli.session import no_device, resolve_engine, resolve_rig, save_text
     from splitter.cli.views.rig import rig_view
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
     with output.progress("looking at the devices"):
         chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
-        found = resolve_rig(devices.rig, devices.gpus, chosen)
+        found = resolve_rig(devices.rig, devices.gpus, chosen, needed=False)
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")
     output.show(*rig_view(found))
-    output.data(rig_data(found))
+    if found.devices or chosen.kind == "embedded":
+        output.data(rig_data(found))
+        return
+    missing = no_device(found)
+    output.data(rig_data(found), "error", [error_item(missing)])
+    output.say(f"no usable device: {missing.hint}")
+    raise typer.Exit(missing.exit_code)
