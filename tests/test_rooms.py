@@ -32,6 +32,7 @@ WORLD = {
     "model/load.py": "finds the parts of a model on disk or remotely",
     "rig/nvml.py": "asks the driver",
     "rig/listing.py": "runs the engine's --list-devices",
+    "rig/sysfs.py": "asks Linux for AMD and Intel cards",
     "rig/host.py": "asks psutil",
     "rig/files.py": "reads rig files and the catalog",
     "rig/probe.py": "combines the probes",
