@@ -1,4 +1,4 @@
-"""What README.md tells people to type works: every command of its shell blocks but the set-up and the tests."""
+"""What README.md and the walk-throughs tell people to type works: every splitter command of their shell blocks."""
 
 import re
 import shlex
@@ -14,7 +14,8 @@ PROGRAM = ".venv/bin/splitter"
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    texts = [README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").glob("*.md")))]
+    blocks = [block for text in texts for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
     return [line for block in blocks for line in block.splitlines() if line.startswith(PROGRAM)]
 
 
