@@ -71,7 +71,7 @@ def tool(folder: Path, body: str) -> EngineRef:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ("echo 'error: invalid argument: --fit-print' >&2; exit 1", "does not accept invalid argument: --fit-print"),
+        ("echo 'error: invalid argument: --fit-print' >&2; exit 1", "does not accept --fit-print"),
         ("echo 'something odd'; exit 3", r"exit 3\): something odd"),
         ("exit 0", "exit 0"),
         ("echo 'Host 1 2 3'", "says nothing about CUDA2, CUDA0, CUDA1"),

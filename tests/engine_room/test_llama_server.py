@@ -57,7 +57,7 @@ def test_cuda_order_is_always_set() -> None:
         ({"mmap": False}, "11434", "--load-mode none"),
         ({"mmap": False}, "9999", "--no-mmap"),
         ({"threads": 7}, "11434", "-t 7"),
-        ({"mmproj": "/m/p.gguf"}, "11434", "-mm /m/p.gguf"),
+        ({"mmproj": "/m/p.gguf"}, "11434", "--mmproj /m/p.gguf"),
         ({"draft_model": "/d.gguf", "draft_gpu_layers": 5}, "11434", "-md /d.gguf --spec-type draft-simple -ngld 5"),
         ({"draft_model": "/d.gguf"}, "7000", "-md /d.gguf --host"),
         ({"cache_type_k": "q8_0", "cache_type_v": "q4_0"}, "11434", "-ctk q8_0 -ctv q4_0"),
