@@ -72,8 +72,8 @@ def test_the_embedded_engine_runs_in_its_own_python() -> None:
 
 def test_projector_and_draft_follow_the_model() -> None:
     text = batch(mmproj="C:\\m\\p & q.gguf", draft_model="C:\\m\\d.gguf")
-    assert '-m "model.gguf" %FLAGS% -mm "p & q.gguf" -md "d.gguf" %FLAGS2%' in text
-    assert '-m "C:\\m\\model.gguf" %FLAGS% -mm "C:\\m\\p & q.gguf" -md "C:\\m\\d.gguf" %FLAGS2%' in text
+    assert '-m "model.gguf" %FLAGS% --mmproj "p & q.gguf" -md "d.gguf" %FLAGS2%' in text
+    assert '-m "C:\\m\\model.gguf" %FLAGS% --mmproj "C:\\m\\p & q.gguf" -md "C:\\m\\d.gguf" %FLAGS2%' in text
     assert 'if not exist "p & q.gguf" goto no_projector' in text
 
 
