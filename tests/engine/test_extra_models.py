@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.commands import build_command
+from splitter.memory.projector import projector_use
 from splitter.model.load import load_model
 from splitter.plan.evaluate import evaluate
-from splitter.plan.extra_models import DRAFT, ExtraModels
+from splitter.plan.extra_models import DRAFT, PROJECTOR, ExtraModels
 from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
@@ -22,7 +23,8 @@ from splitter.rig.device import Device, Host, Rig
 from splitter.run.endpoint import any_free_port
 from splitter.run.supervisor import launch
 from splitter.units import MIB
-from tests.engine.oracle import engine_dir
+from tests.engine.oracle import RigRow, engine_dir
+from tests.engine.projectors import write_projector
 from tests.engine.test_launch import post
 
 pytestmark = pytest.mark.engine
@@ -51,11 +53,11 @@ def main_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def peaks(plan: Plan, report: Path) -> dict[str, int]:
+def peaks(plan: Plan, report: Path, rig: Sequence[RigRow] = ROWS) -> dict[str, int]:
     """The most that each emulated device held while the server answered."""
     engine = EngineRef("llama-server", str(engine_dir().binary("llama-server")), "11434")
     made = build_command(plan, engine, Server(port=any_free_port()))
-    env = {**made.env, **engine_dir().env(ROWS, RIG_EMULATOR_REPORT=str(report))}
+    env = {**made.env, **engine_dir().env(rig, RIG_EMULATOR_REPORT=str(report))}
     command = EngineCommand(made.engine, made.argv, env, made.server, made.model_path)
     with launch(command) as instance:
         instance.wait_ready()
@@ -71,6 +73,27 @@ def planned(main: Path, **fixed: object) -> Plan:
     request = Request(fixed={"draft_model": str(TINY), "context_size": 2048, **fixed}, margin_bytes=(0,))
     facts, draft = load_model(str(main)), load_model(str(TINY))
     return solve(facts, RIG, Request("speed", request.fixed, False, (0,), draft=draft), overhead=no_overhead)
+
+
+@pytest.mark.parametrize("flash", ["auto", "off"])
+@pytest.mark.parametrize("kind", ["gemma3", "mlp"])
+def test_a_projector_takes_what_the_plan_says(tmp_path: Path, kind: str, flash: str) -> None:
+    """Weights exact; the buffers of the warm-up image, which for these two is the largest, never underestimated."""
+    path = write_projector(tmp_path / "mmproj.gguf", kind, 128)
+    rows = (("Slow", 4096, 100, 112), ("Quick", 8192, 4000, 448))
+    on = replace(
+        RIG, devices=tuple(Device(f"CUDA{i}", r[0], r[1] * MIB, r[2] * MIB, r[3] * 1e9) for i, r in enumerate(rows))
+    )
+    fixed = {"mmproj": str(path), "context_size": 1024, "flash_attention": flash, "device_order": ("CUDA0",)}
+    facts = load_model(str(TINY))
+    request = Request(fixed=fixed, margin_bytes=(0,), projector=load_model(str(path)))
+    plan = solve(facts, on, request, overhead=no_overhead, details=False)
+    assert plan.settings.mmproj_device == "CUDA1"
+    held = peaks(plan, tmp_path / "peaks", rows)["CUDA1"]
+    use = projector_use(load_model(str(path)), flash=flash != "off")
+    buffers = held - use.model_bytes
+    assert buffers <= use.compute_bytes <= 1.25 * buffers
+    assert dict(plan.devices[1].memory.overhead) == {PROJECTOR: use.used_bytes()}
 
 
 def check(plan: Plan, held: dict[str, int]) -> None:
