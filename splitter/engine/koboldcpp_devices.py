@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
+from splitter.rig.device import Device
 
 BACKENDS = {"CUDA": "CUDA_VISIBLE_DEVICES", "ROCm": "HIP_VISIBLE_DEVICES", "Vulkan": "GGML_VK_VISIBLE_DEVICES"}
 
@@ -40,8 +41,13 @@ def device_env(plan: Plan) -> dict[str, str]:
     backend = backend_of(plan)
     if backend is None:
         return order
-    numbers = [device.removeprefix(backend) for device in plan.settings.device_order]
+    numbers = [_number(plan.rig.device(name), backend) for name in plan.settings.device_order]
     return {**order, BACKENDS[backend]: ",".join(numbers)}
+
+
+def _number(device: Device, backend: str) -> str:
+    """The driver's number of the card: the plan's, unless the planner itself was shown some cards only."""
+    return device.id.removeprefix(backend) if device.driver_index is None else str(device.driver_index)
 
 
 def names_in_log(env: Mapping[str, str]) -> dict[str, str]:

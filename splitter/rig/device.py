@@ -11,7 +11,8 @@ class Device:
     `id` is the engine's name for it (`CUDA0`, `Vulkan1`), `free_bytes` what is free before an engine starts,
     `bandwidth_bytes_per_s` the card's memory bandwidth, `fp16_flops` its dense matrix throughput in FLOP/s (prompt
     speed), `link_bytes_per_s` its PCIe link. `sources` names, per field, where the value came from:
-    "nvml", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality.
+    "nvml", "sysfs", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality. Neither does
+    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Device:
     display: bool | None = None
     uuid: str | None = None
     pci_bus_id: str | None = None
+    driver_index: int | None = field(default=None, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -59,7 +59,11 @@ def build_devices(readings: Sequence[GpuReading], visible: str | None, catalog: 
         notes.append(f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {len(ordered)} NVIDIA GPUs")
     usable = [reading for reading in shown if not reading.mig and reading.total_bytes is not None]
     notes += [_why_unusable(reading) for reading in shown if reading not in usable]
-    return Detection(tuple(_device(r, f"CUDA{i}", catalog) for i, r in enumerate(usable)), tuple(notes))
+    devices = []
+    for i, reading in enumerate(usable):
+        index = ordered.index(reading)
+        devices.append(replace(_device(reading, f"CUDA{i}", catalog), driver_index=None if index == i else index))
+    return Detection(tuple(devices), tuple(notes))
 
 
 def _why_unusable(reading: GpuReading) -> str:

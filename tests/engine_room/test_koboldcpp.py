@@ -213,6 +213,32 @@ def test_other_backends(backend: str, flag: str, variable: str) -> None:
     assert parse("1.123", list(made.argv[1:]))["tensor_split"] == [40, 25]
 
 
+def test_cards_that_were_renumbered_for_the_planner_are_shown_by_the_drivers_number() -> None:
+    on = rig(2)
+    renumbered = replace(on, devices=(replace(on.devices[0], driver_index=2), on.devices[1]))
+    made = command(koboldcpp_plan(on=renumbered, device_order=("CUDA1", "CUDA0"), tensor_split=(40.0, 25.0)), "1.123")
+    assert made.env["CUDA_VISIBLE_DEVICES"] == "1,2"
+
+
+@pytest.mark.parametrize("backend", ["SYCL", "MTL"])
+def test_backends_that_koboldcpp_lacks_are_refused(backend: str) -> None:
+    planned = koboldcpp_plan(on=rig(1, backend), device_order=(f"{backend}0",), tensor_split=())
+    with pytest.raises(UsageError, match=f"cannot be told to use {backend}0") as caught:
+        command(planned, "1.123")
+    assert "--engine llama-server" in caught.value.hint
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_vulkan_ids_stand_in_the_environment_alone(version: str) -> None:
+    """Releases up to 1.112.2 run the digits of `--usevulkan 1 0` together; all take the variable first."""
+    planned = koboldcpp_plan(on=rig(3, "Vulkan"), device_order=("Vulkan2", "Vulkan0"), tensor_split=(40.0, 25.0))
+    made = command(planned, version)
+    values = parse(version, list(made.argv[1:]))
+    assert (values["usevulkan"], values["tensor_split"]) == ([], [40, 25])
+    assert made.env["GGML_VK_VISIBLE_DEVICES"] == "2,0"
+    assert not {"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR"} & made.env.keys()
+
+
 def test_mixed_backends_are_refused() -> None:
     mixed = plan(engine="koboldcpp")
     settings = replace(mixed.settings, device_order=("CUDA0", "Vulkan0", "CUDA1"))

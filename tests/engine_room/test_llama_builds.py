@@ -78,7 +78,11 @@ def test_two_hundred_random_plans_use_only_what_the_build_knows(build: int) -> N
     drawn, written, refused = 0, 0, set()
     while drawn < 200 or written < 40:  # the oldest builds refuse most of what is drawn
         drawn += 1
-        settings: dict[str, Any] = {**llama_settings(rng, 5)}
+        settings: dict[str, Any] = {
+            **llama_settings(rng, 5),
+            "mmproj_device": rng.choice([None, "none", "CUDA1"]),
+            "draft_device_order": rng.choice([None, (), ("CUDA1", "CUDA0")]),
+        }
         if build < DEVICE_BUILD and len(settings["device_order"]) == 3:
             settings["device_order"] = ALL_CARDS
         made = written_or_refused(settings, build)

@@ -1,6 +1,7 @@
 """llama-server's flags: each group alone, then whole commands; the embedded engine takes the same."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
+from splitter.rig.device import Device
+from splitter.units import from_mib
 from tests.engine_room.plans import MODEL, plan, rig
 
 
@@ -74,6 +77,19 @@ def test_one_setting_one_flag(settings: dict[str, Any], version: str, expected: 
 )
 def test_fit_off_from_its_build_on(version: str | None, has_fit: bool) -> None:
     assert ("--fit" in argv(plan(), version)) is has_fit
+
+
+@pytest.mark.parametrize("ids", [("Vulkan1", "Vulkan0"), ("ROCm0",), ("SYCL1", "SYCL0"), ("MTL0",), ("Metal",)])
+def test_other_backends_are_named_as_the_listing_names_them(ids: tuple[str, ...]) -> None:
+    """--device alone chooses: no variable hides cards, for every id would then name another one."""
+    cards = tuple(Device(name, name, from_mib(8192), from_mib(7900)) for name in sorted(ids))
+    made = build_command(
+        plan(on=replace(rig(), devices=cards), device_order=ids, tensor_split=tuple(1.0 for _ in ids)),
+        EngineRef("llama-server", "/bin/llama-server", "11434"),
+        Server(),
+    )
+    assert made.argv[made.argv.index("--device") + 1] == ",".join(ids)
+    assert [name for name in made.env if "VISIBLE" in name or "SELECTOR" in name] == []
 
 
 def test_an_old_build_cannot_split_the_cache_by_slot() -> None:

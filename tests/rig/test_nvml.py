@@ -11,7 +11,15 @@ import pytest
 
 from splitter.rig.files import load_catalog
 from splitter.rig.nvml import WORDS, detect
-from splitter.rig.nvml_devices import Detection, GpuReading, bandwidth, pci_order, select_visible, sm_count
+from splitter.rig.nvml_devices import (
+    Detection,
+    GpuReading,
+    bandwidth,
+    build_devices,
+    pci_order,
+    select_visible,
+    sm_count,
+)
 from splitter.units import GIB, MIB
 
 CATALOG = load_catalog()
@@ -275,3 +283,11 @@ def test_a_driver_that_dies_while_it_is_asked(monkeypatch: pytest.MonkeyPatch) -
 def test_without_nvidia_ml_py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert "nvidia-ml-py is missing" in detect(CATALOG).notes[0]
+
+
+def test_a_card_that_cuda_visible_devices_renumbered_keeps_the_drivers_number() -> None:
+    readings = [GpuReading(f"card {i}", f"00000000:0{i}:00.0", 8192 * MIB, 8000 * MIB, f"GPU-{i}") for i in range(3)]
+    shown = build_devices(readings, "2,GPU-1", CATALOG).devices
+    assert [(d.id, d.name, d.driver_index) for d in shown] == [("CUDA0", "card 2", 2), ("CUDA1", "card 1", None)]
+    everything = build_devices(readings, None, CATALOG).devices
+    assert [d.driver_index for d in everything] == [None, None, None]
