@@ -43,11 +43,19 @@ def find_engine(
 def ask_version(kind: EngineKind, path: str) -> str | None:
     """The version the binary at `path` states, None when it states none in time.
 
-    llama.cpp answers on standard error; koboldcpp only when --version is its sole argument.
+    llama.cpp answers on standard error; koboldcpp only when --version is its sole argument, before 1.81.1 only in its
+    help, before 1.74 not at all.
     """
+    if kind != "koboldcpp":
+        return llama_version(_answer(kind, path, "--version"))
+    return koboldcpp_version(_answer(kind, path, "--version")) or koboldcpp_version(_answer(kind, path, "--help"))
+
+
+def _answer(kind: EngineKind, path: str, question: str) -> str:
+    """What the binary prints on both streams; "" when it does not answer in time."""
     try:
         done = subprocess.run(
-            [path, "--version"],
+            [path, question],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -57,12 +65,11 @@ def ask_version(kind: EngineKind, path: str) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None
+        return ""
     except OSError as error:
         reason = error.strerror or str(error)
         raise EngineNotFoundError(f"{path} cannot be started: {reason}", f"check the file; else {GET[kind]}") from error
-    read = koboldcpp_version if kind == "koboldcpp" else llama_version
-    return read(done.stdout + "\n" + done.stderr)
+    return done.stdout + "\n" + done.stderr
 
 
 def _embedded(version: str | None) -> EngineRef:

@@ -77,6 +77,16 @@ def test_koboldcpp_is_found_beside_the_model_by_its_release_name(bare: Path) -> 
     assert (found.path, found.version) == (str(path), "1.92.1")
 
 
+def test_an_older_koboldcpp_tells_its_version_in_its_help(bare: Path) -> None:
+    path = bare / "bin" / "koboldcpp"
+    path.write_text(
+        "#!/bin/sh\ncase \"$*\" in --help) echo 'KoboldCpp Server - Version 1.76';;"
+        " *) echo 'koboldcpp: error: unrecognized arguments: --version' >&2; exit 2;; esac\n"
+    )
+    path.chmod(0o755)
+    assert find_engine("koboldcpp").version == "1.76"
+
+
 def test_the_current_folder_comes_before_path(bare: Path) -> None:
     program(bare / "bin" / "llama-server", "version: 1000 (a)")
     program(bare / "here" / "llama-server", "version: 2000 (a)")

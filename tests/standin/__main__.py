@@ -45,8 +45,11 @@ def end(code: int, *words: str) -> NoReturn:
 
 def read_command(argv: list[str]) -> Run:
     version = os.environ.get("KCPP_RELEASE", "1.123")
-    if argv == ["--version"]:
-        print(version if version != "1.76" else f"***\nWelcome to KoboldCpp - Version {version}", flush=True)
+    if argv == ["--version"] and version != "1.76":  # since 1.81.1
+        print(version, flush=True)
+        raise SystemExit(0)
+    if set(argv) & {"--help", "-h"}:
+        print(f"usage: koboldcpp [-h] [--model [filenames] ...]\n\nKoboldCpp Server - Version {version}", flush=True)
         raise SystemExit(0)
     try:
         values = parse(version, argv)
