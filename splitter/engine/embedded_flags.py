@@ -103,6 +103,18 @@ def set_devices(params: Any, text: str) -> None:
         raise UsageError(f"the embedded engine cannot be told to use --device {text}", hint)
 
 
+def device_to(name: str) -> Setter:
+    """Sets the parameter `name` to a device that the wheel sees, or to none."""
+
+    def apply(params: Any, text: str) -> None:
+        try:
+            set_path(params, name, text)
+        except ValueError as error:
+            raise UsageError(f"the embedded engine refuses the device {text}: {error}", "write none") from None
+
+    return apply
+
+
 def set_keys(params: Any, text: str) -> None:
     """--api-key-file: one key a line."""
     try:
@@ -152,6 +164,8 @@ VALUES: dict[str, Setter] = {
     "-mm --mmproj": text_to("mmproj.path"),
     "-md --model-draft": text_to("speculative.draft.mparams.path"),
     "-ngld --gpu-layers-draft": number_to("speculative.draft.n_gpu_layers"),
+    "-devd --device-draft": device_to("speculative.draft.devices"),
+    "-mmdev --mmproj-device": device_to("mmproj_device"),
     "--spec-type": set_speculation,
     "-s --seed": number_to("sampling.seed"),
     "-lv --verbosity": number_to("verbosity"),
@@ -168,6 +182,8 @@ SWITCHES: dict[str, tuple[str, bool]] = {
     "--op-offload": ("no_op_offload", False),
     "--no-op-offload": ("no_op_offload", True),
     "--swa-full": ("swa_full", True),
+    "--mmproj-offload": ("mmproj_use_gpu", True),
+    "--no-mmproj-offload": ("mmproj_use_gpu", False),
     "--jinja": ("use_jinja", True),
     "--no-jinja": ("use_jinja", False),
     "--metrics": ("endpoint_metrics", True),

@@ -69,7 +69,5 @@ def test_koboldcpp_is_told_the_home_by_its_split(splitter: Splitter, projector: 
     argv = splitter("plan", TINY, *words, "--json").json()["data"]["command"]["argv"]
     split = argv.index("--draftgpusplit")
     assert argv[split + 1 : split + 3] == ["0", "1"]
-    argv = splitter("plan", TINY, *GPUS[:2], "-c", "2048", *kobold, "-mm", projector, "--json").json()["data"][
-        "command"
-    ]
-    assert "--mmprojcpu" not in argv["argv"]
+    said = splitter("plan", TINY, *GPUS[:2], "-c", "2048", *kobold, "-mm", projector, "--json")
+    assert "--mmprojcpu" not in said.json()["data"]["command"]["argv"]

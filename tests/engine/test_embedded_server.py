@@ -221,6 +221,8 @@ def test_without_the_wheel_it_says_what_to_install() -> None:
             mmproj="eyes.gguf",
             draft_model="draft.gguf",
             draft_gpu_layers=0,
+            draft_device_order=(),
+            mmproj_device="none",
         ),
     ],
 )

@@ -89,9 +89,15 @@ def test_settings_hold_nothing_that_the_command_forgets() -> None:
         "swa_full": True, "kv_offload": False, "op_offload": False, "n_cpu_moe": 2, "cpu_moe": True,
         "override_tensors": ("a=CPU",), "mmap": False, "threads": 3, "mmproj": "/p", "draft_model": "/d",
     }  # fmt: skip
-    only_with_others = {"main_gpu", "draft_gpu_layers"}  # -mg with -sm none, -ngld with -md
+    # -mg with -sm none; -ngld and -devd with -md; -mmdev with -mm
+    only_with_others = {"main_gpu", "draft_gpu_layers", "draft_device_order", "mmproj_device"}
     assert set(other) | only_with_others == set(Settings.__dataclass_fields__)
     command = build_command(base, EngineRef("llama-server"), Server()).argv
     for name, value in other.items():
         changed = replace(base, settings=replace(base.settings, **{name: value}))
+        assert build_command(changed, EngineRef("llama-server"), Server()).argv != command, name
+    beside = replace(base, settings=replace(base.settings, mmproj="/p", draft_model="/d"))
+    command = build_command(beside, EngineRef("llama-server"), Server()).argv
+    for name, value in {"draft_gpu_layers": 3, "draft_device_order": ("CUDA1",), "mmproj_device": "CUDA1"}.items():
+        changed = replace(beside, settings=replace(beside.settings, **{name: value}))
         assert build_command(changed, EngineRef("llama-server"), Server()).argv != command, name

@@ -37,6 +37,8 @@ def llama_settings(rng: random.Random, layers: int) -> dict[str, Any]:
         "mmproj": rng.choice([None, None, "/m/p & q.gguf"]),
         "draft_model": rng.choice([None, None, "/m/d.gguf"]),
         "draft_gpu_layers": rng.choice([None, 7]),
+        "draft_device_order": rng.choice([None, (), ("CUDA1",), ("CUDA2", "CUDA0")]),
+        "mmproj_device": rng.choice([None, "none", "CUDA2"]),
     }
 
 

@@ -11,11 +11,14 @@ from splitter.engine.embedded_flags import read_flags
 from tests.engine_room.plans import facts, plan
 from tests.engine_room.random_plans import llama_settings
 
+# The wheel computes on the CPU: nothing else is planned for it.
+AT_HOME = {"draft_device_order": (), "mmproj_device": "none"}
+
 
 def test_two_hundred_random_cpu_plans_are_understood() -> None:
     rng = random.Random(3)
     for _ in range(200):
-        settings = {**llama_settings(rng, 5), "device_order": (), "gpu_layers": 0, "tensor_split": ()}
+        settings = {**llama_settings(rng, 5), "device_order": (), "gpu_layers": 0, "tensor_split": (), **AT_HOME}
         made = plan(model=facts(layers=5), engine="embedded", **settings)
         command = build_command(made, EngineRef("embedded", sys.executable, "2026.10.11549"), Server(port=8099))
         params = read_flags(command.argv[3:], xllamacpp.CommonParams())

@@ -43,7 +43,8 @@ def test_llama_server(suffix: str) -> None:
     rng = random.Random(17)
     for name in NAMES * 3:
         model = f"C:\\models\\{name}.gguf" if suffix == ".bat" else f"/models/{name}.gguf"
-        settings = {**llama_settings(rng, 64), "mmproj": None, "draft_model": None, "draft_gpu_layers": None}
+        beside = ("mmproj", "mmproj_device", "draft_model", "draft_gpu_layers", "draft_device_order")
+        settings = {**llama_settings(rng, 64), **dict.fromkeys(beside)}
         made = plan(model=facts(path=model), on=rig(os="windows"), **settings)
         engine = IN_ENGINE.format("llama-server") if suffix == ".bat" else "/engines & co/llama-server"
         files = render(made, build_command(made, EngineRef("llama-server", engine, "11434"), Server()))
