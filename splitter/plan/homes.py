@@ -61,7 +61,7 @@ def choose_with_homes(task: Task, request: Request) -> tuple[Task, Choice]:
             best = trial, choice, homes
     if best is None:
         raise _does_not_fit(options[0].fixing(task), request)
-    return best[0], replace(best[1], reasons=(*best[1].reasons, *_reasons(best[0], best[1].found)))
+    return best[0], replace(best[1], reasons=(*best[1].reasons, *_reasons(best[0], best[1].found, request)))
 
 
 def candidates(task: Task) -> Iterator[Homes]:
@@ -177,7 +177,7 @@ def _named(scene: Scene) -> tuple[tuple[str, object], ...]:
     return (DRAFT, scene.extra.draft), (PROJECTOR, scene.extra.projector)
 
 
-def _reasons(task: Task, found: Found) -> Iterator[str]:
+def _reasons(task: Task, found: Found, request: Request) -> Iterator[str]:
     scene = task.scene
     shares = scene.held(found.settings).shares
     for name, facts in _named(scene):
@@ -188,13 +188,14 @@ def _reasons(task: Task, found: Found) -> Iterator[str]:
         use = where.use
         parts = [(use.model_bytes, "weights"), (use.context_bytes, "cache"), (use.compute_bytes, "buffers")]
         held = ", ".join(f"{format_bytes(size)} {what}" for size, what in parts if size)
-        yield f"the {name} goes to {where.device or 'RAM'} ({held}): {_why(task, name, where.device)}"
+        yield f"the {name} goes to {where.device or 'RAM'} ({held}): {_why(task, name, where.device, request)}"
 
 
-def _why(task: Task, name: str, device: str | None) -> str:
-    field = "draft_device_order" if name == DRAFT else "mmproj_device"
-    if field not in task.fixed:
-        return "the engine leaves no choice"
+def _why(task: Task, name: str, device: str | None, request: Request) -> str:
+    if ("draft_device_order" if name == DRAFT else "mmproj_device") in request.fixed:
+        return "as asked"
+    if not task.scene.usable():
+        return "this engine computes on the CPU"
     if name == PROJECTOR:
         return "no other device takes it at less cost" if device else "no device has room for it"
     seconds = _draft_s(task, (device,) if device else ())

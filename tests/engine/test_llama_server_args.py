@@ -98,6 +98,7 @@ def test_settings_hold_nothing_that_the_command_forgets() -> None:
         assert build_command(changed, EngineRef("llama-server"), Server()).argv != command, name
     beside = replace(base, settings=replace(base.settings, mmproj="/p", draft_model="/d"))
     command = build_command(beside, EngineRef("llama-server"), Server()).argv
-    for name, value in {"draft_gpu_layers": 3, "draft_device_order": ("CUDA1",), "mmproj_device": "CUDA1"}.items():
+    homes: dict[str, Any] = {"draft_gpu_layers": 3, "draft_device_order": ("CUDA1",), "mmproj_device": "CUDA1"}
+    for name, value in homes.items():
         changed = replace(beside, settings=replace(beside.settings, **{name: value}))
         assert build_command(changed, EngineRef("llama-server"), Server()).argv != command, name
