@@ -132,6 +132,13 @@ def kobold_timings(perf: Any, prompt_tokens: int | None = None) -> Timings | Non
     return Timings(prompt, perf["last_process"] * prompt / 1000, generated, perf["last_eval"] * generated / 1000)
 
 
+def is_stale(before: Any, after: Any) -> bool:
+    """Whether koboldcpp's times are still an older request's: with --parallelrequests they are never renewed."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return False
+    return all(value == before.get(key) for key, value in after.items() if key.startswith("last_"))
+
+
 DIALECTS: dict[DialectName, Dialect] = {
     "llama-server": Dialect("llama-server", "/completion", llama_body, llama_piece),
     "koboldcpp": Dialect("koboldcpp", "/api/extra/generate/stream", kobold_body, kobold_piece, "/api/extra/perf"),

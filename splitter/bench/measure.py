@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from splitter.bench.dialects import DIALECTS, Dialect, Task, error_of, event_of, kobold_timings
+from splitter.bench.dialects import DIALECTS, Dialect, Task, error_of, event_of, is_stale, kobold_timings
 from splitter.bench.prompts import prompt_text
 from splitter.bench.result import BenchResult, RunSample, Timings, sample
 from splitter.errors import EngineError, UsageError
@@ -136,6 +136,7 @@ def run_once(target: Target, task: Task) -> RunSample:
     said = Timings()
     arrivals_s: list[float] = []
     done = False
+    before = get(target, target.dialect.perf_path) if target.dialect.perf_path else None
     started_s = time.perf_counter()
     with clear_errors(target):
         for event in stream(target, target.dialect.body(task)):
@@ -149,7 +150,8 @@ def run_once(target: Target, task: Task) -> RunSample:
     if not done:
         raise died(target)
     if target.dialect.perf_path:
-        said = kobold_timings(*perf_of(target, target.dialect.perf_path, task)) or said
+        perf, prompt_tokens = perf_of(target, target.dialect.perf_path, task)
+        said = said if is_stale(before, perf) else kobold_timings(perf, prompt_tokens) or said
     if not arrivals_s:
         raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
     return sample(said, tuple(arrivals_s), total_s)

@@ -30,6 +30,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self.refused():
             page = self.server.pages.get(self.path)
+            if self.path == "/api/extra/perf" and isinstance(page, dict) and not self.server.behaviour.get("stale"):
+                page = {**page, "last_seed": len(self.server.requests)}
             self.answer(404 if page is None else 200, page)
 
     def do_POST(self) -> None:

@@ -55,6 +55,13 @@ def test_koboldcpp_is_timed_by_its_perf_page_and_not_taken_for_llama_server() ->
     assert sizes == [32, 26]  # 32 words were 40 tokens: the measured prompt has 32 * 32 / 40 words
 
 
+def test_koboldcpp_that_does_not_renew_its_perf_page_is_timed_by_the_clock() -> None:
+    with serving(KOBOLD_PAGES, KOBOLD_STREAM, gap_s=0.02, stale=True) as server:
+        run = measure(server.url, n_prompt=32, n_generate=4, repetitions=1).runs[0]
+    assert (run.timed_by, run.generated_tokens, run.timed_tokens) == ("clock", 4, 3)
+    assert run.generation_s >= 0.05
+
+
 def test_openai_is_timed_by_the_clock() -> None:
     with serving(OPENAI_PAGES, OPENAI_STREAM, gap_s=0.02) as server:
         result = measure(f"{server.url}/v1/", n_prompt=64, n_generate=4, repetitions=2)

@@ -237,6 +237,20 @@ def test_measured_as_its_perf_page_says(tmp_path: Path, release: str) -> None:
             assert run.generation_s == pytest.approx(page["last_eval_time"])
 
 
+def test_several_requests_at_once_are_timed_by_the_clock(tmp_path: Path) -> None:
+    """Its batched path never renews the perf page."""
+    planned = command(tmp_path)
+    batched = EngineCommand(
+        planned.engine, (*planned.argv, "--parallelrequests", "4"), planned.env, planned.server, "x"
+    )  # fmt: skip
+    with launch(batched) as instance:
+        instance.wait_ready()
+        (run,) = measure(instance.url, n_prompt=32, n_generate=16, repetitions=1).runs
+        assert ask(instance.url, "/api/extra/perf").json()["last_eval"] == 0
+    assert (run.timed_by, run.generated_tokens) == ("clock", 16)
+    assert run.generation_tokens_per_s
+
+
 def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("a-secret\nanother\n", encoding="utf-8")

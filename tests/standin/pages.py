@@ -46,6 +46,8 @@ class Server(ThreadingHTTPServer):
 
     def note(self, timings: dict[str, Any]) -> None:
         """Takes over what llama.cpp measured: milliseconds per token, since 1.94 also counts, seconds and speeds."""
+        if (self.run.get("parallelrequests") or 1) > 1:  # its batched path sets none
+            return
         time.sleep(PERF_LATE_S)
         self.perf = {
             "last_process": timings["prompt_ms"] / timings["prompt_n"],
