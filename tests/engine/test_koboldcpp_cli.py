@@ -3,6 +3,7 @@ llama-server on the emulated rig, so that it truly generates and truly runs out 
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from splitter.run.endpoint import any_free_port, ask, is_free
+from splitter.units import MIB
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 from tests.standin.install import install
 
@@ -90,16 +92,17 @@ def test_launched_asked_measured_and_stopped(tmp_path: Path, release: str) -> No
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert is_free("127.0.0.1", port)
-    sizes = buffers(log.read_text(encoding="utf-8"))
-    planned = {device["id"]: device["model_bytes"] for device in data["plan"]["devices"]}
+    text = log.read_text(encoding="utf-8")
+    planned = {device["id"]: device for device in data["plan"]["devices"]}
     for index, real in enumerate(("CUDA2", "CUDA0", "CUDA1")):  # its CUDA0 is the plan's first card
-        assert sizes[f"CUDA{index}"] == pytest.approx(planned[real] / 2**20, abs=0.01)
+        weights, cache = buffers(text, "model")[f"CUDA{index}"], buffers(text, "KV").get(f"CUDA{index}", 0)
+        assert weights == pytest.approx(planned[real]["model_bytes"] / MIB, abs=0.01)
+        assert cache == pytest.approx(planned[real]["context_bytes"] / MIB, abs=0.01)  # 128 tokens more than asked for
 
 
-def buffers(log: str) -> dict[str, float]:
-    """MiB of weights by device, in the engine's own numbering."""
-    rows = [line.split() for line in log.splitlines() if "model buffer size" in line]
-    return {row[-7]: float(row[-2]) for row in rows}
+def buffers(log: str, kind: str) -> dict[str, float]:
+    """MiB of weights ("model") or cache ("KV") by device, in the engine's own numbering."""
+    return {name: float(size) for name, size in re.findall(rf"(CUDA\d) {kind} buffer size = +([\d.]+) MiB", log)}
 
 
 def failed(process: subprocess.Popen[str]) -> str:
