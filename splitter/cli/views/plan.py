@@ -48,7 +48,7 @@ def memory_table(plan: Plan) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("device", no_wrap=True)
     for column in ("layers", "model", "context", "compute", "other", "margin", "used", "free", "left"):
-        table.add_column(column, justify="right", no_wrap=column != "layers")
+        table.add_column(column, justify="right", no_wrap=column != "layers", min_width=len(column))
     for planned in plan.devices:
         table.add_row(*device_cells(planned), style="" if planned.headroom_bytes() >= 0 else "bold red")
     host = plan.footprint.host
