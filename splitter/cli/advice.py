@@ -55,7 +55,10 @@ def _repository(reference: str, asked: Asked, output: Output) -> Choice | None:
 
 def _folder(folder: Path, asked: Asked) -> Choice:
     """A folder's models; also of one, since llama.cpp takes no folder."""
-    files = model_files(RepoFile(path.name, None) for path in sorted(folder.iterdir()) if path.is_file())
+    try:
+        files = model_files(RepoFile(path.name, None) for path in sorted(folder.iterdir()) if path.is_file())
+    except OSError as error:
+        raise ModelError(f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions.") from None
     if not files:
         raise ModelNotFoundError(f"The folder {folder} holds no GGUF model.", "Name a .gguf file, or another folder.")
     names = tuple(file.path for file in files)
@@ -78,14 +81,15 @@ def report_advice(choice: Choice, wishes: Wishes, output: Output) -> int:
             candidates.append(_candidate(file, facts, task))
     advice = advise(candidates)
     data = advice_data(choice.name, task.rig, advice)
+    status: Status = "ok" if advice.fits() else "does_not_fit"
+    if wishes.goal.save:
+        save_text(wishes.goal.save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
     output.show(*advice_view(choice.name, task.rig, advice))
     if advice.recommended:
         output.show("")
         output.plain(f"splitter plan {_quoted(choice.reference_of(advice.recommended))}")
-    status: Status = "ok" if advice.fits() else "does_not_fit"
     output.data(data, status)
     if wishes.goal.save:
-        save_text(wishes.goal.save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
         output.say(f"wrote {wishes.goal.save}")
     return 0 if advice.fits() else DoesNotFitError.exit_code
 

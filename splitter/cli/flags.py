@@ -34,7 +34,7 @@ def fixed_settings(flags: FlagOptions) -> dict[str, Any]:
         "mmproj": flags.mmproj,
         "mmproj_device": flags.mmproj_device,
         "draft_model": flags.model_draft,
-        "draft_device_order": () if flags.device_draft == "none" else names(flags.device_draft),
+        "draft_device_order": names(flags.device_draft),
         "draft_gpu_layers": flags.gpu_layers_draft,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -5,6 +5,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from errno import ENAMETOOLONG, ENOSPC
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import typer
 
 from splitter.cli.app import app
-from splitter.cli.output import envelope, error_item, print_error, print_json, status_of
+from splitter.cli.output import Reported, envelope, error_item, print_error, print_json, status_of
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 
 # Typer's own usage errors; its copy of click is private, its BadParameter is not.
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line; returns the exit code."""
+    Reported.now = False
     try:
         code = app(arguments, prog_name="splitter", standalone_mode=False, obj=arguments)
     except SplitterError as error:
@@ -36,13 +38,15 @@ def run(arguments: list[str]) -> int:
     except (_ClickUsageError, _ClickException) as error:
         return _report(_usage_error(error), arguments)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted\n")
-        return EXIT_INTERRUPTED
+        return _report_interrupt(arguments)
     except BrokenPipeError:
         sys.stderr = None  # the reader is gone: nothing more can be said
         return 1
-    except Exception:  # noqa: BLE001  the boundary: whatever is left is our bug, and it is kept for the report
-        return _report_bug(arguments)
+    except Exception as error:  # noqa: BLE001  the boundary: whatever is left is our bug, and it is kept for the report
+        refused = _refused(error)
+        return _report(refused, arguments) if refused else _report_bug(arguments)
+    if code == EXIT_INTERRUPTED:  # typer's answer to Ctrl-C
+        _report_interrupt(arguments)
     return code if isinstance(code, int) else 0
 
 
@@ -57,11 +61,34 @@ def _verb(arguments: list[str]) -> str:
 
 
 def _report(error: SplitterError, arguments: list[str]) -> int:
-    if "--json" in arguments:
+    if "--json" in arguments and not Reported.now:
         print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))
     else:
         print_error(error)
     return error.exit_code
+
+
+def _report_interrupt(arguments: list[str]) -> int:
+    if "--json" in arguments and not Reported.now:
+        item = {"code": "interrupted", "message": "interrupted", "hint": ""}
+        print_json(envelope(_verb(arguments), "error", None, [item]))
+    elif sys.stderr is not None:
+        sys.stderr.write("interrupted\n")
+    return EXIT_INTERRUPTED
+
+
+def _refused(error: Exception) -> SplitterError | None:
+    """What the system may refuse to any file access: a full disk, an endless name, the home folder of nobody."""
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        sys.stdout = None  # else its rest is written once more at exit
+        Reported.now = True
+        where = error.filename or "standard output"
+        return SplitterError(f"{where} cannot be written: {error.strerror}", "free some space, or write elsewhere")
+    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+        return UsageError(f"{str(error.filename)[:80]}...: {error.strerror}", "check the path")
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib, for ~nobody/file
+        return UsageError("a path begins with ~, and that home folder is not known", "write the path out")
+    return None
 
 
 def _report_bug(arguments: list[str]) -> int:

@@ -85,8 +85,17 @@ class Output:
             yield lambda here, total: bar.update(task, completed=here, total=total)
 
 
+class Reported:
+    """Whether this run's one JSON object is out: what fails later (an engine that dies) speaks on standard error."""
+
+    now = False
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Escapes what the terminal's encoding cannot say, and file names that are no text (lone surrogates)."""
+    Reported.now = True
+    if sys.stdout is None:  # closed by the caller
+        return
     utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(document, ensure_ascii=not utf8, indent=2)
     try:

@@ -120,11 +120,16 @@ def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> 
     named = wishes.rig.rig or wanted.rig.name or wanted.rig.file
     gpus = None if wishes.rig.rig else ",".join(wanted.rig.gpus)
     with output.progress("looking at the devices"):
-        rig = resolve_rig(None if wishes.rig.gpus else named, gpus, engine, needed=request.fixed.get("gpu_layers") != 0)
+        rig = resolve_rig(None if wishes.rig.gpus else named, gpus, engine, needed=_wants_devices(request))
     server = wanted.server
     if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
     return Task(facts, rig, engine, request, server)
+
+
+def _wants_devices(request: Request) -> bool:
+    """False for -ngl 0 and -dev none."""
+    return request.fixed.get("gpu_layers") != 0 and request.fixed.get("device_order") != ()
 
 
 def _fetched(reference: str, output: Output) -> str:

@@ -44,7 +44,7 @@ def _plan(task: Task, found: Found, title: str) -> Plan:
 
 def _faster(found: Found | None, plan: Plan) -> bool:
     now = plan.speed.generation_tokens_per_s
-    return found is not None and now is not None and 1 / found.seconds > now * WORTH
+    return found is not None and now is not None and found.seconds > 0 and 1 / found.seconds > now * WORTH
 
 
 def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:

@@ -37,7 +37,7 @@ def place(n_layers: int, gpu_layers: int, split: Sequence[float], n_devices: int
     count = n_layers + 1
     if n_devices == 0:
         return Placement((None,) * count, 0)
-    if not any(share > 0 for share in split[:n_devices]):
+    if not any(float32(share) > 0 for share in split[:n_devices]):
         raise UsageError("the tensor split gives no device a share", "give at least one device more than 0")
     wanted = count if gpu_layers < 0 else gpu_layers
     start, active = max(count - wanted, 0), min(wanted, count)

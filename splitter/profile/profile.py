@@ -101,6 +101,9 @@ def merge(layers: Iterable[Layer], name: str, path: str | None = None) -> Profil
 def to_request(profile: Profile) -> ProfileTask:
     """The profile as a planning task. ProfileError when values of different layers contradict each other."""
     settings = profile.section("settings")
+    for key in ("device_order", "draft_device_order"):
+        if settings.get(key) == ("none",):  # llama.cpp's word for no device
+            settings[key] = ()
     context = settings.get("context_size")
     if context == "max":
         del settings["context_size"]

@@ -86,6 +86,8 @@ def _settings_values(settings: Settings) -> dict[str, Any]:
         if value in ((), None) or (value == field.default and field.name not in PLACEMENT):
             continue
         values[f"settings.{field.name}"] = value
+    if settings.draft_model and settings.draft_device_order == ():
+        values["settings.draft_device_order"] = ("none",)
     return values
 
 

@@ -61,10 +61,11 @@ def plan(
         planned = prove(planned, output)
     line = command_line(planned.command, planned.plan.rig.host.os)
     data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
+    if goal.save:
+        save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     output.show(*plan_view(planned.plan))
     output.show("")
     output.plain(line)
     output.data(data)
     if goal.save:
-        save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
         output.say(f"wrote {goal.save}")
