@@ -13,6 +13,7 @@ from splitter.errors import DoesNotFitError, NoDeviceError, SplitterError
 from splitter.model.caches import FoundModel
 from splitter.model.facts import ModelFacts
 from splitter.model.read_facts import Kind, kind_of
+from splitter.plan.explain import waits_in_ram
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.rig.device import Rig
@@ -77,11 +78,9 @@ def _solved(listed: ListedModel, facts: ModelFacts, rig: Rig, request: Request) 
 
 def fit_of(plan: Plan) -> Fit:
     """Whether the plan's layers, experts included, are all on GPUs."""
-    owners, settings = plan.placement.layers, plan.settings
-    if all(owner is None for owner in owners):
+    if all(owner is None for owner in plan.placement.layers):
         return "cpu"
-    on_host = settings.cpu_moe or settings.n_cpu_moe or settings.override_tensors
-    return "partly" if on_host or None in owners else "gpu"
+    return "partly" if waits_in_ram(plan) else "gpu"
 
 
 def rig_or_none(devices: RigOptions, engine: EngineRef, output: Output) -> Rig | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from splitter.plan.costs import layer_costs
 from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import PIPELINE_OFF
+from splitter.plan.finder import PIPELINE_OFF, in_ram
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
 from splitter.plan.speed import TYPICAL, predict
@@ -31,8 +31,7 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
 
 def waits_in_ram(plan: Plan) -> bool:
     """Whether layers or single tensors of the plan are in RAM for want of device memory."""
-    moved = any(item != PIPELINE_OFF for item in plan.settings.override_tensors)
-    return plan.placement.layers[0] is None or plan.settings.n_cpu_moe > 0 or plan.settings.cpu_moe or moved
+    return in_ram(plan.settings, plan.placement)
 
 
 def speed_text(tokens_per_s: float | None) -> str:

@@ -1,18 +1,20 @@
 """The fastest plan at one context size: whole layers by search, fractions of layers where they pay, or given splits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from splitter.memory.footprint import Placement
+from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import host_s_per_byte, layer_costs, slots
 from splitter.plan.evaluate import assemble
-from splitter.plan.finder import Finder, Found, fits
-from splitter.plan.fractions import divide, divisible, movables, settings_of
+from splitter.plan.finder import Finder, Found, fits, in_ram
+from splitter.plan.fractions import Blocks, Movable, divide, divisible, movables, settings_of
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
+from splitter.plan.scene import Scene
 from splitter.plan.task import Task
 
 FRACTION_GAIN = 0.01  # single tensors in RAM make the command longer, so they must bring this much
@@ -39,6 +41,15 @@ def find_fastest(task: Task, context_size: int, *, below_s: float = float("inf")
     return _divided(task, found) if found and _may_divide(task, found) else found
 
 
+def on_fastest(task: Task, found: Found) -> bool:
+    """Whether everything is on one device and there is no faster one: no plan is faster then."""
+    order = found.settings.device_order
+    if len(order) != 1 or in_ram(found.settings, found.placement):
+        return False
+    speeds = {device.id: device.bandwidth_bytes_per_s or 0.0 for device in task.devices()}
+    return speeds[order[0]] == max(speeds.values())
+
+
 def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement | None]]) -> Found | None:
     """The first candidate that the memory model accepts."""
     for seconds, settings, given in candidates:
@@ -50,35 +61,72 @@ def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement
 
 
 def _may_divide(task: Task, found: Found) -> bool:
-    """Whether single tensors may go to RAM: something is there already, and -ot and the counts are open."""
+    """Whether single tensors may go to RAM: not everything is on the fastest device, and -ot and counts are open."""
     fixed = {"override_tensors", "n_cpu_moe", "cpu_moe", "gpu_layers", "tensor_split"} & set(task.fixed)
-    waits = found.placement.layers[0] is None or found.settings.n_cpu_moe > 0
-    return not fixed and waits and bool(found.settings.device_order) and task.split_mode() == "layer"
+    return not fixed and task.split_mode() == "layer" and bool(task.devices()) and not on_fastest(task, found)
 
 
 def _divided(task: Task, found: Found) -> Found:
-    """`found`, or what fractions of layers make of it where that is worth the longer command."""
-    scene, order = task.scene, found.settings.device_order
-    devices = scene.devices(order)
+    """`found`, or what fractions of layers make of it where that is worth the longer command.
+
+    Two orders are tried: that of the whole layers, and all devices by their speed, the fastest last.
+    """
+    orders = {found.settings.device_order: None}
+    if "device_order" not in task.fixed:
+        orders[tuple(device.id for device in reversed(task.devices()))] = None
+    best, enough = found, found.seconds / (1 + FRACTION_GAIN)
+    for order in orders:
+        other = _divided_along(task, found, order, min(enough, best.seconds)) if order else None
+        best = other or best
+    return best
+
+
+def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: float) -> Found | None:
+    """Fractions of layers on the devices of `order`, as far as it pays to use them; None if not below `below_s`.
+
+    What a device needs besides layers is first taken from the whole layers of `found`, then learnt.
+    """
+    scene, devices = task.scene, task.scene.devices(order)
     plain = scene.memory(replace(found.settings, n_cpu_moe=0, override_tensors=()))
     costs = layer_costs(plain)
     layers = divisible(costs, movables(scene.facts, len(costs.held)))
     prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
-    uses = scene.memory(found.settings).footprint(found.placement).devices
-    taken = [use.compute_bytes + plain.everywhere_bytes for use in uses]
-    budgets = [scene.budget_bytes(device) for device in devices]
-    best = found
+    seen = _needs(scene, found, plain)
+    taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
+    best: Found | None = None
     for _ in range(ATTEMPTS):
-        rooms = [budget - size for budget, size in zip(budgets, taken, strict=True)]
+        rooms = [scene.budget_bytes(device) - taken[device.id] for device in devices]
         blocks = divide(layers, rooms, prices, host_s_per_byte(scene, devices))
-        if blocks is None or blocks.seconds * (1 + FRACTION_GAIN) >= best.seconds:
+        if blocks is None or blocks.seconds >= below_s:
             break
-        settings, placement = settings_of(found.settings, blocks, layers.parts)
-        footprint = scene.memory(settings).footprint(placement)
-        if fits(scene, settings, footprint):
-            return Found(settings, placement, blocks.seconds)
-        need = [use.compute_bytes + plain.everywhere_bytes for use in footprint.devices]
-        if all(size <= before for size, before in zip(need, taken, strict=True)):
+        other = _with_blocks(task, found.settings, order, blocks, layers.parts)
+        need = _needs(scene, other, plain)
+        if fits(scene, other.settings, scene.memory(other.settings).footprint(other.placement)):
+            best, below_s = other, blocks.seconds
+            need = {name: min(size, taken[name]) for name, size in need.items()}
+        else:
+            need = {name: max(size, taken[name]) for name, size in need.items()}
+        if all(taken[name] == size for name, size in need.items()):
             break
-        taken = [max(pair) for pair in zip(need, taken, strict=True)]
+        taken |= need
     return best
+
+
+def _needs(scene: Scene, found: Found, plain: MemoryModel) -> dict[str, int]:
+    """Bytes besides layers that each device of a placement needs."""
+    uses = scene.memory(found.settings).footprint(found.placement).devices
+    sizes = (use.compute_bytes + plain.everywhere_bytes for use in uses)
+    return dict(zip(found.settings.device_order, sizes, strict=True))
+
+
+def _with_blocks(
+    task: Task, base: Settings, order: tuple[str, ...], blocks: Blocks, parts: Sequence[Sequence[Movable]]
+) -> Found:
+    """The placement of `blocks`; devices that would stay empty are left out where the user names no order."""
+    if "device_order" not in task.fixed:
+        ends = (*blocks.starts[1:], len(parts))
+        held = [index for index, (start, end) in enumerate(zip(blocks.starts, ends, strict=True)) if start < end]
+        order = tuple(order[index] for index in held)
+        blocks = replace(blocks, starts=tuple(blocks.starts[index] for index in held))
+    settings, placement = settings_of(replace(base, device_order=order), blocks, parts)
+    return Found(settings, placement, blocks.seconds)

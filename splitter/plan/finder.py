@@ -52,6 +52,12 @@ class Found:
     seconds: float
 
 
+def in_ram(settings: Settings, placement: Placement) -> bool:
+    """Whether layers or single tensors are in RAM."""
+    moved = any(item != PIPELINE_OFF for item in settings.override_tensors)
+    return placement.layers[0] is None or settings.n_cpu_moe > 0 or settings.cpu_moe or moved
+
+
 def fits(scene: Scene, settings: Settings, footprint: Footprint) -> bool:
     """Every device within its budget and the host within its free RAM."""
     ram = scene.rig.host.ram_free_bytes

@@ -3,10 +3,11 @@
 A layer is indivisible for -ngl and -ts, so every device wastes up to a layer's worth of memory while others wait in
 RAM. -ot moves single tensors: here each device takes a block of layers that is too large for it and gives just enough
 FFN (or expert) tensors of the block to the host. Boundaries are chosen by dynamic programming over one device order;
-what is given away is then rounded up to whole tensors and the memory model is asked.
+what is given away is whole tensors, and the memory model is asked about the result.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -18,6 +19,7 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.costs import LayerCosts, block_placement
 
 EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
+LOOSE = 0.9  # tensors differ in bytes read per byte held; a block is dropped unexamined only well above its proportion
 FFN_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate))\.weight$")
 
 
@@ -56,15 +58,31 @@ def movables(facts: ModelFacts, layers: int) -> tuple[tuple[Movable, ...], ...]:
     return tuple(tuple(row) for row in found)
 
 
+Gift = tuple[int, int, tuple[Movable, ...]]  # bytes held and read by some tensors of one layer, and the tensors
+
+
 @dataclass(frozen=True, slots=True)
 class Divisible:
-    """Sums over the first layers: what cannot be moved and what can, held and read."""
+    """Sums over the first layers: what cannot be moved and what can, held and read; `gifts` of each layer by size."""
 
     fixed_held: tuple[int, ...]
     fixed_read: tuple[int, ...]
     free_held: tuple[int, ...]
     free_read: tuple[int, ...]
     parts: tuple[tuple[Movable, ...], ...]
+    gifts: tuple[tuple[Gift, ...], ...]
+
+    def given(self, start: int, over: int) -> tuple[int, Gift | None]:
+        """What leaves a block from layer `start` on that is `over` bytes too large.
+
+        Whole layers from the first on, then the tightest set of one more: the index of that layer, and the set.
+        """
+        if over <= 0:
+            return start, None
+        sums = self.free_held
+        whole = bisect_right(sums, sums[start] + over) - 1
+        rest = over - (sums[whole] - sums[start])
+        return whole, next(gift for gift in self.gifts[whole] if gift[0] >= rest) if rest else None
 
 
 def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divisible:
@@ -73,27 +91,33 @@ def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divi
     read = [sum(part.read for part in row) for row in parts]
     fixed_held = [a - b for a, b in zip(costs.held, held, strict=True)]
     fixed_read = [a - b for a, b in zip(costs.read, read, strict=True)]
-    return Divisible(_sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts)
+    gifts = tuple(_gifts(row) for row in parts)
+    return Divisible(_sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts, gifts)
 
 
 def _sums(row: Sequence[int]) -> tuple[int, ...]:
     return (0, *accumulate(row))
 
 
+def _gifts(row: Sequence[Movable]) -> tuple[Gift, ...]:
+    """All sets of tensors of one layer, the smallest first."""
+    subsets = (tuple(part for i, part in enumerate(row) if mask >> i & 1) for mask in range(1, 1 << len(row)))
+    sized = ((sum(part.held for part in subset), sum(part.read for part in subset), subset) for subset in subsets)
+    return tuple(sorted(sized, key=lambda gift: (gift[0], len(gift[2]))))
+
+
 def divide(layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float) -> Blocks | None:
-    """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order."""
+    """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order; some stay empty."""
     count = len(layers.parts)
     infinite = float("inf")
     best = [infinite] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
     choices: list[list[int]] = []
     for room, price in zip(reversed(rooms), reversed(prices), strict=True):
-        now, chosen = [infinite] * (count + 1), [0] * (count + 1)
+        now = [(seconds, start) for start, seconds in enumerate(best)]
         for end in [e for e in range(1, count + 1) if best[e] < infinite]:
-            for start, seconds in _starts(layers, end, room, price, host_s_per_byte):
-                if best[end] + seconds < now[start]:
-                    now[start], chosen[start] = best[end] + seconds, end
-        best = now
-        choices.append(chosen)
+            _try_starts(layers, end, (room, price, host_s_per_byte), best[end], now)
+        best = [seconds for seconds, _ in now]
+        choices.append([end for _, end in now])
     reads = [a + b for a, b in zip(layers.fixed_read, layers.free_read, strict=True)]
     total, first = min((best[h] + reads[h] * host_s_per_byte, h) for h in range(count))
     if total == infinite:
@@ -101,62 +125,45 @@ def divide(layers: Divisible, rooms: Sequence[int], prices: Sequence[float], hos
     starts = [first]
     for chosen in reversed(choices[1:]):
         starts.append(chosen[starts[-1]])
-    return _rounded(layers, tuple(starts), rooms, prices, host_s_per_byte)
+    return Blocks(tuple(starts), _moved(layers, starts, rooms), total)
 
 
-def _starts(
-    layers: Divisible, end: int, room: int, price: float, host_s_per_byte: float
-) -> Iterator[tuple[int, float]]:
-    """(first layer, seconds) of every block that ends before `end` and whose immovable part fits."""
+def _try_starts(
+    layers: Divisible, end: int, device: tuple[int, float, float], after_s: float, now: list[tuple[float, int]]
+) -> None:
+    """Offers `now`, (seconds, end) by start, every block of a device (room, price, price of the host) before `end`.
+
+    Its immovable part must fit. The time is first taken as if bytes could be moved, then by whole tensors.
+    """
+    room, price, host_price = device
     fixed_held, fixed_read = layers.fixed_held, layers.fixed_read
     free_held, free_read = layers.free_held, layers.free_read
     for start in range(end - 1, -1, -1):
         left = room - fixed_held[end] + fixed_held[start]
         if left < 0:
             return
-        free = free_held[end] - free_held[start]
-        read = free_read[end] - free_read[start]
-        moved = read * (free - left) / free if free > left else 0.0
-        yield start, (fixed_read[end] - fixed_read[start] + read - moved) * price + moved * host_s_per_byte
+        free, read = free_held[end] - free_held[start], free_read[end] - free_read[start]
+        kept_s = after_s + (fixed_read[end] - fixed_read[start] + read) * price
+        least_moved = read * (free - left) / free if free > left else 0.0
+        if kept_s + least_moved * LOOSE * (host_price - price) >= now[start][0]:
+            continue
+        whole, gift = layers.given(start, free - left)
+        moved = free_read[whole] - free_read[start] + (gift[1] if gift else 0)
+        seconds = kept_s + moved * (host_price - price)
+        if seconds < now[start][0]:
+            now[start] = seconds, end
 
 
-def _rounded(
-    layers: Divisible, starts: tuple[int, ...], rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float
-) -> Blocks:
-    """Whole tensors for what the blocks give away, and the time that really takes."""
-    ends = (*starts[1:], len(layers.parts))
+def _moved(layers: Divisible, starts: Sequence[int], rooms: Sequence[int]) -> tuple[Movable, ...]:
+    """The tensors that the blocks give away."""
     moved: list[Movable] = []
-    seconds = (layers.fixed_read[starts[0]] + layers.free_read[starts[0]]) * host_s_per_byte
-    for start, end, room, price in zip(starts, ends, rooms, prices, strict=True):
+    for start, end, room in zip(starts, (*starts[1:], len(layers.parts)), rooms, strict=True):
         held = layers.fixed_held[end] - layers.fixed_held[start] + layers.free_held[end] - layers.free_held[start]
-        given = _give(layers.parts[start:end], held - room)
-        gone = sum(part.read for part in given)
-        read = layers.fixed_read[end] - layers.fixed_read[start] + layers.free_read[end] - layers.free_read[start]
-        seconds += (read - gone) * price + gone * host_s_per_byte
-        moved += given
-    return Blocks(starts, tuple(moved), seconds)
-
-
-def _give(rows: Sequence[Sequence[Movable]], over: int) -> list[Movable]:
-    """Tensors of at least `over` bytes: whole layers from the first on, then the tightest set of one more layer."""
-    given: list[Movable] = []
-    for row in rows:
-        if over <= 0:
-            break
-        size = sum(part.held for part in row)
-        chosen = list(row) if size <= over else _tightest(row, over)
-        given += chosen
-        over -= sum(part.held for part in chosen)
-    return given
-
-
-def _tightest(row: Sequence[Movable], over: int) -> list[Movable]:
-    """The subset with the fewest bytes that is at least `over`; `row` as a whole is."""
-    subsets = ([part for i, part in enumerate(row) if mask >> i & 1] for mask in range(1, 1 << len(row)))
-    return min(
-        (subset for subset in subsets if sum(part.held for part in subset) >= over),
-        key=lambda subset: (sum(part.held for part in subset), len(subset)),
-    )
+        if start < end:
+            whole, gift = layers.given(start, held - room)
+            moved += [part for row in layers.parts[start:whole] for part in row]
+            moved += gift[2] if gift else ()
+    return tuple(moved)
 
 
 def settings_of(base: Settings, blocks: Blocks, parts: Sequence[Sequence[Movable]]) -> tuple[Settings, Placement]:

@@ -6,7 +6,6 @@ With its home fixed, another model is so many bytes less on that device: the sea
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from math import log2
 
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.plan.extra_models import DRAFT, PROJECTOR
@@ -135,11 +134,11 @@ def _by_context(request: Request) -> bool:
 def _price(choice: Choice, homes: Homes, request: Request) -> tuple[float, float]:
     """What to minimise: the time per pass, after the context where that is what is wanted.
 
-    A micro-batch cut in half must pay here as it must in `microbatch`.
+    A smaller micro-batch must pay here as it must in `microbatch`.
     """
     context, ubatch = -choice.found.settings.context_size, choice.found.settings.ubatch_size
-    halvings = max(log2(USUAL_UBATCH / ubatch), 0.0)
-    seconds = (choice.found.seconds + homes.seconds) * (1 + SMALLER_UBATCH_GAIN) ** halvings
+    smaller = SMALLER_UBATCH_GAIN * (ubatch < USUAL_UBATCH)
+    seconds = (choice.found.seconds + homes.seconds) * (1 + smaller)
     return (context, seconds) if _by_context(request) else (seconds, context)
 
 

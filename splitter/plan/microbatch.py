@@ -1,33 +1,39 @@
 """The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
 
-from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import Found
+from splitter.plan.fastest import find_fastest, on_fastest
+from splitter.plan.finder import Found, in_ram
 from splitter.plan.task import Task
 
-# A smaller micro-batch frees compute buffers but slows prompts: each halving must bring this much generation speed.
-SMALLER_UBATCH_GAIN = 0.01
-SMALLER = (256, 128, 64)
-FRACTIONS_MAY_BRING = 1.1  # whole layers must come this close to what is to beat; moving single tensors may do the rest
-LAST_RESORTS = (256, 128, 64)
+# A smaller micro-batch frees compute buffers but slows prompts: the largest is taken that generates within this of the
+# smallest, which leaves the most memory to layers. Every size is compared with that one plan alone, so that a little
+# more memory cannot lead down another path to a slower plan.
+SMALLER_UBATCH_GAIN = 0.015
+LEAST, BETWEEN = 64, (128, 256)
 
 
 def best_at(task: Task, context_size: int) -> Found | None:
     """The fastest at a context; a smaller micro-batch only where it pays, or where nothing else fits."""
-    found = find_fastest(task, context_size)
-    if {"ubatch_size", "batch_size"} & set(task.fixed):
-        return found
-    if found is None:
-        smaller = (find_fastest(task, context_size, **ubatch(task, size)) for size in LAST_RESORTS)
-        return next((other for other in smaller if other is not None), None)
-    if found.placement.layers[0] is not None and len(found.settings.device_order) < 2 and not found.settings.n_cpu_moe:
-        return found
-    best, to_beat = found, found.seconds
-    for size in SMALLER:
-        to_beat /= 1 + SMALLER_UBATCH_GAIN
-        other = find_fastest(task, context_size, below_s=to_beat * FRACTIONS_MAY_BRING, **ubatch(task, size))
-        if other and other.seconds < to_beat:
-            best, to_beat = other, other.seconds
+    usual = find_fastest(task, context_size)
+    if {"ubatch_size", "batch_size"} & set(task.fixed) or (usual and on_fastest(task, usual)):
+        return usual
+    least = find_fastest(task, context_size, below_s=_to_beat(usual), **ubatch(task, LEAST))
+    if least is None or (usual and usual.seconds <= least.seconds * (1 + SMALLER_UBATCH_GAIN)):
+        return usual
+    best, enough = least, least.seconds * (1 + SMALLER_UBATCH_GAIN)
+    for size in BETWEEN:
+        below_s = float("inf") if in_ram(least.settings, least.placement) else enough
+        found = find_fastest(task, context_size, below_s=below_s, **ubatch(task, size))
+        if found is None or found.seconds > enough:
+            break
+        best = found
     return best
+
+
+def _to_beat(usual: Found | None) -> float:
+    """Seconds that whole layers must stay below: with tensors in RAM, moving single ones may bring any amount."""
+    if usual is None or in_ram(usual.settings, usual.placement):
+        return float("inf")
+    return usual.seconds / (1 + SMALLER_UBATCH_GAIN)
 
 
 def ubatch(task: Task, size: int) -> dict[str, int]:

@@ -215,6 +215,9 @@ class _Relaxation:
         self.ranked = [(1 << d, windows[d], problem.slots[d].s_per_byte) for d in fastest]
         self.tables: dict[int, list[tuple[int, float]]] = {}
         self.room: dict[int, int] = {}
+        self.loose_rows: dict[int, list[float]] = {}
+        self.known_least: dict[State, float] = {}
+        self.best_starts: dict[tuple[int, float], int] = {}
 
     def room_left(self, mask: int) -> int:
         """Bytes that all devices outside `mask` can hold."""
@@ -256,8 +259,43 @@ class _Relaxation:
             rest -= window
         return total + rest * self.host_s if rest else total
 
+    def loose_row(self, mask: int) -> list[float]:
+        """`seconds` of every end."""
+        row = self.loose_rows.get(mask)
+        if row is None:
+            row = self.loose_rows[mask] = self._loose_row(mask)
+        return row
+
+    def _loose_row(self, mask: int) -> list[float]:
+        sums = self.problem.read_sums
+        row: list[float] = []
+        total, read = 0.0, 0
+        for window, cost in (*self.left(mask), (sums[-1], self.host_s)):
+            taken, price = (window, cost) if cost < self.host_s else (sums[-1], self.host_s)
+            stop = bisect_right(sums, read + taken)
+            base = total - read * price if price < INFINITE else INFINITE
+            row += [base + size * price if size else 0.0 for size in sums[len(row) : stop]]
+            total, read = total + taken * price, read + taken
+            if stop == len(sums):
+                break
+        return row
+
+    def least(self, mask: int, end: int) -> float:
+        """`tight`, remembered."""
+        known = self.known_least.get((mask, end))
+        if known is None:
+            known = self.known_least[mask, end] = self.tight(mask, end)
+        return known
+
     def best_start(self, mask: int, s_per_byte: float) -> int:
         """The first layer that a device of this speed should hold: those before it fill the faster devices left."""
+        key = (mask, s_per_byte)
+        start = self.best_starts.get(key)
+        if start is None:
+            start = self.best_starts[key] = self._best_start(mask, s_per_byte)
+        return start
+
+    def _best_start(self, mask: int, s_per_byte: float) -> int:
         if self.host_s < s_per_byte:
             return len(self.problem.held)
         faster = sum(window for window, cost in self.left(mask) if cost < s_per_byte)
@@ -270,6 +308,7 @@ def _best_window(problem: Problem, capacity: int, need: Need) -> int:
     return max(sums[end] - sums[problem.start(end, capacity, need)] for end in range(1, len(sums)))
 
 
+INFINITE = float("inf")
 State = tuple[int, int]  # (mask of devices used, first layer they hold)
 
 
@@ -296,6 +335,8 @@ class _Sweep:
     costs: dict[State, float] = field(default_factory=dict)
     parents: dict[State, tuple[State, int]] = field(default_factory=dict)
     known_left: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    known_lowest: dict[tuple[int, int, bool], int] = field(default_factory=dict)
+    known_close: dict[State, int | None] = field(default_factory=dict)
 
     def run(self) -> None:
         start = (0, len(self.problem.held))
@@ -304,7 +345,8 @@ class _Sweep:
         while level:
             following: dict[State, None] = {}
             for state in level:
-                if self.costs[state] + self.relaxed.tight(*state) < self.best.seconds and self.best.effort.spend():
+                least = self.costs[state] + self.relaxed.least(*state)
+                if least < self.best.seconds and self.best.effort.spend():
                     self.close(state)
                     following.update(dict.fromkeys(self.extend(state)))
             level = list(following)
@@ -315,35 +357,48 @@ class _Sweep:
             self.known_left[mask] = tuple(self.problem.candidates(mask))
         return self.known_left[mask]
 
-    def extend(self, state: State) -> Iterator[State]:
-        """The states with one more device that are new or cheaper than before."""
-        mask, _ = state
-        need = self.roles.middle if mask else self.roles.last
-        for device in self.left(mask):
-            for start, seconds in self.blocks(state, device, need):
-                after = (mask | 1 << device, start)
-                if seconds < self.costs.get(after, float("inf")):
-                    self.costs[after] = seconds
-                    self.parents[after] = (state, device)
-                    yield after
+    def lowest(self, device: int, end: int, is_last: bool) -> int:
+        """The first layer of the longest block of `device` that ends before `end`, at least 1."""
+        key = (device, end, is_last)
+        lowest = self.known_lowest.get(key)
+        if lowest is None:
+            need = self.roles.last if is_last else self.roles.middle
+            lowest = max(self.problem.start(end, self.problem.slots[device].capacity_bytes, need), 1)
+            self.known_lowest[key] = lowest
+        return lowest
 
-    def blocks(self, state: State, device: int, need: Need) -> Iterator[tuple[int, float]]:
-        """(first layer, cost so far) of the blocks of `device` that may lead to something better than the incumbent."""
+    def extend(self, state: State) -> list[State]:
+        """The states with one more device that are new or cheaper than before and may beat the incumbent."""
         mask, end = state
-        slot = self.problem.slots[device]
-        lowest = max(self.problem.start(end, slot.capacity_bytes, need), 1)
-        if lowest >= end:
-            return
-        after = mask | 1 << device
         spent = self.costs[state] + self.problem.hop_s
-        sums, held, room = self.problem.read_sums, self.problem.held_sums, self.relaxed.room_left(after)
-        for side in self.sides(after, slot, lowest, end):
-            for start in side:
-                seconds = spent + (sums[end] - sums[start]) * slot.s_per_byte
-                if seconds + self.relaxed.seconds(after, start) >= self.best.seconds:
-                    break
-                if held[start] <= room or seconds + self.relaxed.tight(after, start) < self.best.seconds:
-                    yield start, seconds
+        following: list[State] = []
+        for device in self.left(mask):
+            lowest = self.lowest(device, end, not mask)
+            if lowest < end:
+                after = mask | 1 << device
+                slot = self.problem.slots[device]
+                for side in self.sides(after, slot, lowest, end):
+                    self.reach(state, device, spent, side, following)
+        return following
+
+    def reach(self, state: State, device: int, spent: float, side: range, following: list[State]) -> None:
+        """Notes the states in which `device` holds the layers from one of `side` on, as long as they may be better."""
+        mask, end = state
+        after, cost = mask | 1 << device, self.problem.slots[device].s_per_byte
+        sums, held, costs, below = self.problem.read_sums, self.problem.held_sums, self.costs, self.best.seconds
+        loose, room = self.relaxed.loose_row(after), self.relaxed.room_left(after)
+        for start in side:
+            seconds = spent + (sums[end] - sums[start]) * cost
+            if seconds + loose[start] >= below:
+                break
+            reached = (after, start)
+            known = costs.get(reached)
+            if known is not None and known <= seconds:
+                continue
+            if held[start] <= room or seconds + self.relaxed.least(after, start) < below:
+                costs[reached] = seconds
+                self.parents[reached] = (state, device)
+                following.append(reached)
 
     def sides(self, after: int, slot: Slot, lowest: int, end: int) -> tuple[range, ...]:
         """First layers to try. The relaxed total is convex in it: away from its minimum, a failure ends a side."""
@@ -358,16 +413,25 @@ class _Sweep:
         if not mask:
             return
         sums = self.problem.read_sums
+        spent = self.costs[state] + self.problem.hop_s
         for device in self.left(mask):
-            slot = self.problem.slots[device]
-            if not self.partial and self.problem.held_sums[end] > slot.capacity_bytes:
-                continue
-            host = _close(self.problem, self.partial, end, slot, self.roles.first)
+            host = self.host_layers(device, end)
             if host is None:
                 continue
-            seconds = self.costs[state] + (sums[end] - sums[host]) * slot.s_per_byte
-            order, starts = self.trace(state)
-            self.best.offer(seconds + self.problem.hop_s + self.problem.host_s(host), (device, *order), (host, *starts))
+            slot = self.problem.slots[device]
+            seconds = spent + (sums[end] - sums[host]) * slot.s_per_byte + self.problem.host_s(host)
+            if seconds < self.best.seconds:
+                order, starts = self.trace(state)
+                self.best.offer(seconds, (device, *order), (host, *starts))
+
+    def host_layers(self, device: int, end: int) -> int | None:
+        """How many layers stay on the host when `device` is the first one and its block ends before `end`."""
+        key = (device, end)
+        if key not in self.known_close:
+            self.known_close[key] = _close(
+                self.problem, self.partial, end, self.problem.slots[device], self.roles.first
+            )
+        return self.known_close[key]
 
     def trace(self, state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
         order, starts = [], []

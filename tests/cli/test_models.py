@@ -1,13 +1,17 @@
 """`splitter models` on a made cache tree, and its names as MODEL of the other verbs."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from splitter.cli.model_steps import fit_of
+from splitter.plan.finder import PIPELINE_OFF
 from tests.cli.conftest import TINY, Splitter
 from tests.cli.contract import ENVELOPE, NUMBER, mistakes
 from tests.model.cache_tree import CacheTree, full_tree
+from tests.plan.builders import card, model, plan, rig
 
 LISTED = {
     "name": str,
@@ -145,3 +149,14 @@ def test_unknown_name(tree: CacheTree, splitter: Splitter) -> None:
     said = splitter("plan", "tiefighter", "--rig", "phoenix")
     assert said.code == 1
     assert "Tiefighter-13B.Q4_K_S.gguf" in said.err
+
+
+def test_fit_asks_what_waits_in_ram() -> None:
+    """The override that turns the pipeline off moves no tensor: such a plan is on the GPUs."""
+    on = rig(card(0, 900, 300), card(1, 900, 310))
+    found = plan(model(24), on, context_size=4096, ubatch_size=512, device_order=("CUDA0", "CUDA1"))
+    off = replace(found, settings=replace(found.settings, override_tensors=(PIPELINE_OFF,)))
+    assert found.placement.layers[0] is not None
+    assert fit_of(off) == "gpu"
+    moved = replace(found, settings=replace(found.settings, override_tensors=(PIPELINE_OFF, "ffn_down=CPU")))
+    assert fit_of(moved) == "partly"

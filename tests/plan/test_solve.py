@@ -49,12 +49,12 @@ def test_layers_add_up_and_no_device_is_over(facts: Any, rows: list[tuple[int, i
 @settings(max_examples=60, deadline=None)
 @given(models, cards, st.data())
 def test_more_free_memory_is_never_slower(facts: Any, rows: list[tuple[int, int]], data: st.DataObject) -> None:
-    """Strictly with -ub and -ot fixed; else up to the gain for which a smaller -ub or no pipeline is chosen."""
+    """Strictly with -ub and -ot fixed; else up to what a smaller -ub, no pipeline and -ot must bring, each once."""
     which = data.draw(st.integers(0, len(rows) - 1))
     more = data.draw(st.integers(1, 300))
     richer = [(free + more * (i == which), bandwidth) for i, (free, bandwidth) in enumerate(rows)]
     strict: tuple[dict[str, Any], float] = ({"ubatch_size": 512, "override_tensors": ()}, 1e-5)
-    for fixed, slack in (strict, ({}, 3 * SMALLER_UBATCH_GAIN + PIPELINE_OFF_GAIN + FRACTION_GAIN)):
+    for fixed, slack in (strict, ({}, SMALLER_UBATCH_GAIN + PIPELINE_OFF_GAIN + FRACTION_GAIN)):
         before = plan(facts, build(rows), context_size=2048, **fixed)
         after = plan(facts, build(richer), context_size=2048, **fixed)
         assert speed(after) >= speed(before) * (1 - slack)
