@@ -38,7 +38,7 @@ def find_fastest(task: Task, context_size: int, *, below_s: float = float("inf")
     if task.fixed.get("tensor_split") and task.split_mode() == "layer":
         return _first_fit(task, given_split(task, base))
     found = Finder(task, base, below_s).run()
-    return _divided(task, found) if found and _may_divide(task, found) else found
+    return _divided(task, found) if found and may_divide(task, found) else found
 
 
 def on_fastest(task: Task, found: Found) -> bool:
@@ -60,7 +60,7 @@ def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement
     return None
 
 
-def _may_divide(task: Task, found: Found) -> bool:
+def may_divide(task: Task, found: Found) -> bool:
     """Whether single tensors may go to RAM: not everything is on the fastest device, and -ot and counts are open."""
     fixed = {"override_tensors", "n_cpu_moe", "cpu_moe", "gpu_layers", "tensor_split"} & set(task.fixed)
     return not fixed and task.split_mode() == "layer" and bool(task.devices()) and not on_fastest(task, found)

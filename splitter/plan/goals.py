@@ -5,8 +5,8 @@ from typing import Any
 
 from splitter.plan.defaults import CONTEXT_STEP, default_context
 from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import PIPELINE_OFF, Found
-from splitter.plan.microbatch import best_at
+from splitter.plan.finder import PIPELINE_OFF, Found, in_ram
+from splitter.plan.microbatch import LEAST, best_at, ubatch
 from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
 from splitter.plan.task import Task
@@ -27,14 +27,30 @@ def choose(task: Task, request: Request) -> Choice:
     """The placement that meets the request's goal; DoesNotFitError if there is none."""
     fixed = task.fixed.get("context_size")
     if request.context_max or (request.goal == "context" and fixed is None):
-        return longest(task)
-    if request.goal == "balanced" and fixed is None:
-        return balanced(task)
-    context_size = int(fixed or default_context(task.scene.facts))
+        choice = longest(task)
+    elif request.goal == "balanced" and fixed is None:
+        choice = balanced(task)
+    else:
+        choice = _fastest(task, int(fixed or default_context(task.scene.facts)))
+    reasons = (*_goal_reason(request), *choice.reasons, *_ubatch_reason(task, choice.found))
+    return Choice(choice.found, reasons)
+
+
+def _fastest(task: Task, context_size: int) -> Choice:
     found = best_at(task, context_size)
     if found is None:
         raise does_not_fit(task, context_size)
-    return Choice(found, (*context_reason(task, fixed), *_ubatch_reason(task, found)))
+    return Choice(found, context_reason(task, task.fixed.get("context_size")))
+
+
+def _goal_reason(request: Request) -> tuple[str, ...]:
+    """Says so where the context that the user named leaves the goal nothing to choose."""
+    fixed = request.fixed.get("context_size")
+    if fixed and request.goal != "speed":
+        return (f"-c {fixed} leaves the goal {request.goal} no context to choose: planned for speed there",)
+    if request.context_max and request.goal == "balanced":
+        return ("-c max asks for the longest context: the goal balanced would stop at the knee",)
+    return ()
 
 
 def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
@@ -55,7 +71,7 @@ def _ubatch_reason(task: Task, found: Found) -> tuple[str, ...]:
 
 
 def longest(task: Task) -> Choice:
-    """The largest context, to 256 tokens, that costs no layer its GPU.
+    """The largest context, to 256 tokens, that costs no layer its GPU; the largest that fits if some are in RAM anyway.
 
     What stays on GPUs at the default context stays there; devices and their shares may change. The model's own
     context is the limit.
@@ -66,11 +82,29 @@ def longest(task: Task) -> Choice:
     if start is None:
         start, least = _largest_below(task, least)
     most = max(facts.context_train or LONGEST_UNKNOWN, least)
+    if in_ram(start.settings, start.placement) and not _keeps_in_ram(task):
+        return _longest_at_all(task, start, least, most)
     kept = _keeping(task, start)
     found = _bisect(kept, start, least, most)
     size = found.settings.context_size
     limit = "the model's own limit" if size == most else "256 more would push layers off the GPUs"
     return Choice(found, (f"the longest context that keeps every layer where it is: {size} tokens ({limit})",))
+
+
+def _keeps_in_ram(task: Task) -> bool:
+    """Whether the user decides what is in RAM."""
+    return bool({"gpu_layers", "tensor_split", "n_cpu_moe", "cpu_moe", "override_tensors"} & set(task.fixed))
+
+
+def _longest_at_all(task: Task, start: Found, least: int, most: int) -> Choice:
+    """The largest context that fits where layers wait in RAM already, with its price."""
+    sized = task if {"ubatch_size", "batch_size"} & set(task.fixed) else task.fixing(**ubatch(task, LEAST))
+    size = _bisect(sized, start, least, most).settings.context_size
+    found = start if size == start.settings.context_size else best_at(task, size) or start
+    limit = "the model's own limit" if size == most else "256 more would not fit"
+    kept = f", at {100 * start.seconds / found.seconds:.0f} % of the speed at {least}" if size > least else ""
+    text = f"the longest context that fits: {size} tokens ({limit}){kept}; layers or tensors are in RAM in any case"
+    return Choice(found, (text,))
 
 
 def _keeping(task: Task, start: Found) -> Task:

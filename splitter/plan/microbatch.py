@@ -1,6 +1,6 @@
 """The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
 
-from splitter.plan.fastest import find_fastest, on_fastest
+from splitter.plan.fastest import find_fastest, may_divide, on_fastest
 from splitter.plan.finder import Found, in_ram
 from splitter.plan.task import Task
 
@@ -16,7 +16,7 @@ def best_at(task: Task, context_size: int) -> Found | None:
     usual = find_fastest(task, context_size)
     if {"ubatch_size", "batch_size"} & set(task.fixed) or (usual and on_fastest(task, usual)):
         return usual
-    least = find_fastest(task, context_size, below_s=_to_beat(usual), **ubatch(task, LEAST))
+    least = find_fastest(task, context_size, below_s=_to_beat(task, usual), **ubatch(task, LEAST))
     if least is None or (usual and usual.seconds <= least.seconds * (1 + SMALLER_UBATCH_GAIN)):
         return usual
     best, enough = least, least.seconds * (1 + SMALLER_UBATCH_GAIN)
@@ -29,9 +29,9 @@ def best_at(task: Task, context_size: int) -> Found | None:
     return best
 
 
-def _to_beat(usual: Found | None) -> float:
-    """Seconds that whole layers must stay below: with tensors in RAM, moving single ones may bring any amount."""
-    if usual is None or in_ram(usual.settings, usual.placement):
+def _to_beat(task: Task, usual: Found | None) -> float:
+    """Seconds that whole layers must stay below; moving single tensors on top may bring any amount."""
+    if usual is None or may_divide(task, usual):
         return float("inf")
     return usual.seconds / (1 + SMALLER_UBATCH_GAIN)
 

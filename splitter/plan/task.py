@@ -6,6 +6,7 @@ from typing import Any
 
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
+from splitter.plan.abilities import beyond, names_devices, slots_share
 from splitter.plan.defaults import KOBOLDCPP_BATCHES, default_settings
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
@@ -64,7 +65,7 @@ def check_request(scene: Scene, request: Request) -> Task:
     unknown = sorted(set(request.fixed) - FIELDS)
     if unknown:
         raise UsageError(f"there is no setting {', '.join(unknown)}", "see `splitter plan --help`")
-    task = Task(scene, dict(request.fixed))
+    task = Task(scene, _sayable(scene, request.fixed))
     scene.margins()
     task.devices()
     _check_split(task)
@@ -74,6 +75,21 @@ def check_request(scene: Scene, request: Request) -> Task:
     if scene.engine == "embedded":
         task = replace(task, fixed=_embedded(task))
     return task
+
+
+def _sayable(scene: Scene, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's wishes, and what this engine's version cannot be told fixed to what it does by itself."""
+    engine, version = scene.engine, scene.engine_version
+    known = {**beyond(engine, version), **fixed}
+    if "cpu_moe" in fixed and "n_cpu_moe" not in fixed:
+        known.pop("n_cpu_moe", None)
+    if "parallel" in fixed:
+        known.setdefault("kv_unified", slots_share(engine, version, fixed))
+    order = tuple(device.id for device in scene.usable())
+    homes = {item.rpartition("=")[2] for text in fixed.get("override_tensors", ()) for item in text.split(",")}
+    if homes & set(order) or (not names_devices(engine, version) and known.get("gpu_layers") != 0):
+        known.setdefault("device_order", order)  # an -ot to a card wants that card among the devices
+    return known
 
 
 def _check_split(task: Task) -> None:

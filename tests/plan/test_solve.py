@@ -289,3 +289,25 @@ def test_reasons_say_what_would_help_most() -> None:
     found = plan(LARGE, build([(200, 448), (150, 112)]), details=True)
     assert any("more free on" in reason and "t/s" in reason for reason in found.reasons)
     assert any("stay in RAM" in reason for reason in found.reasons)
+
+
+def test_goal_context_where_layers_are_in_ram_anyway() -> None:
+    """The longest context that fits, its price said; never shorter than the knee."""
+    on = build([(150, 448), (120, 112)])
+    found, knee = plan(LARGE, on, goal="context"), plan(LARGE, on, goal="balanced")
+    assert found.placement.layers[0] is None
+    assert found.settings.context_size == 32768 >= knee.settings.context_size
+    assert "% of the speed at 8192" in found.reasons[0]
+    assert any("-ub 64 instead of 512" in reason for reason in found.reasons) == (found.settings.ubatch_size == 64)
+    little = rig(*on.devices, ram_free_mib=900)
+    size = plan(LARGE, little, context_max=True).settings.context_size
+    assert 8192 < size < 32768
+    with pytest.raises(DoesNotFitError):
+        plan(LARGE, little, context_size=size + 512, ubatch_size=64)
+
+
+def test_a_named_context_leaves_the_other_goals_nothing_to_choose() -> None:
+    on = build([(900, 448)])
+    for goal in ("context", "balanced"):
+        assert f"leaves the goal {goal} no context" in plan(LARGE, on, goal=goal, context_size=1024).reasons[0]
+    assert "asks for the longest" in plan(LARGE, on, goal="balanced", context_max=True).reasons[0]
