@@ -5,11 +5,12 @@ representative layers per device, cut into the scheduler's splits and laid out a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
 from splitter.memory.compute_blocks import Dims, Layer, Net, State
+from splitter.memory.compute_builders import BUILDERS
 from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
 from splitter.memory.compute_graph import F32, Tensor
 from splitter.memory.compute_proof import is_exact, reserved, uncertainty
@@ -18,6 +19,7 @@ from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention
 from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
 from splitter.memory.settings import Settings
+from splitter.memory.weights import FIRST_LAYER_NAMES, INPUT_NAMES
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
@@ -82,6 +84,7 @@ class ComputeModel:
             self.layers, self.kinds = like.layers, like.kinds
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
+        self.builder = BUILDERS.get(facts.architecture)
         self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
@@ -118,7 +121,7 @@ class ComputeModel:
             state=State(
                 taps=integer(facts, "ssm.conv_kernel"),
                 inner=integer(facts, "ssm.inner_size"),
-                size=integer(facts, "ssm.state_size"),
+                size=integer(facts, "ssm.state_size") or integer(facts, "wkv.head_size"),
                 rank=integer(facts, "ssm.time_step_rank"),
                 groups=integer(facts, "ssm.group_count"),
             ),
@@ -170,6 +173,8 @@ class ComputeModel:
         """A few layers per device that stand for all: some of every kind and of every change of kind, in order."""
         chosen: list[tuple[int, int | None]] = []
         owners = placement.layers[: len(self.layers)]
+        if self.builder is not None and self.builder.whole:
+            return tuple(enumerate(owners))
         kinds = [self._kind_on(i, owner) for i, owner in enumerate(owners)]
         seen: dict[object, int] = {}
         for i, (owner, kind) in enumerate(zip(owners, kinds, strict=True)):
@@ -239,22 +244,22 @@ class ComputeModel:
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
         net.repack = not self.pinned
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
-        head_k, head_v = self.layers[0].head_k, self.layers[0].head_v
-        rotate = (
-            _rotation(head_k, self.dims.type_k, grow=True),
-            _rotation(head_v, self.dims.type_v, grow=False),
-        )
         v_max = max(each.head_v * each.kv_heads for each in self.layers)
-        walk = Walk(net, self.family, rotate, v_max)
-        learned = self.top.get("position_embd.weight")
+        walk = Walk(net, self.family, self._rotations(), v_max, self._finder(net, placement))
         cur = net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows)
-        cur = embedding(walk, cur, None if learned is None else net.weight_of(learned, cpu))
+        cur = embedding(walk, cur, walk.find("position_embd.weight"))
+        build = layer if self.builder is None else self.builder.layer
+        if self.builder is not None:
+            cur = self.builder.start(walk, cur)
         for position, (index, owner) in enumerate(sketch):
-            where = cpu if owner is None else owner
-            owners[index] = where
-            net.enter(self.layers[index], where if self.settings.kv_offload else cpu)
-            cur = layer(walk, cur, last=position == len(sketch) - 1)
+            current = self.layers[index]
+            owners[index] = cpu if owner is None else owner
+            source = index if current.cache_layer is None else current.cache_layer
+            net.enter(current, owners[source] if self.settings.kv_offload else cpu)
+            cur = build(walk, cur, position == len(sketch) - 1)
         self._spare_leaves(net, sketch, placement)
+        if self.builder is not None:
+            cur = self.builder.finish(walk, cur)
         self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
         return net
 
@@ -262,6 +267,31 @@ class ComputeModel:
         """The backend of a weight: an override's, or the one it has without."""
         moved = self._homes.get(name, default)
         return cpu if moved is None else moved
+
+    def _rotations(self) -> dict[bool, tuple[int, int]]:
+        """The rotations of K and V in the base and in the sliding-window cache; none where head widths differ."""
+        found: dict[bool, tuple[int, int]] = {}
+        for swa in (False, True):
+            keys = {each.head_k for each in self.layers if each.swa == swa and each.kv_heads}
+            values = {each.head_v for each in self.layers if each.swa == swa and each.kv_heads}
+            found[swa] = (
+                _rotation(keys.pop(), self.dims.type_k, grow=True) if len(keys) == 1 else 0,
+                _rotation(values.pop(), self.dims.type_v, grow=False) if len(values) == 1 else 0,
+            )
+        return found
+
+    def _finder(self, net: Net, placement: Placement) -> Callable[[str], Tensor | None]:
+        """Weights outside the layers: with the input, the first layer or the output (see weights.py)."""
+
+        def find(name: str) -> Tensor | None:
+            info = self.top.get(name)
+            if info is None:
+                return None
+            owner = placement.layers[0] if name.startswith(FIRST_LAYER_NAMES) else placement.layers[-1]
+            default = net.cpu if owner is None or name.startswith(INPUT_NAMES) else owner
+            return net.weight_of(info, self._home(name, default, net.cpu))
+
+        return find
 
     def _spare_leaves(self, net: Net, sketch: Sketch, placement: Placement) -> None:
         """Leaves of the sparse-attention layers that the sketch leaves out: all layers' are allocated ahead."""
@@ -307,9 +337,15 @@ def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
             hparams.head_v[i],
             hparams.windowed[i],
             hparams.recurrent[i],
+            _borrowed(hparams, i),
         )
         for i in range(hparams.trunk)
     )
+
+
+def _borrowed(hparams: Hparams, layer: int) -> int | None:
+    """The layer whose cache a later one reads (create_memory in src/llama-model.cpp)."""
+    return hparams.kv_layers - (2 if hparams.windowed[layer] else 1) if layer >= hparams.kv_layers else None
 
 
 def _kind(layer: Layer) -> tuple[object, ...]:

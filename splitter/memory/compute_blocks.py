@@ -50,7 +50,10 @@ class Dims:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One repeating layer: its tensors by name without `blk.N.`, its head counts and widths, its window."""
+    """One repeating layer: its tensors by name without `blk.N.`, its head counts and widths, its window.
+
+    `cache_layer` is the earlier layer whose cache it reads, None for one with its own.
+    """
 
     index: int
     tensors: Mapping[str, TensorInfo]
@@ -60,6 +63,7 @@ class Layer:
     head_v: int
     swa: bool
     recurrent: bool
+    cache_layer: int | None = None
 
 
 @dataclass(slots=True)

@@ -41,10 +41,15 @@ def _weights(net: Net, probs: Tensor, chosen: Tensor, routing: Routing) -> Tenso
 
 
 def moe(net: Net, cur: Tensor, routing: Routing) -> Tensor:
+    """build_moe_ffn with the layer's own router."""
+    return moe_of(net, cur, net.linear(cur, "ffn_gate_inp"), routing)
+
+
+def moe_of(net: Net, cur: Tensor, logits: Tensor, routing: Routing) -> Tensor:
     """build_moe_ffn: every chosen expert's output is alive until they are summed."""
     g, used = net.graph, net.dims.experts_used
     width, tokens = cur.ne[0], cur.ne[1]
-    probs, chosen = _chosen(net, net.linear(cur, "ffn_gate_inp"), routing.softmax_after)
+    probs, chosen = _chosen(net, logits, routing.softmax_after)
     weights = _weights(net, probs, chosen, routing)
     wide = g.reshape(cur, width, 1, tokens)
     if routing.first:
@@ -59,9 +64,15 @@ def moe(net: Net, cur: Tensor, routing: Routing) -> Tensor:
 
 
 def _expert_linear(net: Net, cur: Tensor, name: str, chosen: Tensor) -> Tensor:
-    out = net.graph.mul_mat_id(net.need(name), cur, chosen)
+    g = net.graph
+    out = g.mul_mat_id(net.need(name), cur, chosen)
+    scale = net.weight(name + ".scale")
+    if scale is not None:
+        experts, tokens = scale.elements(), out.ne[2]
+        repeated = g.node("repeat", (g.reshape(scale, 1, experts),), shape(1, experts, tokens))
+        out = g.mul(out, g.get_rows(repeated, chosen))
     bias = net.weight(name + ".bias")
-    return out if bias is None else net.graph.binary("add_id", out, bias, chosen)
+    return out if bias is None else g.binary("add_id", out, bias, chosen)
 
 
 def _experts(net: Net, wide: Tensor, chosen: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Follows src/models/*.cpp (build 11434). What a layer is made of is read off its 
 without an entry here is still described by its header.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,7 @@ class Family:
     rope: Literal["all", "windowed", "none"] = "all"
     first: Literal["ffn", "residual", "attention"] = "ffn"
     weigh_first: bool = False
+    rescale_every: int = 0
 
 
 MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
@@ -49,6 +51,10 @@ FAMILIES: dict[str, Family] = {
     "gemma": Family(scale_embedding=True),
     "gemma2": Family(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
     "gemma3": Family(scale_rows=True, scale_q=True),
+    "gemma3n": Family(scale_rows=True, logit_scale=3),
+    "gemma4": Family(scale_rows=True, logit_scale=3, late_rows="after_norm"),
+    **dict.fromkeys(("rwkv6", "rwkv7"), Family(layer_norm=True)),
+    **dict.fromkeys(("rwkv6qwen2", "arwkv7"), Family()),
     "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows="before_norm"),
     "deepseek2": Family(norm_weights=False),
     "qwen3next": QWEN_LINEAR,
@@ -75,13 +81,25 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(slots=True)
 class Walk:
-    """What the layers of one graph share."""
+    """What the layers of one graph share.
+
+    `find` gives a weight outside the layers by its name; `carried` is what an architecture hands from layer to layer.
+    """
 
     net: Net
     family: Family
-    rotate: tuple[int, int]
+    rotate: dict[bool, tuple[int, int]]
     v_max: int
+    find: Callable[[str], Tensor | None]
     chosen: Tensor | None = None
+    carried: Tensor | None = None
+
+    def top(self, name: str) -> Tensor:
+        """The weight called `name`; KeyError where the model has none."""
+        weight = self.find(name)
+        if weight is None:
+            raise KeyError(name)
+        return weight
 
 
 def self_attention(walk: Walk, cur: Tensor) -> Tensor:
@@ -96,7 +114,7 @@ def self_attention(walk: Walk, cur: Tensor) -> Tensor:
         q = net.graph.scale(q)
     if not walk.family.cached:
         return net.linear(net.attend_batch(q, k, v), "attn_output")
-    inputs = net.cache_inputs(y.swa, *walk.rotate, walk.v_max)
+    inputs = net.cache_inputs(y.swa, *walk.rotate[y.swa], walk.v_max)
     out = net.attend(q, k, v, inputs, net.weight("attn_sinks"), walk.family.attention_softcap)
     if gate is not None:
         out = net.graph.mul(out, net.graph.unary(gate))

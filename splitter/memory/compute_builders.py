@@ -1,0 +1,35 @@
+"""Architectures whose layers are not strung together as compute_families does it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from splitter.memory.compute_families import Walk
+from splitter.memory.compute_gemma import gemma3n_finish, gemma3n_layer, gemma3n_start, gemma4_layer, gemma4_start
+from splitter.memory.compute_graph import Tensor
+from splitter.memory.compute_rwkv import rwkv_layer, rwkv_start
+
+
+def _same(walk: Walk, cur: Tensor) -> Tensor:
+    del walk
+    return cur
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """`start` follows the embedding, `finish` comes before the final norm.
+
+    `whole`: every layer counts, as they read earlier layers' caches or slices of one tensor.
+    """
+
+    layer: Callable[[Walk, Tensor, bool], Tensor]
+    start: Callable[[Walk, Tensor], Tensor] = _same
+    finish: Callable[[Walk, Tensor], Tensor] = _same
+    whole: bool = False
+
+
+BUILDERS: dict[str, Builder] = {
+    "gemma3n": Builder(gemma3n_layer, gemma3n_start, gemma3n_finish, whole=True),
+    "gemma4": Builder(gemma4_layer, gemma4_start, whole=True),
+    **dict.fromkeys(("rwkv6", "rwkv7"), Builder(rwkv_layer, rwkv_start)),
+    **dict.fromkeys(("rwkv6qwen2", "arwkv7"), Builder(rwkv_layer)),
+}
