@@ -35,6 +35,10 @@ def read_target(target: str | None, line: str | None, flags: list[str], engine: 
         return replace(read, model=target) if target else read
     if target is None:
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
+    if target.startswith("-"):
+        raise UsageError(
+            f"{target} stands where the model should", "the model comes first: splitter check MODEL -ngl 40"
+        )
     if target.lower().endswith(SCRIPT_SUFFIXES):
         return read_file(Path(target).expanduser(), engine)
     program = kind if kind and kind != "embedded" else "llama-server"

@@ -174,6 +174,8 @@ def _slots(plan: Plan, build: int) -> Args:
     settings = plan.settings
     if build >= AUTO_SLOTS_BUILD and settings.kv_unified and settings.parallel == AUTO_SLOTS:
         return ()
+    if settings.parallel == 1:
+        return ("-np", "1")
     if build >= KV_UNIFIED_BUILD:
         return ("-np", str(settings.parallel), *(("-kvu",) if settings.kv_unified else ()))
     if settings.parallel > 1 and not settings.kv_unified:

@@ -110,7 +110,7 @@ def _llama_slots(read: ReadCommand, out: dict[str, Any], build: int) -> None:
     elif count < 0:
         out |= {"parallel": SERVER_SLOTS, "kv_unified": True}
     else:
-        out.setdefault("kv_unified", build < KV_UNIFIED_BUILD)
+        out.setdefault("kv_unified", build < KV_UNIFIED_BUILD or count == 1)  # one slot shares with nobody
 
 
 def _llama_context(read: ReadCommand, out: dict[str, Any], facts: ModelFacts) -> None:

@@ -4,7 +4,15 @@ llama.cpp build numbers: the first build in which the behaviour was seen, with t
 releases: see koboldcpp.py.
 """
 
-import re
+from splitter.plan.abilities import (
+    CPU_MOE_BUILD,
+    DEVICE_BUILD,
+    KV_UNIFIED_BUILD,
+    NEWEST,
+    OVERRIDE_TENSOR_BUILD,
+    koboldcpp_release,
+    llama_build,
+)
 
 # --fit appeared with ggml-org/llama.cpp#16653 (2025-12); reported by users of build 7414 (#18084).
 FIT_BUILD = 7414
@@ -12,8 +20,6 @@ FIT_BUILD = 7414
 FLASH_ATTENTION_VALUE_BUILD = 6325
 # --load-mode since #20834 (2026-07, in build 10114); --no-mmap went away in build 10875 (#28334).
 LOAD_MODE_BUILD = 10114
-# -kvu since #14363 (2025-07); before, slots always shared one cache.
-KV_UNIFIED_BUILD = 5913
 # Without -np: 4 slots that share one cache, since #16736 (2025-10); reported by users of build 7079 (#17300).
 AUTO_SLOTS_BUILD, AUTO_SLOTS = 7079, 4
 # A draft model does nothing without --spec-type draft-simple since #22673 (2026-05, in build 9297).
@@ -22,26 +28,31 @@ SPEC_TYPE_BUILD = 9297
 # -mmdev since #23255 (2026-05); MTMD_BACKEND_DEVICE says the same since #14236 (2025-06), and to newer builds too.
 MMPROJ_DEVICE_BUILD = 10114
 # First builds that know a flag; where a change's own build is not known, one of the days after its merge.
-DEVICE_BUILD = 4200  # --device: #10497 (2024-11); draft models in the server: #10455 (2024-11)
 SERVER_DRAFT_BUILD = 4200
 BF16_CACHE_BUILD = 4875  # seen there, not in 3640
-OVERRIDE_TENSOR_BUILD = 5036  # -ot: #11397 (2025-04)
 MMPROJ_BUILD = 5332  # --mmproj in the server: #12898 (2025-05)
 OP_OFFLOAD_BUILD = 5456  # --no-op-offload: #13386 (2025-05)
 SWA_FULL_BUILD = 5456  # --swa-full: #13194 (2025-05); before, sliding-window layers cached the whole context
-CPU_MOE_BUILD = 6096  # -ncmoe, -cmoe: #15077 (2025-08)
 TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
 
-NEWEST = 10**9
-
-
-def llama_build(version: str | None) -> int:
-    """The build number in a llama.cpp version: "11434", "b6327", "2026.10.11549"; the newest when it holds none."""
-    numbers = re.findall(r"(?:^|[b.])(\d{4,})$", version or "")
-    return int(numbers[0]) if numbers else NEWEST
-
-
-def koboldcpp_release(version: str | None) -> tuple[int, ...]:
-    """A koboldcpp version as a tuple: "1.115.1" -> (1, 115, 1); the newest when it holds none."""
-    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
-    return tuple(int(part) for part in match.groups(default="0")) if match else (NEWEST, 0, 0)
+__all__ = [
+    "AUTO_SLOTS",
+    "AUTO_SLOTS_BUILD",
+    "CPU_MOE_BUILD",
+    "DEVICE_BUILD",
+    "FIT_BUILD",
+    "FLASH_ATTENTION_VALUE_BUILD",
+    "KV_UNIFIED_BUILD",
+    "LOAD_MODE_BUILD",
+    "MMPROJ_BUILD",
+    "MMPROJ_DEVICE_BUILD",
+    "NEWEST",
+    "OP_OFFLOAD_BUILD",
+    "OVERRIDE_TENSOR_BUILD",
+    "SERVER_DRAFT_BUILD",
+    "SPEC_TYPE_BUILD",
+    "SWA_FULL_BUILD",
+    "TENSOR_MODE_BUILD",
+    "koboldcpp_release",
+    "llama_build",
+]

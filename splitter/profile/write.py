@@ -13,7 +13,7 @@ from splitter.profile.keys import KEYS
 from splitter.profile.schema import check_value
 
 # What makes a placement, written even where it is the default.
-PLACEMENT = ("context_size", "gpu_layers", "device_order", "tensor_split", "parallel")
+PLACEMENT = ("context_size", "gpu_layers", "device_order", "tensor_split", "parallel", "kv_unified")
 
 
 def render_profile(values: Mapping[str, Any], comment: str = "") -> str:

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import TINY, Splitter
 from tests.cli.contract import ENVELOPE, PLAN, mistakes
+from tests.engine.oracle import skeleton
 
 
 def test_plan_has_the_agreed_shape(splitter: Splitter) -> None:
@@ -176,3 +178,41 @@ def test_completion_is_offered(shell: str) -> None:
     )
     assert done.returncode == 0
     assert "splitter" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("engine", "version"),
+    [("koboldcpp", "1.123"), ("koboldcpp", "1.115.1"), ("koboldcpp", "1.92"), ("koboldcpp", "1.76"),
+     ("llama-server", "b11434"), ("llama-server", "b7500"), ("llama-server", "b5000"), ("llama-server", "b4000")],
+)  # fmt: skip
+@pytest.mark.parametrize("model", ["qwen2.5-32b-q4_k_m", "qwen3-30b-a3b-q4_k_m", "qwen2.5-7b-q8_0"])
+def test_every_version_gets_a_plan_that_it_can_be_told(
+    splitter: Splitter, engine: str, version: str, model: str
+) -> None:
+    said = splitter("plan", str(skeleton(model)), "--rig", "phoenix", "--engine", engine, "--engine-version", version)
+    assert said.code == 0, said.err
+
+
+def test_slots_mean_what_llama_server_means(splitter: Splitter) -> None:
+    def settings(*words: str) -> Any:
+        data = splitter("plan", TINY, "--rig", "phoenix", "--json", *words).json()["data"]
+        argv = data["command"]["argv"]
+        return data["settings"]["kv_unified"], argv[argv.index("-np") : argv.index("--host")] if "-np" in argv else []
+
+    assert settings() == (True, [])
+    assert settings("-np", "1") == (True, ["-np", "1"])
+    assert settings("-np", "2") == (False, ["-np", "2"])
+
+
+def test_an_override_to_a_card_keeps_the_card(splitter: Splitter) -> None:
+    said = splitter("plan", TINY, "--rig", "phoenix", "-ot", r"blk\.3\.ffn=CUDA2", "--json")
+    assert said.code == 0, said.out
+    assert "CUDA2" in said.json()["data"]["settings"]["device_order"]
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "80"])
+def test_narrow_terminals_lose_no_figure(splitter: Splitter, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    said = " ".join(splitter("plan", TINY, "--rig", "phoenix").out.split())
+    for word in ("layers", "model", "context", "compute", "other", "margin", "used", "free", "left"):
+        assert word in said

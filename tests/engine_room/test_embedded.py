@@ -30,5 +30,5 @@ def test_two_hundred_random_cpu_plans_are_understood() -> None:
         assert (params.port, params.n_parallel, params.kv_unified) == (
             8099,
             made.settings.parallel,
-            made.settings.kv_unified,
+            made.settings.kv_unified and made.settings.parallel > 1,  # one slot shares with nobody
         )

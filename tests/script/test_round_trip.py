@@ -27,7 +27,8 @@ def idle(settings: Settings) -> dict[str, Any]:
     mode: dict[str, Any] = {"split_mode": "layer"} if alone else {}
     main = {"main_gpu": 0} if alone or settings.split_mode != "none" else {}
     cards = {} if settings.device_order else {"gpu_layers": 0, "kv_offload": True}
-    return {**split, **mode, **main, **cards}
+    slots: dict[str, Any] = {"kv_unified": True} if settings.parallel == 1 else {}
+    return {**split, **mode, **main, **cards, **slots}
 
 
 def read_back(made: Plan, suffix: str, content: bytes, version: str) -> Settings:

@@ -53,7 +53,7 @@ def launch(
     output = Output("launch", as_json=report.json)
     task = resolve(model, Wishes(devices, engine, margin, goal, flags, server), output, local=True)
     planned = prove_if_possible(solve(task, output), output)
-    output.show(*plan_view(planned.plan))
+    output.show(*plan_view(planned.plan, output.out.width))
     show_log = None if quiet or report.json else output.say
     with start(
         planned.command, on_log=show_log, log_file=Path(log_file) if log_file else None, start_timeout_s=start_timeout

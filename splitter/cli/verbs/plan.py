@@ -63,7 +63,7 @@ def plan(
     data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
-    output.show(*plan_view(planned.plan))
+    output.show(*plan_view(planned.plan, output.out.width))
     output.show("")
     output.plain(line)
     output.data(data)

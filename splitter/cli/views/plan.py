@@ -13,6 +13,8 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 
+WIDE = 78
+
 
 def model_line(facts: ModelFacts) -> str:
     return printable(
@@ -21,15 +23,33 @@ def model_line(facts: ModelFacts) -> str:
     )
 
 
-def plan_view(plan: Plan) -> Iterator[RenderableType]:
+def plan_view(plan: Plan, width: int = WIDE) -> Iterator[RenderableType]:
+    """`width` is the terminal's: where the table would lose columns, each device gets lines of its own."""
     yield Text(model_line(plan.facts), style="bold")
     yield Text(summary_line(plan))
-    yield memory_table(plan)
+    if width >= WIDE:
+        yield memory_table(plan)
+    else:
+        yield from memory_lines(plan)
     yield Text(verdict(plan), style="green" if plan.fits() else "bold red")
     yield from (Text(f"- {printable(reason)}") for reason in plan.reasons)
     yield from notices_view(plan.warnings)
     if plan.alternatives:
         yield alternatives_table(plan)
+
+
+def memory_lines(plan: Plan) -> Iterator[RenderableType]:
+    """The table's figures, one device after the other."""
+    names = ("layers", "model", "context", "compute", "other", "margin", "used", "free", "left")
+    for planned in plan.devices:
+        name, *cells = device_cells(planned)
+        yield Text(name, style="bold" if planned.headroom_bytes() >= 0 else "bold red")
+        yield Text("  " + ", ".join(f"{label} {cell}" for label, cell in zip(names, cells, strict=True)))
+    host = plan.footprint.host
+    parts = (("model", host.model_bytes), ("context", host.context_bytes), ("compute", host.compute_bytes))
+    yield Text("host (RAM)", style="bold")
+    yield Text("  " + ", ".join(f"{label} {mib(size_bytes)}" for label, size_bytes in parts))
+    yield Text("MiB; left = free - used - margin")
 
 
 def summary_line(plan: Plan) -> str:
