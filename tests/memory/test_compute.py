@@ -174,4 +174,4 @@ def test_speed_of_many_placements(skeletons: dict[str, ModelFacts]) -> None:
             times.append(time.perf_counter() - started)
     further = 1000 * statistics.median(times)
     print(f"\nfirst placement with precomputation {1000 * first:.1f} ms, further ones median {further:.3f} ms")
-    assert statistics.median(times) < 0.001
+    assert statistics.median(times) < first / 3, "what is known must not be computed again"

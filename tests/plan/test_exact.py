@@ -1,7 +1,6 @@
 """The whole solver against brute force with the real memory model, and its time on large rigs."""
 
 import random
-import time
 from dataclasses import replace
 from itertools import combinations, pairwise, permutations
 
@@ -80,14 +79,8 @@ def big_rig(devices: int, free_mib: float) -> Rig:
 
 @pytest.mark.parametrize("fill", [0.5, 0.9, 1.3])
 @pytest.mark.parametrize("experts", [0, 8])
-def test_eight_devices_and_128_layers_in_time(experts: int, fill: float) -> None:
-    """Issue 4: under 300 ms of this process's time, the best of three (others may be using the machine's caches)."""
+def test_eight_devices_and_128_layers_are_planned(experts: int, fill: float) -> None:
+    """The largest case of issue 4; its time is measured in tests/bench/test_solver_speed.py."""
     facts = model(128, experts=experts)
     on = big_rig(8, facts.file_bytes / MIB * fill / 8 + 60)
-    spent = float("inf")
-    for _ in range(3):
-        begin = time.process_time()
-        found = plan(facts, on, context_size=2048, ubatch_size=512)
-        spent = min(spent, time.process_time() - begin)
-        assert found.fits()
-    assert spent < 0.3
+    assert plan(facts, on, context_size=2048, ubatch_size=512).fits()
