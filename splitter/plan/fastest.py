@@ -96,8 +96,8 @@ def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: fl
     best: Found | None = None
     for _ in range(ATTEMPTS):
         rooms = [scene.budget_bytes(device) - taken[device.id] for device in devices]
-        blocks = divide(layers, rooms, prices, host_s_per_byte(scene, devices))
-        if blocks is None or blocks.seconds >= below_s:
+        blocks = divide(layers, rooms, prices, host_s_per_byte(scene, devices), below_s)
+        if blocks is None:
             break
         other = _with_blocks(task, found.settings, order, blocks, layers.parts)
         need = _needs(scene, other, plain)

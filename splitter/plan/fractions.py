@@ -19,6 +19,7 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.costs import LayerCosts, block_placement
 
 EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
+INFINITE = float("inf")
 LOOSE = 0.9  # tensors differ in bytes read per byte held; a block is dropped unexamined only well above its proportion
 FFN_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate))\.weight$")
 
@@ -106,21 +107,27 @@ def _gifts(row: Sequence[Movable]) -> tuple[Gift, ...]:
     return tuple(sorted(sized, key=lambda gift: (gift[0], len(gift[2]))))
 
 
-def divide(layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float) -> Blocks | None:
-    """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order; some stay empty."""
+def divide(
+    layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float, below_s: float = INFINITE
+) -> Blocks | None:
+    """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order; some stay empty.
+
+    None if none takes less than `below_s`.
+    """
     count = len(layers.parts)
-    infinite = float("inf")
-    best = [infinite] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
+    reads = [a + b for a, b in zip(layers.fixed_read, layers.free_read, strict=True)]
+    best = [INFINITE] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
     choices: list[list[int]] = []
-    for room, price in zip(reversed(rooms), reversed(prices), strict=True):
+    for index in reversed(range(len(rooms))):
+        room, price = rooms[index], prices[index]
+        least = min(*prices[: index + 1], host_s_per_byte)  # the layers before a block are read at no better price
         now = [(seconds, start) for start, seconds in enumerate(best)]
-        for end in [e for e in range(1, count + 1) if best[e] < infinite]:
+        for end in [e for e in range(1, count + 1) if best[e] + reads[e] * least < below_s]:
             _try_starts(layers, end, (room, price, host_s_per_byte), best[end], now)
         best = [seconds for seconds, _ in now]
         choices.append([end for _, end in now])
-    reads = [a + b for a, b in zip(layers.fixed_read, layers.free_read, strict=True)]
     total, first = min((best[h] + reads[h] * host_s_per_byte, h) for h in range(count))
-    if total == infinite:
+    if total >= below_s:
         return None
     starts = [first]
     for chosen in reversed(choices[1:]):

@@ -113,6 +113,19 @@ def test_what_the_user_fixes_is_kept(facts: Any, fixed: dict[str, Any]) -> None:
         assert {name: getattr(other.settings, name) for name in fixed} == fixed
 
 
+@settings(max_examples=60, deadline=None)
+@given(models, cards, st.lists(st.sampled_from(FIXED), min_size=1, max_size=3))
+def test_any_obeyed_flags_are_untouched(facts: Any, rows: list[tuple[int, int]], wishes: list[dict[str, Any]]) -> None:
+    """Whatever is fixed together on whatever rig: kept to the letter, or refused."""
+    fixed = {name: value for wish in wishes for name, value in wish.items()}
+    try:
+        found = plan(facts, build(rows), **fixed)
+    except (DoesNotFitError, UsageError):
+        return
+    assert {name: getattr(found.settings, name) for name in fixed} == fixed
+    assert found.fits()
+
+
 def test_the_fast_card_alone_where_everything_fits_it() -> None:
     found = plan(SMALL, build([(2000, 112), (2000, 448), (2000, 192)]), details=True)
     assert found.settings.device_order == ("CUDA1",)
