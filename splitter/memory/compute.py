@@ -11,6 +11,7 @@ from math import prod
 
 from splitter.memory.compute_blocks import Dims, Layer, Net, State
 from splitter.memory.compute_builders import BUILDERS
+from splitter.memory.compute_encoders import without_logits
 from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
 from splitter.memory.compute_graph import F32, Tensor
 from splitter.memory.compute_proof import is_exact, reserved, uncertainty
@@ -27,6 +28,7 @@ from splitter.units import pad
 PIPELINE_COPIES = 4
 REPEATS = 2  # layers of a kind per device after which the layout no longer changes
 Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
+STACKS = {"t5": "dec.", "t5encoder": "enc."}  # whose layers the reserved graph runs through
 BLOCK = re.compile(r"blk\.(\d+)\.")
 
 
@@ -76,7 +78,7 @@ class ComputeModel:
         if like is None or like.facts is not facts:
             self.family = FAMILIES.get(facts.architecture, Family())
             self.hparams = read_hparams(facts)
-            self.top = {t.name: t for t in facts.tensors if not t.name.startswith("blk.")}
+            self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
             self.layers = _layers(facts, self.hparams)
             self.kinds = [_kind(each) for each in self.layers]
         else:
@@ -118,6 +120,7 @@ class ComputeModel:
             experts=integer(facts, "expert_count"),
             experts_used=integer(facts, "expert_used_count"),
             top_k=integer(facts, "attention.indexer.top_k"),
+            context_train=facts.context_train or 0,
             state=State(
                 taps=integer(facts, "ssm.conv_kernel"),
                 inner=integer(facts, "ssm.inner_size"),
@@ -312,7 +315,11 @@ class ComputeModel:
 
     def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
         net, top = walk.net, self.top
-        name = "token_embd_norm" if self.hparams.family.final_norm else "output_norm"
+        prefix = STACKS.get(self.facts.architecture, "")
+        if not self.family.logits:
+            without_logits(walk, cur, f"{prefix}output_norm")
+            return
+        name = "token_embd_norm" if self.hparams.family.final_norm else f"{prefix}output_norm"
         norm, bias = (top.get(f"{name}.{part}") for part in ("weight", "bias"))
         head = top.get("output.weight") or top["token_embd.weight"]
         weights = [None if t is None else net.weight_of(t, self._home(t.name, where, net.cpu)) for t in (norm, bias)]
@@ -322,10 +329,11 @@ class ComputeModel:
 def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
     """The repeating layers as the graph builder needs them, without MTP layers."""
     tensors: list[dict[str, TensorInfo]] = [{} for _ in range(max(facts.layers, 1))]
+    prefix = STACKS.get(facts.architecture, "")
     for tensor in facts.tensors:
-        match = BLOCK.match(tensor.name)
+        match = BLOCK.match(tensor.name.removeprefix(prefix)) if tensor.name.startswith(prefix) else None
         if match and int(match[1]) < facts.layers:
-            name = tensor.name[match.end() :]
+            name = tensor.name[len(prefix) + match.end() :]
             tensors[int(match[1])][name if "." in name else name + ".weight"] = tensor
     return tuple(
         Layer(
@@ -340,6 +348,7 @@ def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
             _borrowed(hparams, i),
         )
         for i in range(hparams.trunk)
+        if tensors[i % facts.layers] or not prefix
     )
 
 

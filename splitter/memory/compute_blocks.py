@@ -45,6 +45,7 @@ class Dims:
     experts: int
     experts_used: int
     top_k: int
+    context_train: int
     state: State
 
 
@@ -271,16 +272,24 @@ class Net:
         g.expand(g.set_rows(into, g.slice(cur, (width, tokens), (cur.nb[2],)), ids))
 
     def mha(  # noqa: PLR0917
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, sinks: Tensor | None, v_mla: Tensor | None, softcap: bool
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor,
+        sinks: Tensor | None,
+        v_mla: Tensor | None,
+        softcap: bool,
+        bias: Tensor | None = None,
     ) -> Tensor:
-        """build_attn_mha over the cached k and v."""
+        """build_attn_mha over the cached k and v; a position bias rules flash attention out."""
         g, d = self.graph, self.dims
         streams = k.ne[3]
         step = q.ne[2] // streams
         q = g.slice(q, (q.ne[0], q.ne[1], step, streams), (q.nb[1], q.nb[2], q.nb[2] * step))
         transposed = v.nb[1] > v.nb[2]
         q, k, v = (g.permute(t, 0, 2, 1, 3) for t in (q, k, v))
-        if d.flash:
+        if d.flash and bias is None:
             k, v = (g.cast(t, F16) if t.type is F32 else t for t in (k, v))
             cur = g.flash_attn(q, k, v, mask, *([sinks] if sinks else []))
             if v_mla is not None:
@@ -289,6 +298,8 @@ class Net:
         kq = g.mul_mat(k, q)
         if softcap:
             kq = g.scale(g.unary(g.scale(kq)))
+        if bias is not None:
+            kq = g.add(kq, bias)
         kq = g.node("soft_max", (kq, mask, *([sinks] if sinks else [])), kq.ne)
         if not transposed:
             v = g.node("cont", (g.transpose(v),), (v.ne[1], v.ne[0], v.ne[2], v.ne[3]), v.type)
@@ -300,7 +311,14 @@ class Net:
         return g.expand(cur)
 
     def attend(  # noqa: PLR0917
-        self, q: Tensor, k: Tensor | None, v: Tensor | None, inputs: Inputs, sinks: Tensor | None, softcap: bool
+        self,
+        q: Tensor,
+        k: Tensor | None,
+        v: Tensor | None,
+        inputs: Inputs,
+        sinks: Tensor | None,
+        softcap: bool,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """build_attn with a K and V cache, up to the output projection."""
         g, y, d = self.graph, self.layer, self.dims
@@ -320,15 +338,16 @@ class Net:
             self.cached(cache_k, y.head_k, y.kv_heads),
             self.cached(cache_v, y.head_v, y.kv_heads, transposed=d.transposed),
         )
-        return self.hadamard(self.mha(q, *views, inputs.mask, sinks, None, softcap), inputs.v_rot)
+        return self.hadamard(self.mha(q, *views, inputs.mask, sinks, None, softcap, bias), inputs.v_rot)
 
-    def attend_batch(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """build_attn without a cache: the batch attends to itself."""
+    def attend_batch(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, cells: int = 0) -> Tensor:
+        """build_attn without a cache: the batch attends to itself, or to `cells` encoded tokens."""
         g, d = self.graph, self.dims
         for part in (q, k, v):
             g.expand(part)
-        mask = self.named_input("kq_mask", F16 if d.flash else F32, d.tokens, d.tokens)
-        return self.mha(q, k, v, mask, None, None, softcap=False)
+        name = "kq_mask_cross" if cells else "kq_mask_swa" if self.layer.swa else "kq_mask"
+        mask = self.named_input(name, F16 if d.flash else F32, cells or d.tokens, d.tokens)
+        return self.mha(q, k, v, mask, None, None, softcap=False, bias=bias)
 
     def ffn(self, cur: Tensor, suffix: str = "") -> Tensor:
         """build_ffn, gated or not; `suffix` is "_shexp" for a shared expert."""

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from splitter.memory.compute_families import Walk
+from splitter.memory.compute_encoders import bert_layer, normed_start, t5_decoder_layer, t5_encoder_layer
+from splitter.memory.compute_families import Walk, layer
 from splitter.memory.compute_gemma import gemma3n_finish, gemma3n_layer, gemma3n_start, gemma4_layer, gemma4_start
 from splitter.memory.compute_graph import Tensor
+from splitter.memory.compute_latent import minicpm3_layer
 from splitter.memory.compute_rwkv import rwkv_layer, rwkv_start
 
 
@@ -30,6 +32,13 @@ class Builder:
 BUILDERS: dict[str, Builder] = {
     "gemma3n": Builder(gemma3n_layer, gemma3n_start, gemma3n_finish, whole=True),
     "gemma4": Builder(gemma4_layer, gemma4_start, whole=True),
+    **dict.fromkeys(
+        ("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3"), Builder(bert_layer, normed_start)
+    ),
+    "minicpm3": Builder(minicpm3_layer),
+    "modern-bert": Builder(layer, normed_start),
+    "t5": Builder(t5_decoder_layer, whole=True),
+    "t5encoder": Builder(t5_encoder_layer, whole=True),
     **dict.fromkeys(("rwkv6", "rwkv7"), Builder(rwkv_layer, rwkv_start)),
     **dict.fromkeys(("rwkv6qwen2", "arwkv7"), Builder(rwkv_layer)),
 }

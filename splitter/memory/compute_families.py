@@ -18,14 +18,20 @@ from splitter.memory.compute_recurrent import delta_net, mamba, short_convolutio
 class Family:
     """What the tensor names do not tell.
 
-    `scale_rows`: the embedding is scaled by an input of its own; `scale_embedding`: by a plain scale; `logit_scale`:
-    the logits pass one (1) or three (3) in-place steps; `scale_q`: Q is scaled in the graph; `softmax_after`: expert
-    weights are normalised after the choice; `norm_weights`: the chosen expert weights are divided by their sum.
+    `scale_rows`: the embedding is scaled by an input of its own; `scale_embedding`: by a plain scale; `logits`: the
+    model has any; `logit_scale`: they pass one (1) or three (3) in-place steps; `scale_result`: what the head reads is
+    scaled; `fill_vocabulary`: words that the head lacks are filled in; `scale_residual`: what a layer adds is scaled;
+    `scale_q`: Q is scaled in the graph; `softmax_after`: expert weights are normalised after the choice;
+    `norm_weights`: the chosen expert weights are divided by their sum.
     """
 
     scale_rows: bool = False
     scale_embedding: bool = False
     logit_scale: int = 0
+    logits: bool = True
+    scale_result: bool = False
+    fill_vocabulary: bool = False
+    scale_residual: bool = False
     scale_q: bool = False
     softmax_after: bool = False
     norm_weights: bool = True
@@ -55,6 +61,18 @@ FAMILIES: dict[str, Family] = {
     "gemma4": Family(scale_rows=True, logit_scale=3, late_rows="after_norm"),
     **dict.fromkeys(("rwkv6", "rwkv7"), Family(layer_norm=True)),
     **dict.fromkeys(("rwkv6qwen2", "arwkv7"), Family()),
+    "gemma-embedding": Family(scale_rows=True, scale_q=True, cached=False, logits=False),
+    "modern-bert": Family(layer_norm=True, cached=False, logits=False),
+    **dict.fromkeys(("neo-bert", "eurobert", "t5encoder"), Family(cached=False, logits=False)),
+    **dict.fromkeys(("bert", "jina-bert-v2"), Family(layer_norm=True, cached=False, logits=False, rope="none")),
+    **dict.fromkeys(
+        ("nomic-bert", "nomic-bert-moe", "jina-bert-v3"), Family(layer_norm=True, cached=False, logits=False)
+    ),
+    "granitehybrid": Family(scale_residual=True, logit_scale=1, rope="all"),
+    "qwen3tts": Family(fill_vocabulary=True),
+    "minicpm3": Family(scale_embedding=True, scale_result=True),
+    "step35": Family(late_rows="before_norm"),
+    "t5": Family(),
     "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows="before_norm"),
     "deepseek2": Family(norm_weights=False),
     "qwen3next": QWEN_LINEAR,
@@ -276,8 +294,12 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
         return g.add(g.add(cur, fed) if walk.family.first == "attention" else g.add(fed, cur), residual)
     if before == "ffn_norm":
         cur = net.norm(cur, "post_attention_norm")
+    if walk.family.scale_residual:
+        cur = g.scale(cur)
     middle = g.add(cur, residual)
     cur = feed_forward(walk, net.norm(middle, before))
+    if walk.family.scale_residual:
+        cur = g.scale(cur)
     return g.add(net.norm(cur, "post_ffw_norm"), middle)
 
 
@@ -291,6 +313,16 @@ def layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     return lone_layer(walk, residual, last)
 
 
+def _fill_vocabulary(walk: Walk, cur: Tensor, norm: Tensor) -> Tensor:
+    """Minus infinity for the words that only the input knows (src/models/qwen3vl.cpp)."""
+    g = walk.net.graph
+    missing = walk.top("token_embd.weight").ne[1] - cur.ne[0]
+    if missing <= 0:
+        return cur
+    one = g.scale(g.slice(norm, (1,), ()))
+    return g.concat(g.node("repeat", (one,), shape(missing, cur.ne[1])), cur)
+
+
 def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], head: Tensor) -> Tensor:
     """The final norm (kept: it is an output of the graph) and the logits."""
     net, g = walk.net, walk.net.graph
@@ -302,7 +334,11 @@ def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], h
         cur.is_output = True
         cur = g.get_rows(cur, net.out_ids())
     cur.is_output = True
+    if walk.family.scale_result:
+        cur = g.scale(cur)
     cur = g.mul_mat(head, cur)
+    if walk.family.fill_vocabulary and norm[0] is not None:
+        cur = _fill_vocabulary(walk, cur, norm[0])
     if walk.family.logit_scale:
         cur = g.scale(cur)
     if walk.family.logit_scale > 1:

@@ -112,7 +112,9 @@ def _delta_gates(net: Net, cur: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mamba(net: Net, cur: Tensor) -> Tensor:
-    """Mamba and Mamba 2 layers; which of them, the projection of x tells."""
+    """Mamba and Mamba 2 layers; which of them, the projection of x tells, PLaMo 2's by its norm of B."""
+    if "ssm_b_norm.weight" in net.layer.tensors and not net.dims.state.groups:
+        return _mamba_plamo2(net, cur)
     return _mamba1(net, cur) if "ssm_x.weight" in net.layer.tensors else _mamba2(net, cur)
 
 
@@ -176,6 +178,31 @@ def _mamba2(net: Net, cur: Tensor) -> Tensor:
     if "ssm_norm.weight" in net.layer.tensors:
         y = net.norm(g.reshape(y, s.inner // s.groups, s.groups, per, count), "ssm_norm")
     return net.linear(g.reshape(y, s.inner, d.tokens), "ssm_out")
+
+
+def _mamba_plamo2(net: Net, cur: Tensor) -> Tensor:
+    """PLaMo 2: heads as in Mamba 2, B, C and the time step projected from x as in Mamba (src/models/plamo2.cpp)."""
+    g, d, s = net.graph, net.dims, net.dims.state
+    per, count = d.tokens // d.sequences, d.sequences
+    head = s.inner // s.rank
+    zx = net.linear(g.reshape(cur, cur.ne[0], per, count), "ssm_in")
+    zx = g.cont(g.permute(zx, 0, 2, 1, 3), 2 * head, s.rank, per, count)
+    x, z = (g.slice(zx, (head, s.rank, per, count), zx.nb[1:]) for _ in range(2))
+    x = g.unary(convolve(net, g.cont(x, s.inner, per, count), s.taps))
+    projected = g.mul_mat(net.need("ssm_x"), x)
+    width = net.need("ssm_dt").ne[0]
+    b, c, dt = (g.slice(projected, (n, per, count), projected.nb[1:3]) for n in (s.size, s.size, width))
+    b, c, dt = (net.norm(t, f"ssm_{name}_norm") for t, name in ((b, "b"), (c, "c"), (dt, "dt")))
+    dt = g.add(g.mul_mat(net.need("ssm_dt"), dt), net.need("ssm_dt.bias"))
+    row = head * s.rank * 4
+    x = g.slice(x, (head, s.rank, per, count), (head * 4, row, row * per))
+    b, c = (g.slice(t, (s.size, 1, per, count), (s.size * 4, *t.nb[1:3])) for t in (b, c))
+    y_all = _scan(net, x, (dt, g.reshape(net.need("ssm_a"), 1, s.rank), b, c), s.rank)
+    y = g.slice(y_all, (head, s.rank, per, count), (head * 4, row, row * per))
+    y = g.add(y, g.mul(x, g.reshape(net.need("ssm_d"), 1, s.rank)))
+    y = g.glu(g.cont(z), y)
+    out = net.linear(g.slice(y, (s.inner, per, count), y.nb[2:]), "ssm_out")
+    return g.reshape(out, out.ne[0], d.tokens)
 
 
 def short_convolution(net: Net, cur: Tensor) -> Tensor:
