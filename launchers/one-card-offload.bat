@@ -4,13 +4,14 @@ rem Written by splitter 0.1.0: starts a planned engine; can be run from any fold
 rem Model:    Qwen2.5-32B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-32B-Instruct-GGUF/Qwen2.5-32B-Instruct-Q4_K_M.gguf
 rem Rig:      single-3060
 rem Engine:   llama-server (flags of the newest release)
-rem Plan:     context 8192, 33 layers on GPUs
-rem Device:   CUDA0 RTX 3060: 32 layers and the output layer, 10.98 GiB of 11.52 GiB free
+rem Plan:     context 8192, 34 layers on GPUs
+rem Device:   CUDA0 RTX 3060: 33 layers and the output layer, 11.02 GiB of 11.52 GiB free
 rem Remake:   splitter script --profile one-card-offload -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 8192 --device CUDA0 -ngl 33 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 -kvu --host 127.0.0.1 --port 8080"
+set "FLAGS=--fit off -c 8192 --device CUDA0 -ngl 34 -b 2048 -ub 128 -ctk f16 -ctv f16 -fa auto"
+set "FLAGS2=-np 1 --host 127.0.0.1 --port 8080"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside
@@ -20,10 +21,10 @@ if exist "Qwen2.5-32B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS%
+".\llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "blk\.(31)\.(ffn_down)\.weight=CPU" %FLAGS2%
 goto ended
 :on_path_beside
-"llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS%
+"llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "blk\.(31)\.(ffn_down)\.weight=CPU" %FLAGS2%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"

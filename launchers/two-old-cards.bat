@@ -2,30 +2,31 @@
 setlocal EnableExtensions DisableDelayedExpansion
 rem Written by splitter 0.1.0: starts a planned engine; can be run from any folder.
 rem Model:    Qwen2.5-3B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-3B-Instruct-GGUF/Qwen2.5-3B-Instruct-Q4_K_M.gguf
-rem Rig:      mx-pair
-rem Engine:   llama-server (flags of the newest release)
+rem Rig:      two-old-vulkan
+rem Engine:   koboldcpp (flags of the newest release)
 rem Plan:     context 4096, 37 layers on GPUs
-rem Device:   CUDA1 GeForce MX450: 33 layers, 1.70 GiB of 1.81 GiB free
-rem Device:   CUDA0 GeForce MX150: 3 layers and the output layer, 632 MiB of 1.86 GiB free
+rem Device:   Vulkan0 GeForce MX150: 35 layers, 1.76 GiB of 1.86 GiB free
+rem Device:   Vulkan1 Radeon R5 M430: 1 layers and the output layer, 466 MiB of 1.81 GiB free
 rem Remake:   splitter script --profile two-old-cards -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 4096 --device CUDA1,CUDA0 -ngl 37 -sm layer -ts 33,4 -b 2048 -ub 256 -ctk f16 -ctv f16 -fa auto"
-set "FLAGS2=-np 1 -kvu --host 127.0.0.1 --port 8080"
+set "GGML_VK_VISIBLE_DEVICES=0,1"
+set "FLAGS=--usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128"
+set "FLAGS2=--host 127.0.0.1 --port 8080 --skiplauncher"
 set ENGINE_AT=none
-for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
-if exist "llama-server.exe" set ENGINE_AT=beside
+for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
+if exist "koboldcpp.exe" set ENGINE_AT=beside
 if %ENGINE_AT%==none goto no_engine
 set MODEL_AT=none
 if exist "Qwen2.5-3B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\llama-server.exe" -m "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "^pipeline-off$=CPU" %FLAGS2%
+".\koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "^pipeline-off$=CPU" %FLAGS2%
 goto ended
 :on_path_beside
-"llama-server.exe" -m "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "^pipeline-off$=CPU" %FLAGS2%
+"koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "^pipeline-off$=CPU" %FLAGS2%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"
@@ -35,9 +36,9 @@ echo The engine ended with exit code %CODE%; its last lines above say why.
 goto failed
 :no_engine
 echo The engine was not found.
-echo   beside this script: "llama-server.exe"
-echo   on PATH: "llama-server.exe"
-echo   download it from: "https://github.com/ggml-org/llama.cpp/releases"
+echo   beside this script: "koboldcpp.exe"
+echo   on PATH: "koboldcpp.exe"
+echo   download it from: "https://github.com/LostRuins/koboldcpp/releases"
 set "CODE=4"
 goto failed
 :no_model

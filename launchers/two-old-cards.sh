@@ -1,11 +1,11 @@
 #!/bin/sh
 # Written by splitter 0.1.0: starts a planned engine; can be run from any folder.
 # Model:    Qwen2.5-3B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-3B-Instruct-GGUF/Qwen2.5-3B-Instruct-Q4_K_M.gguf
-# Rig:      mx-pair
-# Engine:   llama-server (flags of the newest release)
+# Rig:      two-old-vulkan
+# Engine:   koboldcpp (flags of the newest release)
 # Plan:     context 4096, 37 layers on GPUs
-# Device:   CUDA1 GeForce MX450: 33 layers, 1.70 GiB of 1.81 GiB free
-# Device:   CUDA0 GeForce MX150: 3 layers and the output layer, 632 MiB of 1.86 GiB free
+# Device:   Vulkan0 GeForce MX150: 35 layers, 1.76 GiB of 1.86 GiB free
+# Device:   Vulkan1 Radeon R5 M430: 1 layers and the output layer, 466 MiB of 1.81 GiB free
 # Remake:   splitter script --profile two-old-cards -o launchers
 set -u
 case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac
@@ -17,9 +17,10 @@ missing() {
   exit "$code"
 }
 export CUDA_DEVICE_ORDER=PCI_BUS_ID
-ENGINE=./llama-server
-[ -x "$ENGINE" ] || ENGINE=$(command -v llama-server) || ENGINE=
-[ -x "$ENGINE" ] || missing engine 4 'beside this script: llama-server' 'on PATH: llama-server' 'download it from: https://github.com/ggml-org/llama.cpp/releases'
+export GGML_VK_VISIBLE_DEVICES=0,1
+ENGINE=./koboldcpp
+[ -x "$ENGINE" ] || ENGINE=$(command -v koboldcpp) || ENGINE=
+[ -x "$ENGINE" ] || missing engine 4 'beside this script: koboldcpp' 'on PATH: koboldcpp' 'download it from: https://github.com/LostRuins/koboldcpp/releases'
 MODEL=./Qwen2.5-3B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-3B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-3B-Instruct-GGUF/resolve/main/Qwen2.5-3B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" -m "$MODEL" --fit off -c 4096 --device CUDA1,CUDA0 -ngl 37 -sm layer -ts 33,4 -b 2048 -ub 256 -ctk f16 -ctv f16 -fa auto -ot '^pipeline-off$=CPU' -np 1 -kvu --host 127.0.0.1 --port 8080
+exec "$ENGINE" --model "$MODEL" --usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128 --overridetensors '^pipeline-off$=CPU' --host 127.0.0.1 --port 8080 --skiplauncher
