@@ -156,7 +156,7 @@ class ComputeModel:
 
     def _use(self, sizes: tuple[int, ...], pipeline: bool) -> ComputeUse:
         name, d = self.facts.architecture, self.dims
-        score = d.cells * d.tokens * F32.size
+        score = d.cells * d.streams * d.tokens * F32.size
         raised = tuple(reserved(name, size, score) for size in sizes)
         doubt = tuple(uncertainty(name, size) for size in raised[:-1])
         return ComputeUse(raised[:-1], raised[-1], pipeline, is_exact(name), doubt)

@@ -25,6 +25,7 @@ SCORES = {
     "deepseek4": 12,
     "qwen4exp": 8,
     "minimax-01": 6,
+    "hrm_text": 5,
     "hy_v4": 4,
     "dots3note": 2,
     "kimi-k3": 1,
