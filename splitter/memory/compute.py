@@ -54,7 +54,7 @@ def compute_bytes(facts: ModelFacts, settings: Settings, placement: Placement) -
 
 def _rotation(head: int, cache_type: str, *, grow: bool) -> int:
     """Size of the Hadamard rotation that a quantised cache applies (src/llama-kv-cache.cpp), 0 for none."""
-    if cache_type in ("f16", "f32", "bf16") or head % 64:
+    if cache_type in ("f16", "f32", "bf16") or head == 0 or head % 64:
         return 0
     size = 64
     while grow and head % (2 * size) == 0:
