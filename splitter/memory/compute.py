@@ -15,7 +15,7 @@ from splitter.memory.compute_encoders import without_logits
 from splitter.memory.compute_families import FAMILIES, Family, Walk, embedding, layer, output
 from splitter.memory.compute_graph import F32, Tensor
 from splitter.memory.compute_proof import is_exact, reserved, uncertainty
-from splitter.memory.compute_schedule import peak_bytes
+from splitter.memory.compute_schedule import assign, peak_bytes
 from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention, window_cells
 from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
@@ -26,6 +26,7 @@ from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
 
 PIPELINE_COPIES = 4
+UNQUANTISED = ("f16", "f32", "bf16")
 REPEATS = 2  # layers of a kind per device after which the layout no longer changes
 Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
 STACKS = {"t5": "dec.", "t5encoder": "enc."}  # whose layers the reserved graph runs through
@@ -54,7 +55,7 @@ def compute_bytes(facts: ModelFacts, settings: Settings, placement: Placement) -
 
 def _rotation(head: int, cache_type: str, *, grow: bool) -> int:
     """Size of the Hadamard rotation that a quantised cache applies (src/llama-kv-cache.cpp), 0 for none."""
-    if cache_type in ("f16", "f32", "bf16") or head == 0 or head % 64:
+    if cache_type in UNQUANTISED or head == 0 or head % 64:
         return 0
     size = 64
     while grow and head % (2 * size) == 0:
@@ -95,6 +96,9 @@ class ComputeModel:
         self._moved(self.top)
         self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         self._first: dict[object, int] = {}
+        self._flash: dict[tuple[object, ...], bool] = {}
+        mixed = any(each.recurrent for each in self.layers) or facts.architecture in STACKS
+        self._pulled = mixed or bool(self.overrides)
         self._known: dict[tuple[object, ...], ComputeUse] = {}
 
     def _dims(self) -> Dims:
@@ -147,7 +151,7 @@ class ComputeModel:
         pipeline = self._pipeline(placement)
         sketch = self._sketch(placement)
         counted = placement.layers if self._sparse else ()
-        flash = self._keeps_flash(placement)
+        flash = self._keeps_flash(sketch, placement)
         key = (sketch, counted, flash, placement.devices, placement.layers[-1], pipeline)
         if key not in self._known:
             dims = self.dims if flash else replace(self.dims, flash=False)
@@ -197,20 +201,30 @@ class ComputeModel:
         self._first.setdefault(kind, index)
         return kind
 
-    def _keeps_flash(self, placement: Placement) -> bool:
-        """Whether -fa auto stays on: not where the next layer's state pulls attention off its layer's device."""
-        if self.settings.flash_attention != "auto":
-            return True
-        on = [owner if self.settings.kv_offload else None for owner in placement.layers]
-        pairs = zip(self.layers, self.layers[1:], placement.layers, on, on[1:], strict=False)
-        return not any(
-            second.recurrent and self._is_loose(first) and cache is None and (owner is None) == (state is not None)
-            for first, second, owner, cache, state in pairs
-        )
+    def _keeps_flash(self, sketch: Sketch, placement: Placement) -> bool:
+        """Whether -fa auto stays on (resolve_fused_ops in src/llama-context.cpp).
 
-    def _is_loose(self, layer: Layer) -> bool:
-        """Whether nothing ties an attention layer's projection to it before the next layer's state is loaded."""
-        return not (layer.recurrent or self.family.expand_norm or "ffn_gate_inp.weight" in layer.tensors)
+        It is given up where the scheduler puts an attention on another device than its layer, tried with one token per
+        slot; a quantised V insists on it.
+        """
+        s = self.settings
+        asked = s.flash_attention == "auto" and s.cache_type_v in UNQUANTISED
+        stays = None not in placement.layers and s.kv_offload
+        if not asked or not self._pulled or (stays and not self.overrides):
+            return True
+        key = (sketch, placement.devices, placement.layers[-1])
+        if key not in self._flash:
+            self._flash[key] = self._probe_flash(sketch, placement)
+        return self._flash[key]
+
+    def _probe_flash(self, sketch: Sketch, placement: Placement) -> bool:
+        d = self.dims
+        try:
+            net = self._net(sketch, placement, replace(d, tokens=d.sequences, outputs=d.sequences))
+        except KeyError:
+            return True
+        assign(net.graph, placement.devices + 1, self.settings.op_offload)
+        return all(node.backend == home for node, home in net.flashes)
 
     def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool, dims: Dims) -> tuple[int, ...]:
         try:
@@ -258,7 +272,7 @@ class ComputeModel:
             current = self.layers[index]
             owners[index] = cpu if owner is None else owner
             source = index if current.cache_layer is None else current.cache_layer
-            net.enter(current, owners[source] if self.settings.kv_offload else cpu)
+            net.enter(current, owners[index], owners[source] if self.settings.kv_offload else cpu)
             cur = build(walk, cur, position == len(sketch) - 1)
         self._spare_leaves(net, sketch, placement)
         if self.builder is not None:

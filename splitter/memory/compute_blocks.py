@@ -85,7 +85,8 @@ class Net:
         self.dims, self.cpu, self.windows, self.home = dims, cpu, windows, home
         self.graph = Graph()
         self.layer: Layer
-        self.cache_home = cpu
+        self.layer_home = self.cache_home = cpu
+        self.flashes: list[tuple[Tensor, int]] = []  # with the home of their layers
         self.rms = True
         self.bare_norm = False
         self.repack = True
@@ -94,9 +95,9 @@ class Net:
 
     # -- leaves ----------------------------------------------------------------------------------------------------
 
-    def enter(self, layer: Layer, cache_home: int) -> None:
-        """The next blocks belong to `layer`."""
-        self.layer, self.cache_home = layer, cache_home
+    def enter(self, layer: Layer, home: int, cache_home: int) -> None:
+        """The next blocks belong to `layer`, which lives at `home`."""
+        self.layer, self.layer_home, self.cache_home = layer, home, cache_home
 
     def weight_of(self, info: TensorInfo, home: int) -> Tensor:
         """A weight leaf: only its shape and bytes count."""
@@ -292,6 +293,7 @@ class Net:
         if d.flash and bias is None:
             k, v = (g.cast(t, F16) if t.type is F32 else t for t in (k, v))
             cur = g.flash_attn(q, k, v, mask, *([sinks] if sinks else []))
+            self.flashes.append((cur, self.layer_home))
             if v_mla is not None:
                 cur = g.cont(g.permute(g.mul_mat(v_mla, g.permute(cur, 0, 2, 1, 3)), 0, 2, 1, 3))
             return g.expand(g.reshape(cur, cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3]))

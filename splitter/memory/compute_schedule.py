@@ -28,7 +28,7 @@ def peak_bytes(graph: Graph, backends: int, copies: int = 1, offload: bool = Tru
 
     `copies` is 4 under pipeline parallelism, `offload` False with --no-op-offload.
     """
-    _assign(graph, backends, offload)
+    assign(graph, backends, offload)
     splits, later = _split(graph, copies)
     if copies > 1:
         _copy_inputs(graph, copies, later)
@@ -76,7 +76,8 @@ def _spread(nodes: list[Tensor], cpu: int, keep_cpu: bool) -> None:
             node.backend = current
 
 
-def _assign(graph: Graph, backends: int, offload: bool) -> None:
+def assign(graph: Graph, backends: int, offload: bool) -> None:
+    """Gives every tensor its backend."""
     cpu = backends - 1
     for tensor in (*graph.leafs, *graph.nodes):
         if tensor.backend == -1:
