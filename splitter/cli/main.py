@@ -1,5 +1,6 @@
 """The one error boundary: verbs raise, this turns the error into a sentence (or JSON) and the exit code."""
 
+import gc
 import sys
 import tempfile
 import traceback
@@ -24,6 +25,7 @@ _ClickException: Any = typer.BadParameter.__mro__[2]
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs `splitter` and exits with its code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(100_000, 50, 50)  # planning makes many small values and no cycles: collecting costs a tenth
     _replace_unprintable()
     sys.exit(run(arguments))
 
