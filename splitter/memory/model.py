@@ -35,9 +35,12 @@ class MemoryModel:
         *,
         weights: Weights | None = None,
         caches: tuple[LayerCache, ...] | None = None,
+        like: "MemoryModel | None" = None,
     ) -> None:
+        """`like` is a model of the same facts under other settings, whose reading of the tensors is reused."""
         self.facts = facts
         self.settings = settings
+        self._like: MemoryModel | None = like if like is None or like._like is None else like._like
         self.weights = read_weights(facts, settings) if weights is None else weights
         self.caches = cache_layers(facts) if caches is None else caches
         known = family(facts.architecture)
@@ -56,12 +59,13 @@ class MemoryModel:
     @cached_property
     def compute_model(self) -> ComputeModel:
         """The compute-buffer model, built when first asked for."""
-        return ComputeModel(self.facts, self.settings)
+        read = None if self._like is None else self._like.compute_model
+        return ComputeModel(self.facts, self.settings, like=read)
 
     def with_settings(self, settings: Settings) -> "MemoryModel":
         """The same model under other settings; the tensor table is read again only if they move tensors."""
         same = _moves(settings) == _moves(self.settings)
-        return MemoryModel(self.facts, settings, weights=self.weights if same else None, caches=self.caches)
+        return MemoryModel(self.facts, settings, weights=self.weights if same else None, caches=self.caches, like=self)
 
     def at_context(self, context_size: int) -> "MemoryModel":
         """The same model and settings with another -c: cheap, for searching the longest context."""

@@ -96,9 +96,9 @@ class Answer:
 
 
 @cache
-def answers() -> tuple[Answer, ...]:
-    """All recorded cases."""
-    with tarfile.open(ARCHIVE) as archive:
+def answers(path: Path = ARCHIVE) -> tuple[Answer, ...]:
+    """All cases recorded in an archive."""
+    with tarfile.open(path) as archive:
         files = {member.name: _content(archive, member) for member in archive.getmembers()}
     cases = json.loads(files["answers.json"])
     facts = {case["model"]: _facts(case["model"], files[f"{case['model']}.gguf"], case["file_bytes"]) for case in cases}
