@@ -91,8 +91,9 @@ def _number(text: str) -> int | float | str:
 
 def edit(name: str, key: str, words: str) -> tuple[Path, bool]:
     """The profile `name` with one value changed: where it lies now, and whether that is a copy of a shipped one."""
+    from splitter.folders import config_folder
     from splitter.profile.edit import edit_profile
-    from splitter.profile.files import config_folder, find_profile, read_text, save_profile, shipped
+    from splitter.profile.files import find_profile, read_text, save_profile, shipped
     from splitter.profile.profile import built_in, merge, to_request
     from splitter.profile.schema import read_layer
 

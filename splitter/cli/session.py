@@ -15,6 +15,7 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
 from splitter.plan.request import EngineKind, Request
 from splitter.rig.device import Rig
+from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
     from splitter.profile.profile import Profile, ProfileTask
@@ -227,12 +228,9 @@ def prove_if_possible(planned: Planned, output: Output) -> Planned:
 def save_text(path: str, text: str) -> None:
     """Writes a file whole or not at all."""
     target = Path(path).expanduser()
-    partial = target.with_name(f".{target.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        write_whole(target, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UsageError(
             f"cannot write {target}: {error.strerror}", "name a file in a folder you may write to"
         ) from None

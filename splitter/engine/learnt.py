@@ -4,25 +4,26 @@ The next estimate on the same three starts from it. The file is a cache: lost or
 """
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from splitter.engine.command import EngineRef
+from splitter.folders import cache_folder
 from splitter.model.facts import ModelFacts
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan
 from splitter.rig.device import Device, Host, Rig
+from splitter.whole_file import write_whole
 
 LEARNT = "learnt from dry runs"
 KEPT = 500  # entries; the oldest go first
 
 
 def cache_file() -> Path:
-    """%LOCALAPPDATA%/splitter, $XDG_CACHE_HOME/splitter or ~/.cache/splitter."""
-    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "splitter" / "learnt.json"
+    """`learnt.json` in the user's cache folder."""
+    return cache_folder() / "learnt.json"
 
 
 def key_of(facts: ModelFacts, rig: Rig, engine: EngineRef) -> str:
@@ -76,10 +77,6 @@ def _is_lesson(lesson: Any) -> bool:
 def _write(lessons: Mapping[str, Mapping[str, int]]) -> None:
     """Whole or not at all; a folder that cannot be written costs the lesson, not the plan."""
     target = cache_file()
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
+    with suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(lessons, indent=1), encoding="utf-8")
-        partial.replace(target)
-    except OSError:
-        partial.unlink(missing_ok=True)
+        write_whole(target, json.dumps(lessons, indent=1))

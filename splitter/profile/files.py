@@ -1,16 +1,17 @@
 """Reads profile files: the user's, the project's, the shipped ones. The only module of the room that sees the disk."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from splitter.errors import ProfileError
+from splitter.folders import config_folder
 from splitter.profile.profile import Profile, built_in, merge
 from splitter.profile.schema import Layer, check_value, read_layer
 from splitter.profile.tree import MAX_BYTES
 from splitter.shipped import shipped_folder
+from splitter.whole_file import write_whole
 
 PATH_KEYS = ("model", "rig.file", "engine.path", "server.api_key_file", "settings.mmproj", "settings.draft_model")
 PROJECT_FILE = "splitter.yaml"
@@ -25,12 +26,6 @@ class ProfileFile:
     origin: str
     description: str = ""
     error: str = ""
-
-
-def config_folder() -> Path:
-    """The user's folder: %APPDATA%/splitter, $XDG_CONFIG_HOME/splitter or ~/.config/splitter."""
-    base = os.environ.get("APPDATA") if os.name == "nt" else os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "splitter"
 
 
 def shipped() -> tuple[ProfileFile, ...]:
@@ -83,7 +78,7 @@ def save_profile(text: str, name_or_path: str, *, overwrite: bool = False) -> Pa
         raise ProfileError(f"{path} exists already", "choose another name, or replace it with --force")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(path, text)
     except OSError as problem:
         raise ProfileError(f"cannot write {path}: {problem.strerror}", "choose another place") from None
     return path

@@ -1,6 +1,5 @@
 """Writes rendered files: whole or not at all, and never over a file of the user's own."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from splitter.errors import SplitterError, UsageError
 from splitter.plan.plan import Plan
 from splitter.script.file import MARK, ScriptFile
+from splitter.whole_file import write_whole
 
 MARK_WITHIN_BYTES = 512
 
@@ -45,7 +45,7 @@ def write_files(files: Sequence[ScriptFile], folder: str, force: bool = False) -
             raise UsageError(f"{foreign[0]} exists and was not written by splitter", "choose --name, -o, or --force")
         directory.mkdir(parents=True, exist_ok=True)
         for file, target in zip(files, targets, strict=True):
-            _write(file, target)
+            write_whole(target, file.content, 0o755 if file.executable else 0o644)
     except OSError as error:
         raise SplitterError(
             f"cannot write {error.filename or directory}: {error.strerror}", "choose another folder with -o"
@@ -58,14 +58,3 @@ def _is_foreign(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return MARK.encode() not in file.read(MARK_WITHIN_BYTES)
-
-
-def _write(file: ScriptFile, target: Path) -> None:
-    """By way of a temporary file beside the target, so that a crash leaves the old one."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(file.content)
-        partial.chmod(0o755 if file.executable else 0o644)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from splitter.errors import ProfileError
+from splitter.folders import config_folder
 from splitter.plan.request import Request
-from splitter.profile.files import available, config_folder, load_profile, shipped
+from splitter.profile.files import available, load_profile, shipped
 from splitter.profile.profile import RigChoice, Supervision, built_in, merge, to_request
 from splitter.profile.schema import Layer, read_layer
 from splitter.units import MIB
