@@ -8,12 +8,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError, EngineNotFoundError
+from splitter.run.guard import Guard
+from splitter.run.job_object import Job
+from splitter.run.log_file import LogFile
 
 RING_LINES = 2000
 LONGEST_LINE = 16384  # characters of a longer line are cut into lines of this length
@@ -24,7 +26,9 @@ class Process:
     """A running engine in a process group of its own, so that a Ctrl-C in the terminal reaches only the supervisor.
 
     `on_line` gets every line of stdout and stderr, from a thread; `on_exit` gets the exit code (negative: the signal)
-    after the last line. What the engine started is killed when it ends.
+    after the last line. What the engine started is killed when it ends; and all of it when we end without a word
+    (SIGKILL), by the guard or the job object. A `log_file` that is a path is emptied and closed here; a LogFile is its
+    owner's, who may give it to the next process too.
     """
 
     def __init__(
@@ -33,12 +37,13 @@ class Process:
         *,
         on_line: Callable[[str], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
-        log_file: Path | None = None,
+        log_file: Path | LogFile | None = None,
     ) -> None:
         self._lines: deque[str] = deque(maxlen=RING_LINES)
         self._on_line, self._on_exit = on_line, on_exit
-        self._log = open_log(log_file) if log_file else None
-        self._popen = spawn(command)
+        self._log = LogFile(log_file) if isinstance(log_file, Path) else log_file
+        self._owns_log = isinstance(log_file, Path)
+        self._popen, self._keeper = spawn(command)
         atexit.register(self.kill)
         self._pump = threading.Thread(target=self._read, name="engine log", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="engine exit", daemon=True)
@@ -47,7 +52,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id, which on POSIX is also its group's."""
+        """The process id. Its group on POSIX is the guard's."""
         return self._popen.pid
 
     @property
@@ -64,14 +69,14 @@ class Process:
         if sys.platform == "win32":
             self._send_windows(signal.CTRL_BREAK_EVENT)
         else:
-            self._signal_group(signal.SIGINT)
+            self._keeper.signal(signal.SIGINT)
 
     def terminate(self) -> None:
         """SIGTERM to the group; on Windows TerminateProcess."""
         if sys.platform == "win32":
             self._popen.terminate()
         else:
-            self._signal_group(signal.SIGTERM)
+            self._keeper.signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kills the process and all its descendants, also those that left its group."""
@@ -84,10 +89,6 @@ class Process:
         except OSError:  # no console to send it through
             self._popen.terminate()
 
-    def _signal_group(self, number: int) -> None:
-        if sys.platform != "win32" and self._popen.returncode is None:
-            kill_group(self.pid, number)
-
     def _read(self) -> None:
         stream = self._popen.stdout
         if stream is None:
@@ -95,7 +96,8 @@ class Process:
         try:
             for line in text_lines(stream):
                 self._lines.append(line)
-                self._write_log(line)
+                if self._log is not None:
+                    self._log.write(line)
                 if self._on_line:
                     self._on_line(line)
         finally:  # an engine whose output nobody reads would block when the pipe is full
@@ -103,57 +105,50 @@ class Process:
                 pass
             stream.close()
 
-    def _write_log(self, line: str) -> None:
-        if self._log is None:
-            return
-        try:
-            self._log.write(line + "\n")
-        except OSError as error:  # a full disk must not take the engine down
-            self._lines.append(f"splitter: the log file ends here: {error.strerror}")
-            self._log = None
-
     def _wait(self) -> None:
-        if sys.platform != "win32" and hasattr(os, "waitid"):
-            # The dead leader keeps the group's number until it is reaped: nothing else can be hit.
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            kill_group(self.pid, signal.SIGKILL)
         code = self._popen.wait()
+        self._keeper.end()
         atexit.unregister(self.kill)
         self._pump.join(JOIN_S)
-        self._close_log()
+        if self._log is not None and self._owns_log:
+            self._log.close()
         if self._on_exit:
             self._on_exit(code)
 
-    def _close_log(self) -> None:
-        if self._log is not None:
-            log, self._log = self._log, None
-            try:
-                log.close()
-            except OSError as error:
-                self._lines.append(f"splitter: the log file is incomplete: {error.strerror}")
 
-
-def spawn(command: EngineCommand) -> "subprocess.Popen[bytes]":
+def spawn(command: EngineCommand) -> "tuple[subprocess.Popen[bytes], Guard | Job]":
     """Starts `command` with its variables added to ours; stderr goes into stdout so that the order is kept.
 
     EngineNotFoundError when the program is missing, EngineError when the system cannot run it.
     """
     try:
-        return subprocess.Popen(
-            command.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **command.env, **secrets(command)},
-            start_new_session=sys.platform != "win32",
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
+        environment = {**os.environ, **command.env, **secrets(command)}
+        keeper = Job() if sys.platform == "win32" else Guard()
+        try:
+            return start(command, environment, keeper), keeper
+        except BaseException:
+            keeper.end()
+            raise
     except FileNotFoundError:
         message = f"there is no program {command.argv[0]}"
         raise EngineNotFoundError(message, "give its path with --engine-path, or use --engine embedded") from None
     except OSError as error:
         message = f"{command.argv[0]} cannot be started: {error.strerror}"
         raise EngineError(message, "check that it is a program for this machine and may be executed") from None
+
+
+def start(command: EngineCommand, environment: dict[str, str], keeper: Guard | Job) -> "subprocess.Popen[bytes]":
+    """The engine's process, kept by `keeper`."""
+    popen = subprocess.Popen(
+        command.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        **keeper.popen_options(),
+    )
+    keeper.adopt(popen)
+    return popen
 
 
 def secrets(command: EngineCommand) -> dict[str, str]:
@@ -173,26 +168,10 @@ def first_line(path: str) -> str:
     return line
 
 
-def open_log(path: Path) -> IO[str]:
-    """The log file, emptied, line-buffered; its folder is made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise EngineError(f"the log file {path} cannot be written: {error.strerror}", "choose another place") from None
-
-
 def text_lines(stream: IO[bytes]) -> Iterator[str]:
     """The stream's lines without their ends; bytes that are not UTF-8 become U+FFFD."""
     while raw := stream.readline(LONGEST_LINE):
         yield raw.decode("utf-8", "replace").rstrip("\r\n")
-
-
-def kill_group(group: int, number: int) -> None:
-    """Signals a POSIX process group; one that is gone already is fine."""
-    if sys.platform != "win32":
-        with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
-            os.killpg(group, number)
 
 
 def kill_tree(pid: int) -> None:

@@ -15,6 +15,7 @@ from splitter.errors import EngineError
 from splitter.run import endpoint
 from splitter.run.failure import describe
 from splitter.run.lifecycle import Action, Answered, Ended, Event, Limits, Phase, State, StopAsked, Tick, step
+from splitter.run.log_file import LogFile
 from splitter.run.process import Process, exit_words
 
 FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # the time between two probes doubles
@@ -32,7 +33,11 @@ class Instance:
     """
 
     def __init__(
-        self, command: EngineCommand, limits: Limits, on_log: Callable[[str], None] | None, log_file: Path | None
+        self,
+        command: EngineCommand,
+        limits: Limits,
+        on_log: Callable[[str], None] | None,
+        log_file: Path | LogFile | None,
     ) -> None:
         self.command = command
         self.url = endpoint.url_of(command.server)
@@ -170,7 +175,7 @@ def launch(
     command: EngineCommand,
     *,
     on_log: Callable[[str], None] | None = None,
-    log_file: Path | None = None,
+    log_file: Path | LogFile | None = None,
     start_timeout_s: float | None = None,
     limits: Limits | None = None,
 ) -> Instance:
