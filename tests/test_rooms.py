@@ -32,6 +32,8 @@ WORLD = {
     "model/load.py": "finds the parts of a model on disk or remotely",
     "rig/nvml.py": "asks the driver",
     "rig/listing.py": "runs the engine's --list-devices",
+    "rig/sensors.py": "asks the driver while an engine runs",
+    "rig/sysfs_sensors.py": "asks Linux while an engine runs",
     "rig/sysfs.py": "asks Linux for AMD and Intel cards",
     "rig/host.py": "asks psutil",
     "rig/files.py": "reads rig files and the catalog",
