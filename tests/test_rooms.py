@@ -46,6 +46,9 @@ WORLD = {
     "run/process.py": "starts and stops processes",
     "run/endpoint.py": "asks the engine over HTTP",
     "run/supervisor.py": "owns the loop and the clock",
+    "run/watch.py": "samples a running instance from a thread",
+    "run/process_use.py": "asks psutil what processes use",
+    "run/metrics_server.py": "answers Prometheus over HTTP",
     "bench/measure.py": "times requests over HTTP",
     "profile/files.py": "reads profile files",
 }

@@ -4,6 +4,7 @@
 # that the user did not choose: they are left out.
 REASONS = {0x4: "power cap", 0x20: "thermal", 0x40: "thermal (hardware)", 0x80: "power brake"}
 HARDWARE_SLOWDOWN = 0x8  # set together with the two hardware reasons above, which say more
+ALL_WORDS = (*REASONS.values(), "hardware slowdown")
 
 
 def throttle_words(reasons: int) -> tuple[str, ...]:
