@@ -32,6 +32,8 @@ WORLD = {
     "model/load.py": "finds the parts of a model on disk or remotely",
     "rig/nvml.py": "asks the driver",
     "rig/listing.py": "runs the engine's --list-devices",
+    "rig/sensors.py": "asks the driver while an engine runs",
+    "rig/sysfs_sensors.py": "asks Linux while an engine runs",
     "rig/sysfs.py": "asks Linux for AMD and Intel cards",
     "rig/host.py": "asks psutil",
     "rig/files.py": "reads rig files and the catalog",
@@ -47,6 +49,9 @@ WORLD = {
     "run/log_file.py": "writes and rotates log files",
     "run/endpoint.py": "asks the engine over HTTP",
     "run/supervisor.py": "owns the loop and the clock",
+    "run/watch.py": "samples a running instance from a thread",
+    "run/process_use.py": "asks psutil what processes use",
+    "run/metrics_server.py": "answers Prometheus over HTTP",
     "bench/measure.py": "times requests over HTTP",
     "profile/files.py": "reads profile files",
 }

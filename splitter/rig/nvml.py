@@ -44,10 +44,11 @@ def detect(catalog: Catalog, nvml: Any = None, visible: str | None = None) -> De
     except nvml.NVMLError as error:
         return Detection(notes=(in_words(error),))
     finally:
-        _shut_down(nvml)
+        shut_down(nvml)
 
 
-def _shut_down(nvml: Any) -> None:
+def shut_down(nvml: Any) -> None:
+    """Gives NVML back; a driver that fails here too is fine."""
     try:
         nvml.nvmlShutdown()
     except nvml.NVMLError:
@@ -59,7 +60,7 @@ def _read_all(nvml: Any, visible: str | None, catalog: Catalog) -> Detection:
     notes = []
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
-            readings.append(_read(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
+            readings.append(read_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
         except nvml.NVMLError as error:
             notes.append(f"GPU {index}: {in_words(error)}")
     if not readings and not notes:
@@ -73,34 +74,35 @@ def in_words(error: Exception) -> str:
     return WORDS.get(type(error).__name__, f"the NVIDIA driver answers '{error}': see what nvidia-smi says")
 
 
-def _read(nvml: Any, handle: Any) -> GpuReading:
-    memory = _ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
-    mig = _ask(nvml, "nvmlDeviceGetMigMode", handle)
+def read_gpu(nvml: Any, handle: Any) -> GpuReading:
+    """What the driver says of one GPU. NVMLError when it tells not even its name and slot."""
+    memory = ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
+    mig = ask(nvml, "nvmlDeviceGetMigMode", handle)
     return GpuReading(
-        name=_text(nvml.nvmlDeviceGetName(handle)),
-        pci_bus_id=_text(nvml.nvmlDeviceGetPciInfo(handle).busId),
+        name=text(nvml.nvmlDeviceGetName(handle)),
+        pci_bus_id=text(nvml.nvmlDeviceGetPciInfo(handle).busId),
         total_bytes=None if memory is None else int(memory.total),
         free_bytes=None if memory is None else int(memory.free),
-        uuid=_optional_text(_ask(nvml, "nvmlDeviceGetUUID", handle)),
-        memory_clock_mhz=_ask(nvml, "nvmlDeviceGetMaxClockInfo", handle, nvml.NVML_CLOCK_MEM),
-        bus_bits=_ask(nvml, "nvmlDeviceGetMemoryBusWidth", handle),
-        capability=_capability(_ask(nvml, "nvmlDeviceGetCudaComputeCapability", handle)),
-        cores=_ask(nvml, "nvmlDeviceGetNumGpuCores", handle),
+        uuid=_optional_text(ask(nvml, "nvmlDeviceGetUUID", handle)),
+        memory_clock_mhz=ask(nvml, "nvmlDeviceGetMaxClockInfo", handle, nvml.NVML_CLOCK_MEM),
+        bus_bits=ask(nvml, "nvmlDeviceGetMemoryBusWidth", handle),
+        capability=_capability(ask(nvml, "nvmlDeviceGetCudaComputeCapability", handle)),
+        cores=ask(nvml, "nvmlDeviceGetNumGpuCores", handle),
         display=_display(nvml, handle),
         # The current generation falls to 1 on an idle card, the width (x1 on a riser) does not.
-        pcie_generation=_ask(nvml, "nvmlDeviceGetMaxPcieLinkGeneration", handle),
-        pcie_lanes=_ask(nvml, "nvmlDeviceGetCurrPcieLinkWidth", handle),
+        pcie_generation=ask(nvml, "nvmlDeviceGetMaxPcieLinkGeneration", handle),
+        pcie_lanes=ask(nvml, "nvmlDeviceGetCurrPcieLinkWidth", handle),
         mig=bool(mig and mig[0]),
     )
 
 
-def _ask(nvml: Any, function: str, *arguments: Any) -> Any:
+def ask(nvml: Any, function: str, *arguments: Any) -> Any:
     """The answer, or None if this driver, this GPU or this pynvml does not give it. A lost GPU still raises."""
-    ask = getattr(nvml, function, None)
-    if ask is None:
+    question = getattr(nvml, function, None)
+    if question is None:
         return None
     try:
-        return ask(*arguments)
+        return question(*arguments)
     except nvml.NVMLError_GpuIsLost:
         raise
     except nvml.NVMLError:
@@ -108,7 +110,7 @@ def _ask(nvml: Any, function: str, *arguments: Any) -> Any:
 
 
 def _display(nvml: Any, handle: Any) -> bool | None:
-    answers = [_ask(nvml, f"nvmlDeviceGetDisplay{what}", handle) for what in ("Active", "Mode")]
+    answers = [ask(nvml, f"nvmlDeviceGetDisplay{what}", handle) for what in ("Active", "Mode")]
     told = [bool(answer) for answer in answers if answer is not None]
     return any(told) if told else None
 
@@ -117,9 +119,10 @@ def _capability(answer: Any) -> tuple[int, int] | None:
     return None if answer is None else (int(answer[0]), int(answer[1]))
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Older versions of pynvml answer bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _optional_text(value: Any) -> str | None:
-    return None if value is None else _text(value)
+    return None if value is None else text(value)

@@ -30,37 +30,39 @@ def detect(
 def read_cards(drm: Path) -> Iterator[DrmCard]:
     """What the kernel says of each card; None where it does not say."""
     for folder in sorted(drm.glob("card*")):
-        vendor = _number(folder / "device" / "vendor", 16)
+        vendor = number(folder / "device" / "vendor", 16)
         if not re.fullmatch(r"card\d+", folder.name) or vendor is None:
             continue
         device = folder / "device"
-        address = re.search(r"^PCI_SLOT_NAME=(\S+)$", _text(device / "uevent"), re.MULTILINE)
+        address = re.search(r"^PCI_SLOT_NAME=(\S+)$", text(device / "uevent"), re.MULTILINE)
         yield DrmCard(
             pci_bus_id=address[1] if address else device.resolve().name,
             vendor=vendor,
-            device=_number(device / "device", 16) or 0,
-            revision=_number(device / "revision", 16) or 0,
-            product=_text(device / "product_name").strip(),
-            total_bytes=_number(device / "mem_info_vram_total") or _number(folder / "lmem_total_bytes"),
-            used_bytes=_number(device / "mem_info_vram_used"),
-            bar_bytes=pci_bar_bytes(_text(device / "resource")),
-            display=any(_text(status).strip() == "connected" for status in drm.glob(f"{folder.name}-*/status")),
+            device=number(device / "device", 16) or 0,
+            revision=number(device / "revision", 16) or 0,
+            product=text(device / "product_name").strip(),
+            total_bytes=number(device / "mem_info_vram_total") or number(folder / "lmem_total_bytes"),
+            used_bytes=number(device / "mem_info_vram_used"),
+            bar_bytes=pci_bar_bytes(text(device / "resource")),
+            display=any(text(status).strip() == "connected" for status in drm.glob(f"{folder.name}-*/status")),
         )
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+    """A file's text; "" when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def _number(path: Path, base: int = 10) -> int | None:
+def number(path: Path, base: int = 10) -> int | None:
+    """A file's number; None when there is none."""
     try:
-        return int(_text(path).strip(), base)
+        return int(text(path).strip(), base)
     except ValueError:
         return None
 
 
 def _first(paths: Sequence[Path]) -> str:
-    return next((text for path in paths if (text := _text(path))), "")
+    return next((told for path in paths if (told := text(path))), "")

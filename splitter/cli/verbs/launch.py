@@ -43,9 +43,16 @@ def launch(
     log_file: Annotated[
         str | None, typer.Option("--log-file", help="Also write the engine's log here.", metavar="FILE")
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics", help="Serve Prometheus metrics there; a port alone is 127.0.0.1.", metavar="[HOST:]PORT"
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not show the engine's log.")] = False,
 ) -> None:
     """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
+    from splitter.cli.launch_watch import watching
     from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
     from splitter.cli.views.plan import plan_view
     from splitter.run.supervisor import launch as start
@@ -54,15 +61,22 @@ def launch(
     task = resolve(model, Wishes(devices, engine, margin, goal, flags, server), output, local=True)
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan, output.out.width))
-    show_log = None if quiet or report.json else output.say
-    with start(
-        planned.command, on_log=show_log, log_file=Path(log_file) if log_file else None, start_timeout_s=start_timeout
-    ) as instance:
+    with (
+        watching(output, planned, quiet=quiet, metrics=metrics) as seen,
+        start(
+            planned.command,
+            on_log=seen.on_log,
+            log_file=Path(log_file) if log_file else None,
+            start_timeout_s=start_timeout,
+            watchers=seen.watchers,
+        ) as instance,
+    ):
         with output.progress("loading the model"):
             instance.wait_ready()
         output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
         output.data(_ready_data(instance, planned))
-        code = instance.wait()
+        with seen.live():
+            code = instance.wait()
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)

@@ -1,0 +1,137 @@
+"""What `splitter launch` shows and exports of its instance while it runs."""
+
+import gc
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from splitter.cli.output import Output
+from splitter.errors import UsageError
+from splitter.run.snapshot import Snapshot, Watcher
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from splitter.cli.session import Planned
+    from splitter.run.metrics_address import MetricsAddress
+    from splitter.run.reading import Expected, Reading
+    from splitter.run.watch import Watch
+
+LOG_LINES = 12
+METRICS_INTERVAL_S = 2.0  # nobody looks closer: Prometheus asks every 15 s by default
+
+
+class LaunchWatch:
+    """Give `on_log` and `watchers` to `launch`; `live()` shows the instance while its block runs.
+
+    Until then, and where nothing is shown live, the engine's log is printed line by line.
+    """
+
+    def __init__(self, output: Output, *, quiet: bool) -> None:
+        self._output = output
+        self._print = None if quiet or output.as_json else output.say
+        self.shows_live = not quiet and not output.as_json and output.words.is_terminal
+        self._tail: deque[str] = deque(maxlen=LOG_LINES)
+        self._watch: Watch | None = None
+        self._expected: Expected | None = None
+        self._live: Live | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """For `launch(..., watchers=)`."""
+        return (self._take,)
+
+    @property
+    def on_log(self) -> Callable[[str], None] | None:
+        """For `launch(..., on_log=)`."""
+        return self._print if self._watch is None else self._line
+
+    def attach(self, watch: "Watch", expected: "Expected") -> None:
+        """From now on `watch` is told everything."""
+        self._watch, self._expected = watch, expected
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Shows the instance until the block ends; the last picture stays."""
+        if not self.shows_live or self._watch is None:
+            yield
+            return
+        from rich.live import Live
+
+        with Live(console=self._output.words, auto_refresh=False, transient=False) as live:
+            self._live = live
+            self._show(self._watch.latest)
+            self._watch.on_reading = self._show
+            try:
+                yield
+            finally:
+                self._watch.on_reading = None
+                self._show(self._watch.latest)
+                with self._lock:
+                    self._live = None
+
+    def _take(self, snapshot: Snapshot) -> None:
+        if self._watch is not None:
+            self._watch.watcher(snapshot)
+
+    def _line(self, line: str) -> None:
+        if self._watch is not None:
+            self._watch.on_line(line)
+        self._tail.append(line)
+        if self._live is None and self._print:
+            self._print(line)
+
+    def _show(self, reading: "Reading") -> None:
+        from splitter.cli.views.live import LiveView
+
+        with self._lock, suppress(OSError):  # a terminal that was closed is the supervisor's business
+            if self._live is not None and self._expected is not None:
+                view = LiveView(reading, self._expected, tuple(self._tail), time.time())
+                self._live.update(view, refresh=True)
+
+
+@contextmanager
+def watching(output: Output, planned: "Planned", *, quiet: bool, metrics: str | None) -> Iterator[LaunchWatch]:
+    """Everything that watches one launch. EngineError for a metrics port that is taken: nothing has started then."""
+    gc.collect()
+    gc.set_threshold(700, 10, 10)  # planning wants few collections; what lives for weeks wants them
+    seen = LaunchWatch(output, quiet=quiet)
+    if not seen.shows_live and metrics is None:
+        yield seen
+        return
+    from splitter.run.reading import expected_of
+    from splitter.run.watch import INTERVAL_S, Watch
+
+    expected = expected_of(planned.plan)
+    watch = Watch(planned.plan.rig, interval_s=INTERVAL_S if seen.shows_live else METRICS_INTERVAL_S)
+    seen.attach(watch, expected)
+    with ExitStack() as stack:
+        if metrics is not None:
+            address = _address(metrics, planned)
+            stack.enter_context(_serving(address, watch, expected, output))
+        stack.enter_context(watch)
+        yield seen
+
+
+def _address(text: str, planned: "Planned") -> "MetricsAddress":
+    from splitter.run.metrics_address import metrics_address
+
+    address = metrics_address(text)
+    if address.port == planned.command.server.port:
+        raise UsageError(f"--metrics and the engine both want port {address.port}", "use another port for --metrics")
+    return address
+
+
+@contextmanager
+def _serving(address: "MetricsAddress", watch: "Watch", expected: "Expected", output: Output) -> Iterator[None]:
+    from splitter.run.metrics_server import serving_metrics
+
+    with serving_metrics(address, lambda: watch.latest, expected):
+        output.say(f"metrics at {address.url()}")
+        if address.beyond_loopback():
+            output.say("anyone who reaches that address can read the metrics: they hold no prompts, but need no key")
+        yield

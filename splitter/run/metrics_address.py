@@ -1,0 +1,39 @@
+"""What `--metrics [HOST:]PORT` means. Pure."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from splitter.errors import UsageError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsAddress:
+    """Where metrics are served."""
+
+    host: str
+    port: int
+
+    def beyond_loopback(self) -> bool:
+        """Whether other machines may read them."""
+        if self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return True
+
+    def url(self) -> str:
+        """What a scraper is told."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/metrics"
+
+
+def metrics_address(text: str) -> MetricsAddress:
+    """`9400` (loopback), `0.0.0.0:9400`, `[::1]:9400`. UsageError for anything else."""
+    host, colon, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else LOOPBACK
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise UsageError(f"{text!r} is no place for metrics", "write a port, or HOST:PORT: --metrics 9400")
+    return MetricsAddress(host, int(port))
