@@ -45,6 +45,7 @@ WORLD = {
     "run/endpoint.py": "asks the engine over HTTP",
     "run/supervisor.py": "owns the loop and the clock",
     "bench/measure.py": "times requests over HTTP",
+    "bench/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
 }
 EFFECTS = {"os", "subprocess", "socket", "urllib", "http", "time", "psutil", "pynvml", "shutil", "tempfile", "signal",
