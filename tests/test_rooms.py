@@ -44,7 +44,9 @@ WORLD = {
     "run/process.py": "starts and stops processes",
     "run/endpoint.py": "asks the engine over HTTP",
     "run/supervisor.py": "owns the loop and the clock",
-    "bench/measure.py": "times requests over HTTP",
+    "bench/cards.py": "reads the cards while something is measured",
+    "bench/client.py": "times requests over HTTP",
+    "bench/measure.py": "owns the rounds and the budget's clock",
     "bench/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
 }
