@@ -76,3 +76,9 @@ class ProfileError(SplitterError):
     """A profile that cannot be read or holds what it may not."""
 
     code = "bad_profile"
+
+
+class RecordsError(SplitterError):
+    """The file of measurements cannot be read, or not be written."""
+
+    code = "bad_records"

@@ -53,6 +53,10 @@ WORLD = {
     "run/process_use.py": "asks psutil what processes use",
     "run/metrics_server.py": "answers Prometheus over HTTP",
     "bench/measure.py": "times requests over HTTP",
+    "bench/cards.py": "reads the cards while something is measured",
+    "bench/client.py": "times requests over HTTP",
+    "bench/measure.py": "owns the rounds and the budget's clock",
+    "bench/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
 }
 EFFECTS = {"os", "subprocess", "socket", "urllib", "http", "time", "psutil", "pynvml", "shutil", "tempfile", "signal",

@@ -16,12 +16,16 @@ DialectName = Literal["llama-server", "koboldcpp", "openai"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One request: the prompt as text or as the model's token ids."""
+    """One request: the prompt as text or as the model's token ids.
+
+    `slot` is the llama-server slot whose cache holds the prompt's beginning; None: nothing is taken from a cache.
+    """
 
     prompt: str | Sequence[int]
     n_generate: int
     seed: int
     model: str
+    slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,17 @@ class Dialect:
 
 
 def llama_body(task: Task) -> dict[str, Any]:
-    """llama-server's own /completion: no cached prompt, no early end."""
+    """llama-server's own /completion: no early end; a cached prompt only where the task names its slot."""
+    slot = {} if task.slot is None else {"id_slot": task.slot}
     return {
         "prompt": task.prompt,
         "n_predict": task.n_generate,
         "seed": task.seed,
         "temperature": 0,
-        "cache_prompt": False,
+        "cache_prompt": task.slot is not None,
         "ignore_eos": True,
         "stream": True,
+        **slot,
     }
 
 

@@ -1,34 +1,23 @@
-"""Measures a running server over HTTP: prompt and generation speed, time to the first token."""
+"""Measures a running server: rounds of requests at each depth and concurrency until the spread is small."""
 
-import http.client
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from splitter.bench.dialects import DIALECTS, Dialect, Task, error_of, event_of, is_stale, kobold_timings
-from splitter.bench.prompts import prompt_text
-from splitter.bench.result import BenchResult, RunSample, Timings, sample
-from splitter.errors import EngineError, UsageError
-from splitter.run.endpoint import Answer, ask, connect, headers
+from splitter.bench.cards import EnergyMeter
+from splitter.bench.client import Target, fill, identify, make_prompt, run_once
+from splitter.bench.dialects import Task
+from splitter.bench.points import Round, Shape, generation_speed, known, point, prompt_speed
+from splitter.bench.record import Point
+from splitter.bench.result import BenchResult, RunSample
+from splitter.bench.stopping import EndedBy, Stopping, ended
+from splitter.errors import UsageError
+from splitter.rig.device import Rig
 
-PROBE_TIMEOUT_S = 10.0
-PERF_TIMEOUT_S, PERF_POLL_S = 2.0, 0.02  # koboldcpp ends its stream before it notes the times
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The server to measure, as it introduced itself; `slot_tokens` is one request's largest context, if it says so."""
-
-    url: str
-    api_key: str | None
-    timeout_s: float
-    dialect: Dialect
-    model: str
-    slot_tokens: int | None = None
+DEPTH_NUMBER = 1_000_000  # the prompts that fill a depth have numbers of their own
 
 
 def measure(
@@ -52,180 +41,168 @@ def measure(
     between two tokens. Raises UsageError for values that cannot be measured, EngineError when the server is not there,
     refuses, or dies.
     """
+    require_measurable(n_prompt, n_generate, repetitions)
+    target = identify(url, api_key, model, timeout_s)
+    runs: list[RunSample] = []
+    for number, round_ in enumerate(rounds(Job(target, Shape(n_prompt, n_generate), seed))):
+        runs += round_ if number else ()
+        if on_progress:
+            on_progress(number + 1, repetitions + 1)
+        if number == repetitions:
+            break
+    return BenchResult(target.url, engine or target.dialect.name, target.model, n_prompt, n_generate, tuple(runs))
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What to measure: every depth at every concurrency; the `stopping` budget is for all points together."""
+
+    n_prompt: int = 512
+    n_generate: int = 128
+    depths: tuple[int, ...] = (0,)
+    concurrencies: tuple[int, ...] = (1,)
+    stopping: Stopping = field(default_factory=Stopping)
+    seed: int = 0
+    timeout_s: float = 600
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """The points in the order in which they are measured."""
+        every = ((depth, together) for depth in self.depths for together in self.concurrencies)
+        return tuple(Shape(self.n_prompt, self.n_generate, *pair) for pair in every)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One point to measure; `rig` names the cards whose energy is read."""
+
+    target: Target
+    shape: Shape
+    seed: int = 0
+    rig: Rig | None = None
+
+
+def measure_points(
+    target: Target, sweep: Sweep, *, rig: Rig | None = None, on_progress: Callable[[str], None] | None = None
+) -> tuple[Point, ...]:
+    """Every point of `sweep` on the server that `client.identify` found. Raises as `measure` does.
+
+    Each point has one round to warm up, then rounds until its rule ends it; what a point leaves of its share of the
+    budget is there for the next ones. `rig` names the cards whose energy is read.
+    """
+    require_measurable(sweep.n_prompt, sweep.n_generate, sweep.stopping.repetitions or 1)
+    if min(sweep.depths, default=-1) < 0 or min(sweep.concurrencies, default=0) < 1:
+        raise UsageError("a depth is 0 or more, a concurrency 1 or more", "give for example --depths 0,4096")
+    shapes, points = sweep.shapes(), []
+    started_s = time.monotonic()
+    for number, shape in enumerate(shapes):
+        rule, budget_s = sweep.stopping, sweep.stopping.budget_s
+        if budget_s is not None:
+            left_s = started_s + budget_s - time.monotonic()
+            rule = replace(rule, budget_s=max(0.0, left_s) / (len(shapes) - number))
+        say = f"point {number + 1} of {len(shapes)}: depth {shape.depth}, {shape.concurrency} at once"
+        points.append(
+            measure_point(Job(target, shape, sweep.seed, rig), rule, on_progress and _telling(on_progress, say))
+        )
+    return tuple(points)
+
+
+def _telling(on_progress: Callable[[str], None], what: str) -> Callable[[int], None]:
+    return lambda done: on_progress(f"{what}, repetition {done + 1}")
+
+
+def measure_point(job: Job, rule: Stopping, on_round: Callable[[int], None] | None = None) -> Point:
+    """One point: `on_round` gets the number of finished repetitions before each further one."""
+    started_s = time.monotonic()
+    measuring = rounds(job)
+    next(measuring)
+    done: list[Round] = []
+    longest_s, by = 0.0, None
+    with EnergyMeter(job.rig) as meter:
+        while by is None:
+            if on_round:
+                on_round(len(done))
+            begun_s = time.monotonic()
+            done.append(next(measuring))
+            longest_s = max(longest_s, time.monotonic() - begun_s)
+            by = why_ended(done, time.monotonic() - started_s, longest_s, rule)
+    return point(job.shape, done, by, meter.energy, notes(job))
+
+
+def why_ended(done: Sequence[Round], elapsed_s: float, longest_s: float, rule: Stopping) -> EndedBy | None:
+    """None while more rounds are wanted."""
+    series = (known([generation_speed(r) for r in done]), known([prompt_speed(r) for r in done]))
+    return ended(series, len(done), elapsed_s, longest_s, rule)
+
+
+def notes(job: Job) -> tuple[str, ...]:
+    """What the server's own words say about the point."""
+    slots, together = job.target.slots, job.shape.concurrency
+    if slots is not None and together > slots:
+        return (f"the server has {slots} slots: {together} requests at once wait for each other",)
+    return ()
+
+
+def rounds(job: Job) -> Iterator[Round]:
+    """Endless rounds of `shape.concurrency` requests at once, the first one to warm up.
+
+    Prompts are unique. On llama-server the depth is read once per slot and then taken from its cache; elsewhere, where
+    no interface says what is cached, it is a part of every prompt.
+    """
+    target, together = job.target, job.shape.concurrency
+    require_room(target, job.shape)
+    depths = fill_depth(job)
+    words = wanted = job.shape.n_prompt + (0 if depths else job.shape.depth)
+    number = 0
+    with ThreadPoolExecutor(together) as pool:
+        while True:
+            tasks = [task_of(job, words, number, i, depths[i] if depths else None) for i in range(together)]
+            done = tuple(pool.map(partial(run_once, target), tasks))
+            if number == 0:
+                words = max(1, round(words * wanted / (done[0].prompt_tokens or wanted)))
+            number += 1
+            yield done
+
+
+def fill_depth(job: Job) -> list[list[int]]:
+    """Reads the depth into the cache of one slot per request; its token ids. [] where there is nothing to do."""
+    target, depth = job.target, job.shape.depth
+    if not depth or target.dialect.name != "llama-server":
+        return []
+    filled = []
+    for i in range(job.shape.concurrency):
+        ids = make_prompt(target, depth, depth, job.seed, DEPTH_NUMBER + i)
+        prefix = [number for number in ids if isinstance(number, int)]
+        fill(target, Task(prefix, 0, job.seed, target.model, slot_of(target, i)))
+        filled.append(prefix)
+    return filled
+
+
+def slot_of(target: Target, i: int) -> int:
+    """The slot of the `i`-th request of a round."""
+    return i % (target.slots or 1)
+
+
+def task_of(job: Job, words: int, number: int, i: int, prefix: list[int] | None) -> Task:
+    """The `i`-th request of round `number`: a new prompt, behind the cached depth where there is one."""
+    target, shape = job.target, job.shape
+    n_prompt = words if prefix is None and shape.depth else shape.n_prompt
+    own = make_prompt(target, words, n_prompt, job.seed, number * shape.concurrency + i)
+    if prefix is None or isinstance(own, str):
+        return Task(own, shape.n_generate, job.seed, target.model)
+    return Task([*prefix, *own], shape.n_generate, job.seed, target.model, slot_of(target, i))
+
+
+def require_measurable(n_prompt: int, n_generate: int, repetitions: int) -> None:
+    """UsageError for values that measure nothing."""
     if n_prompt < 1 or n_generate < 2 or repetitions < 1:
         raise UsageError(
             "a benchmark needs a prompt, at least 2 generated tokens and one repetition", "give larger numbers"
         )
-    target = identify(url, api_key, model, timeout_s)
-    if target.slot_tokens is not None and n_prompt + n_generate > target.slot_tokens:
-        message = f"{n_prompt} + {n_generate} tokens do not fit the server's context of {target.slot_tokens}"
+
+
+def require_room(target: Target, shape: Shape) -> None:
+    """UsageError when one request does not fit the server's context."""
+    asked = (*((shape.depth,) if shape.depth else ()), shape.n_prompt, shape.n_generate)
+    if target.slot_tokens is not None and sum(asked) > target.slot_tokens:
+        message = f"{' + '.join(map(str, asked))} tokens do not fit the server's context of {target.slot_tokens}"
         raise UsageError(message, "measure fewer tokens, or start the server with a larger -c")
-    words = n_prompt
-    runs: list[RunSample] = []
-    for repetition in range(repetitions + 1):
-        run = run_once(
-            target, Task(make_prompt(target, words, n_prompt, seed, repetition), n_generate, seed, target.model)
-        )
-        if repetition == 0:
-            words = max(1, round(words * n_prompt / (run.prompt_tokens or n_prompt)))
-        else:
-            runs.append(run)
-        if on_progress:
-            on_progress(repetition + 1, repetitions + 1)
-    return BenchResult(target.url, engine or target.dialect.name, target.model, n_prompt, n_generate, tuple(runs))
-
-
-def identify(url: str, api_key: str | None, model: str | None, timeout_s: float) -> Target:
-    """Finds out what serves at `url`. EngineError when nothing does, it still loads, or it wants a key."""
-    url = url.rstrip("/").removesuffix("/v1")
-    target = Target(url, api_key, timeout_s, DIALECTS["openai"], model or "")
-    props = get(target, "/props")
-    if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
-        name = model or str(props.get("model_alias") or props.get("model_path") or "")
-        if "build_info" in props:  # koboldcpp has /props too, without it
-            return replace(target, dialect=DIALECTS["llama-server"], model=name, slot_tokens=settings.get("n_ctx"))
-    version = get(target, "/api/extra/version")
-    if isinstance(version, dict) and version.get("result") == "KoboldCpp":
-        return identify_kobold(target)
-    listed = get(target, "/v1/models")
-    names = [m["id"] for m in listed["data"] if "id" in m] if isinstance(listed, dict) and "data" in listed else []
-    if not names:
-        raise EngineError(f"{url} is no server of a model that splitter knows", "give llama-server's or an OpenAI URL")
-    return replace(target, model=model or names[0])
-
-
-def identify_kobold(target: Target) -> Target:
-    """koboldcpp's model name and context."""
-    named, context = get(target, "/api/v1/model"), get(target, "/api/extra/true_max_context_length")
-    name = named.get("result", "") if isinstance(named, dict) else ""
-    if name == "inactive":
-        raise EngineError(f"koboldcpp at {target.url} serves no model", "start it with a model")
-    slot = context.get("value") if isinstance(context, dict) else None
-    return replace(target, dialect=DIALECTS["koboldcpp"], model=target.model or name, slot_tokens=slot)
-
-
-def get(target: Target, path: str) -> Any:
-    """The JSON of a page; None when the server has no such page."""
-    with clear_errors(target):
-        answer = ask(target.url, path, api_key=target.api_key, timeout_s=min(PROBE_TIMEOUT_S, target.timeout_s))
-    refuse(target, answer, absent_is_fine=True)
-    return answer.json() if answer.status == 200 else None
-
-
-def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition: int) -> str | Sequence[int]:
-    """A new prompt: exactly `n_prompt` token ids where the server takes ids, else `words` words."""
-    text = prompt_text(words, seed, repetition)
-    if target.dialect.name != "llama-server":
-        return text
-    ids: list[int] = []
-    while len(ids) < n_prompt:
-        with clear_errors(target):
-            answer = ask(
-                target.url, "/tokenize", body={"content": text}, api_key=target.api_key, timeout_s=target.timeout_s
-            )
-        refuse(target, answer)
-        more = (answer.json() or {}).get("tokens")
-        if not more:
-            raise EngineError(f"{target.url} could not turn a prompt into tokens", "see the server's log")
-        ids += more
-    return ids[:n_prompt]
-
-
-def run_once(target: Target, task: Task) -> RunSample:
-    """One measured request."""
-    said = Timings()
-    arrivals_s: list[float] = []
-    done = False
-    before = get(target, target.dialect.perf_path) if target.dialect.perf_path else None
-    started_s = time.perf_counter()
-    with clear_errors(target):
-        for event in stream(target, target.dialect.body(task)):
-            piece = target.dialect.read(event)
-            if piece.token:
-                arrivals_s.append(time.perf_counter() - started_s)
-            said, done = piece.timings or said, done or piece.done
-            if piece.last:
-                break
-    total_s = time.perf_counter() - started_s
-    if not done:
-        raise died(target)
-    if target.dialect.perf_path:
-        perf, prompt_tokens = perf_of(target, target.dialect.perf_path, task)
-        said = said if is_stale(before, perf) else kobold_timings(perf, prompt_tokens) or said
-    if not arrivals_s:
-        raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
-    return sample(said, tuple(arrivals_s), total_s)
-
-
-def perf_of(target: Target, path: str, task: Task) -> tuple[Any, int | None]:
-    """koboldcpp's page of times once it is idle again; the prompt's tokens where the page (before 1.94) lacks them."""
-    until_s = time.perf_counter() + PERF_TIMEOUT_S
-    perf = get(target, path)
-    while isinstance(perf, dict) and perf.get("idle") == 0 and time.perf_counter() < until_s:
-        time.sleep(PERF_POLL_S)
-        perf = get(target, path)
-    if not isinstance(perf, dict) or "last_input_count" in perf:
-        return perf, None
-    counted = post(target, "/api/extra/tokencount", {"prompt": task.prompt})
-    return perf, counted.get("value") if isinstance(counted, dict) else None
-
-
-def post(target: Target, path: str, body: Mapping[str, Any]) -> Any:
-    """The JSON that answers a POST; None when the server has no such page."""
-    with clear_errors(target):
-        answer = ask(target.url, path, body=body, api_key=target.api_key, timeout_s=target.timeout_s)
-    refuse(target, answer, absent_is_fine=True)
-    return answer.json() if answer.status == 200 else None
-
-
-def stream(target: Target, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The events of one streamed answer. EngineError for an error status or an error among the events."""
-    connection, base = connect(target.url, target.timeout_s)
-    try:
-        connection.request("POST", base + target.dialect.path, json.dumps(body), headers(target.api_key))
-        response = connection.getresponse()
-        if response.status != 200:
-            refuse(target, Answer(response.status, response.read()))
-        for line in response:
-            event = event_of(line)
-            if event is not None:
-                if said := error_of(event):
-                    raise EngineError(f"{target.url} broke off: {said}", "see the server's log")
-                yield event
-    finally:
-        connection.close()
-
-
-def refuse(target: Target, answer: Answer, *, absent_is_fine: bool = False) -> None:
-    """EngineError for an answer that is not 200; a missing page may be fine."""
-    if answer.status == 200 or (absent_is_fine and answer.status in {404, 405, 501}):
-        return
-    if answer.status in {401, 403}:
-        raise EngineError(f"{target.url} wants an API key", "give it with --api-key-file")
-    said = error_of(body) if isinstance(body := answer.json(), dict) else None
-    if answer.status == 503:
-        raise EngineError(f"{target.url} is not ready: {said or 'busy'}", "wait until it has loaded, then try again")
-    raise EngineError(f"{target.url} answered {answer.status}: {said or 'no reason given'}", "see the server's log")
-
-
-def died(target: Target) -> EngineError:
-    """The connection ended before the answer did."""
-    return EngineError(
-        f"{target.url} broke off in the middle of an answer", "see the server's log: it may have crashed"
-    )
-
-
-@contextmanager
-def clear_errors(target: Target) -> Iterator[None]:
-    """Turns what http.client raises into EngineError."""
-    try:
-        yield
-    except ConnectionRefusedError:
-        raise EngineError(f"nothing listens at {target.url}", "start the server, or check the port") from None
-    except TimeoutError:
-        message = f"{target.url} was silent for {target.timeout_s:g} s"
-        raise EngineError(message, "measure fewer tokens, or allow more time") from None
-    except (http.client.HTTPException, ConnectionError):
-        raise died(target) from None
-    except OSError as error:
-        raise EngineError(f"{target.url} cannot be reached: {error.strerror or error}", "check the URL") from None

@@ -1,6 +1,7 @@
 """What a benchmark measured: frozen values."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from splitter.bench.stats import Spread, spread
@@ -28,7 +29,8 @@ class RunSample:
 
     `prompt_s` and `generation_s` are the engine's own times where it gives them (`timed_by` "engine"), else taken by
     our clock: until the first token, and from the first to the last one. `timed_tokens` are those that `generation_s`
-    took. `first_token_s` and `total_s` are always our clock's, from sending the request.
+    took. `first_token_s` and `total_s` are always our clock's, from sending the request. `gaps_s` are the times between
+    two tokens; `sent_s` is when it was sent, on a clock that only differences of mean something.
     """
 
     prompt_tokens: int | None
@@ -39,6 +41,8 @@ class RunSample:
     total_s: float
     timed_by: TimedBy
     timed_tokens: int
+    gaps_s: tuple[float, ...] = ()
+    sent_s: float = 0.0
 
     @property
     def prompt_tokens_per_s(self) -> float | None:
@@ -81,10 +85,11 @@ class BenchResult:
 def sample(said: Timings, arrivals_s: tuple[float, ...], total_s: float) -> RunSample:
     """One run from what the engine said and when its tokens arrived (seconds after sending; at least one)."""
     first_s, last_s = arrivals_s[0], arrivals_s[-1]
+    gaps_s = tuple(round(later - earlier, 6) for earlier, later in pairwise(arrivals_s))
     generated = len(arrivals_s) if said.generated_tokens is None else said.generated_tokens
     if said.prompt_s is not None and said.generation_s is not None:
         timed = generated - 1 if said.first_token_free else generated
         times = (said.prompt_s, said.generation_s, first_s, total_s)
-        return RunSample(said.prompt_tokens, generated, *times, "engine", timed)
+        return RunSample(said.prompt_tokens, generated, *times, "engine", timed, gaps_s)
     times = (first_s, last_s - first_s, first_s, total_s)
-    return RunSample(said.prompt_tokens, generated, *times, "clock", generated - 1)
+    return RunSample(said.prompt_tokens, generated, *times, "clock", generated - 1, gaps_s)

@@ -1,0 +1,204 @@
+"""Asks a server for measured answers over HTTP: finds out what serves, sends one request, takes its times."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from splitter.bench.dialects import DIALECTS, Dialect, Task, error_of, event_of, is_stale, kobold_timings
+from splitter.bench.prompts import prompt_text
+from splitter.bench.result import RunSample, Timings, sample
+from splitter.errors import EngineError
+from splitter.run.endpoint import Answer, ask, connect, headers
+
+PROBE_TIMEOUT_S = 10.0
+PERF_TIMEOUT_S, PERF_POLL_S = 2.0, 0.02  # koboldcpp ends its stream before it notes the times
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server to measure, as it introduced itself; `slot_tokens` is one request's largest context,
+    `slots` how many requests it serves at once, `build` its version, each if it says so."""
+
+    url: str
+    api_key: str | None
+    timeout_s: float
+    dialect: Dialect
+    model: str
+    slot_tokens: int | None = None
+    slots: int | None = None
+    build: str | None = None
+
+
+def identify(url: str, api_key: str | None, model: str | None, timeout_s: float) -> Target:
+    """Finds out what serves at `url`. EngineError when nothing does, it still loads, or it wants a key."""
+    url = url.rstrip("/").removesuffix("/v1")
+    target = Target(url, api_key, timeout_s, DIALECTS["openai"], model or "")
+    props = get(target, "/props")
+    if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
+        name = model or str(props.get("model_alias") or props.get("model_path") or "")
+        if "build_info" in props:  # koboldcpp has /props too, without it
+            slots, build = props.get("total_slots"), str(props["build_info"])
+            limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build)
+            return replace(limits, dialect=DIALECTS["llama-server"], model=name)
+    version = get(target, "/api/extra/version")
+    if isinstance(version, dict) and version.get("result") == "KoboldCpp":
+        return identify_kobold(replace(target, build=version.get("version")))
+    listed = get(target, "/v1/models")
+    names = [m["id"] for m in listed["data"] if "id" in m] if isinstance(listed, dict) and "data" in listed else []
+    if not names:
+        raise EngineError(f"{url} is no server of a model that splitter knows", "give llama-server's or an OpenAI URL")
+    return replace(target, model=model or names[0])
+
+
+def identify_kobold(target: Target) -> Target:
+    """koboldcpp's model name and context."""
+    named, context = get(target, "/api/v1/model"), get(target, "/api/extra/true_max_context_length")
+    name = named.get("result", "") if isinstance(named, dict) else ""
+    if name == "inactive":
+        raise EngineError(f"koboldcpp at {target.url} serves no model", "start it with a model")
+    slot = context.get("value") if isinstance(context, dict) else None
+    return replace(target, dialect=DIALECTS["koboldcpp"], model=target.model or name, slot_tokens=slot)
+
+
+def get(target: Target, path: str) -> Any:
+    """The JSON of a page; None when the server has no such page."""
+    with clear_errors(target):
+        answer = ask(target.url, path, api_key=target.api_key, timeout_s=min(PROBE_TIMEOUT_S, target.timeout_s))
+    refuse(target, answer, absent_is_fine=True)
+    return answer.json() if answer.status == 200 else None
+
+
+def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition: int) -> str | Sequence[int]:
+    """A new prompt: exactly `n_prompt` token ids where the server takes ids, else `words` words."""
+    if n_prompt < 1:
+        return []
+    text = prompt_text(words, seed, repetition)
+    if target.dialect.name != "llama-server":
+        return text
+    ids: list[int] = []
+    while len(ids) < n_prompt:
+        with clear_errors(target):
+            answer = ask(
+                target.url, "/tokenize", body={"content": text}, api_key=target.api_key, timeout_s=target.timeout_s
+            )
+        refuse(target, answer)
+        more = (answer.json() or {}).get("tokens")
+        if not more:
+            raise EngineError(f"{target.url} could not turn a prompt into tokens", "see the server's log")
+        ids += more
+    return ids[:n_prompt]
+
+
+def run_once(target: Target, task: Task) -> RunSample:
+    """One measured request."""
+    before = get(target, target.dialect.perf_path) if target.dialect.perf_path else None
+    started_s = time.perf_counter()
+    said, arrivals_s = read_answer(target, task, started_s)
+    total_s = time.perf_counter() - started_s
+    if target.dialect.perf_path:
+        perf, prompt_tokens = perf_of(target, target.dialect.perf_path, task)
+        said = said if is_stale(before, perf) else kobold_timings(perf, prompt_tokens) or said
+    return replace(sample(said, arrivals_s, total_s), sent_s=started_s)
+
+
+def read_answer(target: Target, task: Task, started_s: float) -> tuple[Timings, tuple[float, ...]]:
+    """What the server says of its times, and when each token arrived, in seconds after `started_s`."""
+    said, done = Timings(), False
+    arrivals_s: list[float] = []
+    with clear_errors(target):
+        for event in stream(target, target.dialect.body(task)):
+            piece = target.dialect.read(event)
+            if piece.token:
+                arrivals_s.append(time.perf_counter() - started_s)
+            said, done = piece.timings or said, done or piece.done
+            if piece.last:
+                break
+    if not done:
+        raise died(target)
+    if not arrivals_s:
+        raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
+    return said, tuple(arrivals_s)
+
+
+def fill(target: Target, task: Task) -> None:
+    """Has llama-server read a prompt into its slot's cache, and generate nothing."""
+    body = {**target.dialect.body(task), "n_predict": 0, "stream": False}
+    post(target, target.dialect.path, body)
+
+
+def perf_of(target: Target, path: str, task: Task) -> tuple[Any, int | None]:
+    """koboldcpp's page of times once it is idle again; the prompt's tokens where the page (before 1.94) lacks them."""
+    until_s = time.perf_counter() + PERF_TIMEOUT_S
+    perf = get(target, path)
+    while isinstance(perf, dict) and perf.get("idle") == 0 and time.perf_counter() < until_s:
+        time.sleep(PERF_POLL_S)
+        perf = get(target, path)
+    if not isinstance(perf, dict) or "last_input_count" in perf:
+        return perf, None
+    counted = post(target, "/api/extra/tokencount", {"prompt": task.prompt})
+    return perf, counted.get("value") if isinstance(counted, dict) else None
+
+
+def post(target: Target, path: str, body: Mapping[str, Any]) -> Any:
+    """The JSON that answers a POST; None when the server has no such page."""
+    with clear_errors(target):
+        answer = ask(target.url, path, body=body, api_key=target.api_key, timeout_s=target.timeout_s)
+    refuse(target, answer, absent_is_fine=True)
+    return answer.json() if answer.status == 200 else None
+
+
+def stream(target: Target, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The events of one streamed answer. EngineError for an error status or an error among the events."""
+    connection, base = connect(target.url, target.timeout_s)
+    try:
+        connection.request("POST", base + target.dialect.path, json.dumps(body), headers(target.api_key))
+        response = connection.getresponse()
+        if response.status != 200:
+            refuse(target, Answer(response.status, response.read()))
+        for line in response:
+            event = event_of(line)
+            if event is not None:
+                if said := error_of(event):
+                    raise EngineError(f"{target.url} broke off: {said}", "see the server's log")
+                yield event
+    finally:
+        connection.close()
+
+
+def refuse(target: Target, answer: Answer, *, absent_is_fine: bool = False) -> None:
+    """EngineError for an answer that is not 200; a missing page may be fine."""
+    if answer.status == 200 or (absent_is_fine and answer.status in {404, 405, 501}):
+        return
+    if answer.status in {401, 403}:
+        raise EngineError(f"{target.url} wants an API key", "give it with --api-key-file")
+    said = error_of(body) if isinstance(body := answer.json(), dict) else None
+    if answer.status == 503:
+        raise EngineError(f"{target.url} is not ready: {said or 'busy'}", "wait until it has loaded, then try again")
+    raise EngineError(f"{target.url} answered {answer.status}: {said or 'no reason given'}", "see the server's log")
+
+
+def died(target: Target) -> EngineError:
+    """The connection ended before the answer did."""
+    return EngineError(
+        f"{target.url} broke off in the middle of an answer", "see the server's log: it may have crashed"
+    )
+
+
+@contextmanager
+def clear_errors(target: Target) -> Iterator[None]:
+    """Turns what http.client raises into EngineError."""
+    try:
+        yield
+    except ConnectionRefusedError:
+        raise EngineError(f"nothing listens at {target.url}", "start the server, or check the port") from None
+    except TimeoutError:
+        message = f"{target.url} was silent for {target.timeout_s:g} s"
+        raise EngineError(message, "measure fewer tokens, or allow more time") from None
+    except (http.client.HTTPException, ConnectionError):
+        raise died(target) from None
+    except OSError as error:
+        raise EngineError(f"{target.url} cannot be reached: {error.strerror or error}", "check the URL") from None

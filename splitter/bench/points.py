@@ -1,0 +1,118 @@
+"""Rounds of requests -> Point: speeds together and per request, latencies, energy, warnings. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from splitter.bench.energy import Energy
+from splitter.bench.record import Point
+from splitter.bench.result import RunSample
+from splitter.bench.stats import Spread, percentiles, spread
+from splitter.bench.stopping import EndedBy, half_width
+
+NOISY = 0.10  # the range of the speeds as a share of their median
+TOLERATED_CACHED = 2  # a prompt's first tokens may be the same as the last prompt's
+
+Round = tuple[RunSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one point asks for: `depth` tokens in the context, then `n_prompt` to read and `n_generate` to write."""
+
+    n_prompt: int
+    n_generate: int
+    depth: int = 0
+    concurrency: int = 1
+
+
+def prompt_speed(round_: Round) -> float | None:
+    """Prompt tokens per second of all requests together: the request's own, or until the last one's first token."""
+    if len(round_) == 1:
+        return round_[0].prompt_tokens_per_s
+    if any(run.prompt_tokens is None for run in round_):
+        return None
+    start_s = min(run.sent_s for run in round_)
+    took_s = max(run.sent_s + run.first_token_s for run in round_) - start_s
+    return sum(run.prompt_tokens or 0 for run in round_) / took_s if took_s > 0 else None
+
+
+def generation_speed(round_: Round) -> float | None:
+    """Generated tokens per second of all requests together: the request's own, or from the first token to the last."""
+    if len(round_) == 1:
+        return round_[0].generation_tokens_per_s
+    first_s = min(run.sent_s + run.first_token_s for run in round_)
+    took_s = max(run.sent_s + run.first_token_s + sum(run.gaps_s) for run in round_) - first_s
+    return (sum(run.generated_tokens for run in round_) - 1) / took_s if took_s > 0 else None
+
+
+def known(values: Sequence[float | None]) -> list[float]:
+    """The values that are there."""
+    return [value for value in values if value is not None]
+
+
+def point(
+    shape: Shape, rounds: Sequence[Round], by: EndedBy, energy: Energy | None = None, notes: Sequence[str] = ()
+) -> Point:
+    """The point that `rounds` measured."""
+    runs = [run for round_ in rounds for run in round_]
+    prompt, generation = known([prompt_speed(r) for r in rounds]), known([generation_speed(r) for r in rounds])
+    cached = depth_cached(shape, runs)
+    found = (noise("prompt", prompt), noise("generation", generation), reread(shape, cached), queued(shape, runs))
+    return Point(
+        shape.n_prompt,
+        shape.n_generate,
+        shape.depth,
+        shape.concurrency,
+        len(rounds),
+        spread(prompt),
+        spread(generation),
+        spread(known([run.prompt_tokens_per_s for run in runs])),
+        spread(known([run.generation_tokens_per_s for run in runs])),
+        percentiles([run.first_token_s for run in runs]),
+        percentiles([gap for run in runs for gap in run.gaps_s]),
+        tuple(runs),
+        energy.per_token(sum(run.generated_tokens for run in runs)) if energy else None,
+        energy.source if energy else None,
+        by,
+        half_width(generation),
+        cached,
+        tuple(text for text in (*notes, *found) if text),
+    )
+
+
+def depth_cached(shape: Shape, runs: Sequence[RunSample]) -> bool | None:
+    """Whether the depth came from the cache; None at depth 0 or where the server does not count."""
+    if not shape.depth or any(run.prompt_tokens is None for run in runs):
+        return None
+    return all((run.prompt_tokens or 0) <= shape.n_prompt + TOLERATED_CACHED for run in runs)
+
+
+def noise(what: str, values: Sequence[float]) -> str:
+    """The warning about speeds that differ too much; "" where they do not."""
+    found = spread(values)
+    if found is None or not is_noisy(found):
+        return ""
+    share = 100 * (found.maximum - found.minimum) / found.median
+    text = f"the {what} speeds differ by {share:.0f} % ({found.minimum:.1f} to {found.maximum:.1f} t/s)"
+    return f"{text}: another program is using the machine, or a card changes its clock"
+
+
+def is_noisy(found: Spread) -> bool:
+    """Whether the range is large against the median."""
+    return found.count > 1 and found.median > 0 and (found.maximum - found.minimum) / found.median > NOISY
+
+
+def reread(shape: Shape, cached: bool | None) -> str:
+    """The warning about a depth that no cache held."""
+    if not shape.depth or cached:
+        return ""
+    return f"the {shape.depth} tokens of the depth were read again each time: the prompt speed is over all of them"
+
+
+def queued(shape: Shape, runs: Sequence[RunSample]) -> str:
+    """The warning about a server that serves the requests one after the other."""
+    if shape.concurrency == 1 or not runs or not (shortest := min(run.first_token_s for run in runs)):
+        return ""
+    waited = max(run.first_token_s for run in runs)
+    alone = min(run.total_s for run in runs)
+    return "some requests waited for others to end" if waited > alone > shortest else ""
