@@ -1,0 +1,116 @@
+"""Measured runs -> the speed model's constants. Pure.
+
+Time per token = sum over devices bytes / reached bandwidth + host bytes / RAM's + hops * hop_s + layers * layer_s: one
+linear equation per run, solved by least squares on relative errors, no constant below 0, runs far off counting less.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from splitter.plan.speed import TYPICAL
+from splitter.plan.work import Work
+
+SWEEPS, ROUNDS = 3000, 6
+OUTLIER = 0.05  # a run whose time is further than this from the fit counts less (Huber)
+# One model cannot tell the cost of a layer from that of its bytes, and without a pair of cards nothing tells a hop's:
+# then these stay at what is typical. Two runs that disagree with it by 1 % outweigh it.
+PRIOR_WEIGHT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured load: its work, and seconds per generated and per prompt token (None: not measured)."""
+
+    work: Work
+    token_s: float
+    prompt_token_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Reached bytes/s by device id and of the host, FLOP/s by device id, seconds per hop and layer.
+
+    `worst_error` is the largest relative error of the fit on its own runs.
+    """
+
+    bandwidths: tuple[tuple[str, float], ...]
+    flops: tuple[tuple[str, float], ...]
+    hop_s: float
+    layer_s: float
+    host_bandwidth: float | None
+    worst_error: float
+
+
+def fit(runs: Sequence[Run]) -> Fitted:
+    """The constants that explain `runs` best. A device whose bytes no run can tell apart from nothing is left out."""
+    names = sorted({name for run in runs for name, _ in run.work.bytes_read})
+    rows = [_row(run.work, names) for run in runs]
+    times = [run.token_s for run in runs]
+    prior = [0.0] * len(names) + [0.0, TYPICAL.hop_s, TYPICAL.layer_s]
+    solved = _robust(rows, times, prior)
+    spent = [sum(a * x for a, x in zip(row, solved, strict=True)) for row in rows]
+    errors = [abs(said / time - 1) for said, time in zip(spent, times, strict=True)]
+    per_byte = dict(zip(names, solved, strict=False))
+    host = solved[len(names)]
+    return Fitted(
+        bandwidths=tuple((name, 1 / price) for name, price in per_byte.items() if price > 0),
+        flops=_flops(runs),
+        hop_s=solved[-2],
+        layer_s=solved[-1],
+        host_bandwidth=1 / host if host > 0 else None,
+        worst_error=max(errors, default=0.0),
+    )
+
+
+def _row(work: Work, names: Sequence[str]) -> list[float]:
+    read = dict(work.bytes_read)
+    return [*(float(read.get(name, 0)) for name in names), float(work.host_bytes), float(work.hops), float(work.layers)]
+
+
+def _robust(rows: Sequence[Sequence[float]], times: Sequence[float], prior: Sequence[float]) -> list[float]:
+    """Least squares, then again with runs far off weighted down."""
+    weights = [1.0] * len(rows)
+    solved = list(prior)
+    for _ in range(ROUNDS):
+        equations = [[w * a / t for a in row] for row, t, w in zip(rows, times, weights, strict=True)]
+        solved = non_negative(
+            equations + [_prior_row(j, len(prior), prior[j]) for j in range(len(prior)) if prior[j]],
+            weights + [PRIOR_WEIGHT for value in prior if value],
+        )
+        off = [abs(sum(a * x for a, x in zip(row, solved, strict=True)) / t - 1) for row, t in zip(rows, times, strict=True)]
+        weights = [1.0 if error <= OUTLIER else (OUTLIER / error) ** 0.5 for error in off]
+    return solved
+
+
+def _prior_row(column: int, width: int, value: float) -> list[float]:
+    return [PRIOR_WEIGHT / value if j == column else 0.0 for j in range(width)]
+
+
+def non_negative(rows: Sequence[Sequence[float]], wanted: Sequence[float]) -> list[float]:
+    """x >= 0 with the least sum of squares of rows @ x - wanted, by coordinate descent; 0 for a column of zeros."""
+    width = len(rows[0]) if rows else 0
+    squares = [sum(row[j] ** 2 for row in rows) for j in range(width)]
+    x = [0.0] * width
+    rest = list(wanted)
+    for _ in range(SWEEPS):
+        largest = 0.0
+        for j in (j for j in range(width) if squares[j]):
+            step = max(sum(row[j] * r for row, r in zip(rows, rest, strict=True)) / squares[j], -x[j])
+            if step:
+                x[j] += step
+                rest = [r - row[j] * step for row, r in zip(rows, rest, strict=True)]
+                largest = max(largest, abs(step) * squares[j] ** 0.5)
+        if largest < 1e-10:
+            break
+    return x
+
+
+def _flops(runs: Sequence[Run]) -> tuple[tuple[str, float], ...]:
+    """FLOP/s on prompts, from runs on one card without the host."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if run.work.flops and len(run.work.flops) == 1 and run.prompt_token_s:
+            name, flops = run.work.flops[0]
+            found.setdefault(name, []).append(flops / run.prompt_token_s)
+    return tuple((name, statistics.median(values)) for name, values in sorted(found.items()))
