@@ -106,8 +106,8 @@ def process_line(engine: ProcessUse | None, supervisor: ProcessUse | None) -> Te
 def log_lines(log: Sequence[str], count: int, width: int) -> Iterator[Text]:
     """The last lines, each cut to the width: the log is context, not a figure."""
     for line in list(log)[-count:]:
-        text = Text(printable(line.expandtabs(4)), style="dim", no_wrap=True, overflow="ellipsis")
-        text.truncate(width)
+        text = Text(printable(line.expandtabs(4)), style="dim", no_wrap=True, overflow="crop")
+        text.truncate(width, overflow="crop")
         yield text
 
 

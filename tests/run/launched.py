@@ -1,0 +1,74 @@
+"""`splitter launch` as a person runs it, on the example model, for tests that ask, watch and time what it serves."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from splitter.run.endpoint import any_free_port
+from tests.engine.oracle import engine_dir
+
+TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
+START_S, STOP_S = 120, 60
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A serving instance: the supervisor, and its engine's pid and URL."""
+
+    supervisor: psutil.Popen
+    pid: int
+    url: str
+
+
+def words(engine: str, port: int, *more: str) -> list[str]:
+    """The command line of a launch on the CPU."""
+    path = ["--engine-path", str(engine_dir().binary("llama-server"))] if engine == "llama-server" else []
+    flags = ["-dev", "none", "-c", "4096", "-np", "8", "--port", str(port)]
+    return [sys.executable, "-m", "splitter", "launch", str(TINY), "--engine", engine, *path, *flags, *more]
+
+
+@contextmanager
+def launched(engine: str, folder: Path, *more: str) -> Iterator[Launched]:
+    """Serves while the block runs; its --json output lies in `folder`."""
+    out, err = folder / "launch.json", folder / "launch.err"
+    with out.open("wb") as file, err.open("wb") as errors:
+        supervisor = psutil.Popen(words(engine, any_free_port(), "--json", *more), stdout=file, stderr=errors)
+        try:
+            data = wait_ready(supervisor, out, err)
+            yield Launched(supervisor, int(data["pid"]), str(data["url"]))
+        finally:
+            stop(supervisor)
+
+
+def wait_ready(supervisor: psutil.Popen, out: Path, err: Path) -> dict[str, Any]:
+    """The data that launch reports when the engine is ready."""
+    end_s = time.monotonic() + START_S
+    while not out.read_text(encoding="utf-8").endswith("}\n"):
+        if supervisor.poll() is not None or time.monotonic() > end_s:
+            raise AssertionError(f"not ready: {out.read_text()[-2000:]}{err.read_text()[-2000:]}")
+        time.sleep(0.05)
+    data = json.loads(out.read_text(encoding="utf-8"))["data"]
+    assert isinstance(data, dict)
+    return data
+
+
+def stop(supervisor: psutil.Popen) -> None:
+    """Asks it to end as a service manager does; kills it only when it does not."""
+    family: Sequence[psutil.Process] = supervisor.children(recursive=True) if supervisor.poll() is None else ()
+    supervisor.terminate()
+    try:
+        supervisor.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        raise
+    finally:
+        for process in psutil.wait_procs(family, timeout=5)[1]:
+            process.kill()
