@@ -32,7 +32,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """`rounds` launches of each, with `repetitions` of every point in each; `budget_s` may end it between two rounds."""
+    """`rounds` launches of each, with `repetitions` of every point in each; `budget_s` may end it between rounds."""
 
     sweep: Sweep
     rounds: int = 3

@@ -2,8 +2,8 @@
 
 The test: Welch's t on the logarithms of the repetitions' speeds (their ratio is what is asked for, and its noise is
 multiplicative); for alternating rounds the paired t on the logarithms of the ratios, one per round. The interval is the
-two-sided 95 % one of the ratio of the (geometric) mean speeds. "larger" or "smaller" when it leaves out 1, "same" when it
-lies within 3 % of 1, "not decided" otherwise and when fewer than 3 values stand on one side.
+two-sided 95 % one of the ratio of the (geometric) mean speeds. "larger" or "smaller" when it leaves out 1, "same" when
+it lies within 3 % of 1, "not decided" otherwise and when fewer than 3 values stand on one side.
 """
 
 import math
