@@ -55,6 +55,8 @@ WORLD = {
     "bench/measure.py": "times requests over HTTP",
     "bench/cards.py": "reads the cards while something is measured",
     "bench/client.py": "times requests over HTTP",
+    "bench/duel.py": "launches commands in turn, and owns their clock",
+    "bench/run_llama_bench.py": "runs llama-bench",
     "bench/measure.py": "owns the rounds and the budget's clock",
     "bench/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",

@@ -1,7 +1,7 @@
 """Rounds of requests -> Point: speeds together and per request, latencies, energy, warnings. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitter.bench.energy import Energy
 from splitter.bench.record import Point
@@ -64,6 +64,7 @@ def point(
         shape.depth,
         shape.concurrency,
         len(rounds),
+        1,
         spread(prompt),
         spread(generation),
         spread(known([run.prompt_tokens_per_s for run in runs])),
@@ -78,6 +79,26 @@ def point(
         cached,
         tuple(text for text in (*notes, *found) if text),
     )
+
+
+def shape_of(found: Point) -> Shape:
+    """What `found` asked for."""
+    return Shape(found.n_prompt, found.n_generate, found.depth, found.concurrency)
+
+
+def rounds_of(found: Point) -> tuple[Round, ...]:
+    """The repetitions of `found`: its samples, `concurrency` at a time."""
+    size = found.concurrency
+    return tuple(found.samples[i : i + size] for i in range(0, len(found.samples), size))
+
+
+def joined(points: Sequence[Point]) -> Point:
+    """One point out of one per launch, all of the same shape and number of repetitions."""
+    rounds = [round_ for each in points for round_ in rounds_of(each)]
+    energies = [each.energy_j_per_token for each in points if each.energy_j_per_token is not None]
+    energy = sum(energies) / len(energies) if energies else None
+    fresh = point(shape_of(points[0]), rounds, "repetitions")
+    return replace(fresh, launches=len(points), energy_j_per_token=energy, energy_from=points[0].energy_from)
 
 
 def depth_cached(shape: Shape, runs: Sequence[RunSample]) -> bool | None:

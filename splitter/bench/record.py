@@ -72,6 +72,7 @@ class Point:
     depth: int = 0
     concurrency: int = 1
     repetitions: int = 0
+    launches: int = 1
     prompt_tokens_per_s: Spread | None = None
     generation_tokens_per_s: Spread | None = None
     request_prompt_tokens_per_s: Spread | None = None

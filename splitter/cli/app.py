@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from splitter import __version__
-from splitter.cli.verbs import bench, check, demo, doctor, inspect, launch, models, plan, profile, rig, script
+from splitter.cli.verbs import (
+    bench,
+    bench_records,
+    check,
+    demo,
+    doctor,
+    inspect,
+    launch,
+    models,
+    plan,
+    profile,
+    rig,
+    script,
+)
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
 
@@ -53,7 +66,8 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)
 app.command("script", epilog=script.EXAMPLES)(script.script)
 app.command("launch", epilog=launch.EXAMPLES)(launch.launch)
-app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+bench_records.add_to(bench.app)
+app.add_typer(bench.app, name="bench")
 app.add_typer(profile.app, name="profile")

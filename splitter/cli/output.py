@@ -72,6 +72,15 @@ class Output:
             yield
 
     @contextmanager
+    def steps(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A spinner whose words follow the work; nothing without a terminal or under --json."""
+        if self.as_json or not self.words.is_terminal:
+            yield lambda _text: None
+            return
+        with self.words.status(text) as status:
+            yield lambda step: status.update(f"{text}: {step}")
+
+    @contextmanager
     def transfer(self) -> Iterator[Callable[[int, int], None] | None]:
         """A bar for bytes here and bytes in all; None without a terminal or under --json."""
         if self.as_json or not self.words.is_terminal:

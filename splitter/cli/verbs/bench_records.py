@@ -1,0 +1,121 @@
+"""`splitter bench list|show|compare|export|delete`: what was measured."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from splitter.cli.options import OutputOptions, with_options
+from splitter.cli.output import Output, printable
+from splitter.errors import RecordsError
+
+Id = Annotated[int, typer.Argument(metavar="ID", help="A measurement's number, as `bench list` shows it.")]
+Format = Literal["json", "csv", "md"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Puts the commands beside the measuring one."""
+    app.command("list", epilog="Example: splitter bench list --limit 20")(list_records)
+    app.command("show", epilog="Example: splitter bench show 7 --json")(show)
+    app.command("compare", epilog="Example: splitter bench compare 7 8")(compare)
+    app.command("export", epilog="Example: splitter bench export 7 8 --format md -o issue.md")(export)
+    app.command("delete", epilog="Example: splitter bench delete 7")(delete)
+
+
+@with_options(OutputOptions)
+def list_records(
+    report: OutputOptions,
+    kind: Annotated[str | None, typer.Option("--kind", help="bench, compare, tune or calibrate.")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
+) -> None:
+    """List what was measured, the newest first."""
+    from splitter.bench.record import KINDS
+    from splitter.bench.records import Records
+    from splitter.cli.bench_export import summary
+    from splitter.cli.views.bench_record import list_view
+    from splitter.errors import UsageError
+
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"there are no measurements of the kind {kind!r}", f"the kinds are {', '.join(KINDS)}")
+    output = Output("bench", as_json=report.json)
+    with Records() as kept:
+        found = kept.list(kind=kind, limit=limit)
+    output.show(*list_view(found))
+    output.data({"records": [summary(record) for record in found]})
+
+
+@with_options(OutputOptions)
+def show(report: OutputOptions, number: Id) -> None:
+    """Show everything of one measurement."""
+    from splitter.bench.record import to_dict
+    from splitter.bench.records import Records
+    from splitter.cli.bench_export import about
+    from splitter.cli.views.bench_record import record_view
+
+    output = Output("bench", as_json=report.json)
+    with Records() as kept:
+        record = kept.get(number)
+    output.show(*record_view(record), "")
+    output.show(*(printable(f"{name:<10} {value}") for name, value in about(record)))
+    output.data(to_dict(record))
+
+
+@with_options(OutputOptions)
+def compare(
+    report: OutputOptions,
+    first: Annotated[int, typer.Argument(metavar="A", help="A measurement's number.")],
+    second: Annotated[int, typer.Argument(metavar="B", help="Another one's.")],
+) -> None:
+    """Say per point whether A and B differ by more than the noise (Welch's t on the logarithms, 95 %)."""
+    from splitter.bench.records import Records
+    from splitter.bench.verdict import compare_records
+    from splitter.cli.views.bench_record import comparison_view, ratio_data
+
+    output = Output("bench", as_json=report.json)
+    with Records() as kept:
+        a, b = kept.get(first), kept.get(second)
+    ratios = compare_records(a, b)
+    output.show(*comparison_view(a, b, ratios))
+    output.data({"first": first, "second": second, "points": [ratio_data(item) for item in ratios]})
+
+
+@with_options(OutputOptions)
+def export(
+    report: OutputOptions,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[IDS]", help="Default: all.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="The form: md fits an issue thread.")] = "md",
+    target: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.", metavar="FILE")] = None,
+) -> None:
+    """Write measurements as JSON, CSV or Markdown."""
+    from splitter.bench.records import Records
+    from splitter.cli.bench_export import FORMATS
+    from splitter.cli.session import save_text
+
+    output = Output("bench", as_json=report.json)
+    with Records() as kept:
+        found = tuple(kept.get(number) for number in numbers) if numbers else kept.list()
+    if not found:
+        raise RecordsError("nothing has been measured yet", "`splitter bench MODEL` does")
+    text = FORMATS[form](found)
+    if target:
+        save_text(target, text)
+        output.say(f"wrote {target}")
+    else:
+        output.plain(text.rstrip("\n"))
+    output.data({"ids": [record.id for record in found], "format": form, "path": target, "text": text})
+
+
+@with_options(OutputOptions)
+def delete(
+    report: OutputOptions, numbers: Annotated[list[int], typer.Argument(metavar="IDS", help="Measurements' numbers.")]
+) -> None:
+    """Forget measurements."""
+    from splitter.bench.records import Records
+
+    output = Output("bench", as_json=report.json)
+    with Records() as kept:
+        gone = [number for number in numbers if kept.delete(number)]
+    missing = [number for number in numbers if number not in gone]
+    if missing:
+        raise RecordsError(f"there is no measurement {missing[0]}", "`splitter bench list` shows them")
+    output.show(f"deleted {', '.join(map(str, gone))}")
+    output.data({"deleted": gone})
