@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from splitter import __version__
-from splitter.cli.verbs import bench, check, demo, doctor, inspect, launch, models, plan, profile, rig, script
+from splitter.cli.verbs import (
+    bench,
+    calibrate,
+    check,
+    demo,
+    doctor,
+    inspect,
+    launch,
+    models,
+    plan,
+    profile,
+    rig,
+    script,
+    tune,
+)
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
 
@@ -54,6 +68,8 @@ app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check
 app.command("script", epilog=script.EXAMPLES)(script.script)
 app.command("launch", epilog=launch.EXAMPLES)(launch.launch)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
+app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.add_typer(profile.app, name="profile")
