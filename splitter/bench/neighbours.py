@@ -26,7 +26,8 @@ class Space:
     """What may be varied and how it is judged.
 
     `evaluate` gives the plan of settings, `solve` the solver's plan under fixed settings; both may raise UsageError,
-    `solve` also DoesNotFitError. `fixed` are the names of the settings that the user gave; `cores` the host's.
+    `solve` also DoesNotFitError. `fixed` are the names of the settings that the user gave; `cores` the host's;
+    `n_prompt` the tokens of the measured prompt: batches above it make no difference.
     """
 
     evaluate: Callable[[Settings], Plan]
@@ -35,6 +36,7 @@ class Space:
     cores: int | None = None
     lossy_kv: bool = False
     own_plan: bool = True
+    n_prompt: int = 512
 
     def frees(self, *names: str) -> bool:
         """Whether the user left all of `names` open."""
@@ -199,14 +201,14 @@ def _batches(space: Space, base: Plan) -> Iterator[Varied]:
         return
     sizes = KOBOLDCPP_BATCHES if base.engine == "koboldcpp" else UBATCHES
     near = [s for s in sizes if settings.ubatch_size / 2 <= s <= settings.ubatch_size * 2 and s != settings.ubatch_size]
-    for size in near:
+    for size in (size for size in near if min(size, settings.ubatch_size) < space.n_prompt):
         if base.engine == "koboldcpp":
             yield "micro-batch", f"-ub {size}", {"ubatch_size": size, "batch_size": size}
         elif size <= settings.batch_size:
             yield "micro-batch", f"-ub {size}", {"ubatch_size": size}
     if base.engine != "koboldcpp" and space.frees("batch_size"):
         for size in (settings.batch_size // 2, settings.batch_size * 2):
-            if settings.ubatch_size <= size <= 8192:
+            if settings.ubatch_size <= size <= 8192 and min(size, settings.batch_size) < space.n_prompt:
                 yield "batch", f"-b {size}", {"batch_size": size}
 
 

@@ -102,8 +102,15 @@ def _space(task: Task, held: Mapping[str, Any], fixed: frozenset[str], wishes: T
         asked = replace(request, fixed={**held, **more}, context_max=False)
         return solve(task.facts, price.rig, asked, constants=price.constants, overhead=overhead, details=False)
 
-    cores = task.rig.host.cores
-    return Space(evaluate, solved, fixed, cores, lossy_kv=wishes.allow_lossy_kv, own_plan=wishes.own_plan)
+    return Space(
+        evaluate,
+        solved,
+        fixed,
+        task.rig.host.cores,
+        lossy_kv=wishes.allow_lossy_kv,
+        own_plan=wishes.own_plan,
+        n_prompt=wishes.shape.n_prompt,
+    )
 
 
 def run(job: Job, output: Output) -> Tuned:
