@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"model", "memory", "rig", "plan"},
     "script": {"model", "plan", "engine"},
     "run": {"rig", "plan", "engine"},
-    "bench": {"rig", "plan", "engine", "run"},
+    "bench": {"model", "memory", "rig", "plan", "engine", "run"},
     "profile": {"model", "memory", "rig", "plan", "engine"},
     "cli": set(ROOMS),
 }

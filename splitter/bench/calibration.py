@@ -49,7 +49,7 @@ def fit(runs: Sequence[Run]) -> Fitted:
     times = [run.token_s for run in runs]
     prior = [0.0] * len(names) + [0.0, TYPICAL.hop_s, TYPICAL.layer_s]
     solved = _robust(rows, times, prior)
-    spent = [sum(a * x for a, x in zip(row, solved, strict=True)) for row in rows]
+    spent = [_dot(row, solved) for row in rows]
     errors = [abs(said / time - 1) for said, time in zip(spent, times, strict=True)]
     per_byte = dict(zip(names, solved, strict=False))
     host = solved[len(names)]
@@ -78,9 +78,16 @@ def _robust(rows: Sequence[Sequence[float]], times: Sequence[float], prior: Sequ
             equations + [_prior_row(j, len(prior), prior[j]) for j in range(len(prior)) if prior[j]],
             weights + [PRIOR_WEIGHT for value in prior if value],
         )
-        off = [abs(sum(a * x for a, x in zip(row, solved, strict=True)) / t - 1) for row, t in zip(rows, times, strict=True)]
+        off = [
+            abs(sum(a * x for a, x in zip(row, solved, strict=True)) / t - 1)
+            for row, t in zip(rows, times, strict=True)
+        ]
         weights = [1.0 if error <= OUTLIER else (OUTLIER / error) ** 0.5 for error in off]
     return solved
+
+
+def _dot(row: Sequence[float], values: Sequence[float]) -> float:
+    return sum(a * x for a, x in zip(row, values, strict=True))
 
 
 def _prior_row(column: int, width: int, value: float) -> list[float]:

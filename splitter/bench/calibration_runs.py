@@ -5,6 +5,7 @@ Pure: the plans are the solver's own under fixed devices, so that each is proven
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from splitter.errors import DoesNotFitError, UsageError
@@ -31,7 +32,7 @@ def loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
     """
     ids = [device.id for device in rig.devices]
     found = [_load(f"{name} alone", solve, {"device_order": (name,)}) for name in ids]
-    for pair in zip(ids, ids[1:], strict=False):
+    for pair in pairwise(ids):
         found.append(_pair(pair, layers, solve))
     if len(ids) > 2:
         found.append(_load("all cards", solve, {"device_order": tuple(ids)}))

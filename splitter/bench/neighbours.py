@@ -1,7 +1,8 @@
 """The neighbours of a plan: settings that differ from it in one decision. Pure; nothing the user fixed is varied."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 from splitter.bench.trial import Candidate, candidate
@@ -25,7 +26,8 @@ class Space:
     """What may be varied and how it is judged.
 
     `evaluate` gives the plan of settings, `solve` the solver's plan under fixed settings; both may raise UsageError,
-    `solve` also DoesNotFitError. `fixed` are the names of the settings that the user gave; `cores` the host's.
+    `solve` also DoesNotFitError. `fixed` are the names of the settings that the user gave; `cores` the host's;
+    `n_prompt` the tokens of the measured prompt: batches above it make no difference.
     """
 
     evaluate: Callable[[Settings], Plan]
@@ -34,6 +36,7 @@ class Space:
     cores: int | None = None
     lossy_kv: bool = False
     own_plan: bool = True
+    n_prompt: int = 512
 
     def frees(self, *names: str) -> bool:
         """Whether the user left all of `names` open."""
@@ -105,24 +108,24 @@ def _moved_layers(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
         return
     counts = counts_of(base.placement)
     host = len(base.placement.layers) - sum(counts)
-    places = [*range(len(counts)), None] if space.frees("gpu_layers") else [*range(len(counts))]
-    held = {**dict(enumerate(counts)), None: host}
-    for source in places:
-        for target in places:
-            if source != target:
-                yield from _best_moves(space, base, counts, held, source, target)
+    places: list[int | None] = [*range(len(counts)), None] if space.frees("gpu_layers") else [*range(len(counts))]
+    held: dict[int | None, int] = {None: host, **dict(enumerate(counts))}
+    for source, target in permutations(places, 2):
+        steps = [step for step in STEPS if step <= held[source]]
+        yield from _best_moves(space, base, (source, target), steps)
 
 
 def _best_moves(
-    space: Space, base: Plan, counts: tuple[int, ...], held: Mapping[int | None, int], source: Any, target: Any
+    space: Space, base: Plan, way: tuple[int | None, int | None], steps: Sequence[int]
 ) -> Iterator[tuple[Plan, str, str]]:
-    names = {**dict(enumerate(base.settings.device_order)), None: "the CPU"}
+    names: dict[int | None, str] = {None: "the CPU", **dict(enumerate(base.settings.device_order))}
+    where = f"from {names[way[0]]} to {names[way[1]]}"
     best: tuple[float, Plan, str] | None = None
-    for step in (step for step in STEPS if step <= held[source]):
-        plan = space.plan(_moved(base.settings, counts, source, target, step))
+    for step in steps:
+        plan = space.plan(_moved(base.settings, counts_of(base.placement), way, step))
         if plan is None:
             break
-        label = f"{step} layer{'s' * (step > 1)} from {names[source]} to {names[target]}"
+        label = f"{step} layer{'s' * (step > 1)} {where}"
         if step == 1:
             yield plan, "layers", label
         speed = plan.speed.generation_tokens_per_s or 0.0
@@ -132,7 +135,8 @@ def _best_moves(
         yield best[1], "layers", best[2]
 
 
-def _moved(settings: Settings, counts: tuple[int, ...], source: int | None, target: int | None, step: int) -> Settings:
+def _moved(settings: Settings, counts: tuple[int, ...], way: tuple[int | None, int | None], step: int) -> Settings:
+    source, target = way
     new = list(counts)
     if source is not None:
         new[source] -= step
@@ -197,14 +201,14 @@ def _batches(space: Space, base: Plan) -> Iterator[Varied]:
         return
     sizes = KOBOLDCPP_BATCHES if base.engine == "koboldcpp" else UBATCHES
     near = [s for s in sizes if settings.ubatch_size / 2 <= s <= settings.ubatch_size * 2 and s != settings.ubatch_size]
-    for size in near:
+    for size in (size for size in near if min(size, settings.ubatch_size) < space.n_prompt):
         if base.engine == "koboldcpp":
             yield "micro-batch", f"-ub {size}", {"ubatch_size": size, "batch_size": size}
         elif size <= settings.batch_size:
             yield "micro-batch", f"-ub {size}", {"ubatch_size": size}
     if base.engine != "koboldcpp" and space.frees("batch_size"):
         for size in (settings.batch_size // 2, settings.batch_size * 2):
-            if settings.ubatch_size <= size <= 8192:
+            if settings.ubatch_size <= size <= 8192 and min(size, settings.batch_size) < space.n_prompt:
                 yield "batch", f"-b {size}", {"batch_size": size}
 
 

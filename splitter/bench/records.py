@@ -31,6 +31,17 @@ MIGRATIONS: list[tuple[str, ...]] = [
             created_at TEXT NOT NULL, document TEXT NOT NULL)""",
         "CREATE INDEX records_by_group ON records (group_name)",
     ),
+    (
+        """CREATE TABLE calibrations (
+            card TEXT NOT NULL, engine TEXT NOT NULL, version TEXT NOT NULL, driver TEXT NOT NULL,
+            constants TEXT NOT NULL, created_at TEXT NOT NULL, PRIMARY KEY (card, engine, version))""",
+        """CREATE TABLE tunes (
+            key TEXT PRIMARY KEY, group_name TEXT NOT NULL, start TEXT NOT NULL, created_at TEXT NOT NULL,
+            spent_s REAL NOT NULL)""",
+        """CREATE TABLE tune_trials (
+            tune_key TEXT NOT NULL, position INTEGER NOT NULL, document TEXT NOT NULL,
+            PRIMARY KEY (tune_key, position))""",
+    ),
 ]
 
 
@@ -72,13 +83,8 @@ class Records:
 
     def add(self, record: Record) -> int:
         """Keeps `record`; its id. The `id` it has is not looked at."""
-        document = json.dumps(to_dict(replace(record, id=None)), ensure_ascii=True)
-        row = (record.kind, record.label, record.group, record.created_at, document)
         with self.transaction() as connection:
-            done = connection.execute(
-                "INSERT INTO records (kind, label, group_name, created_at, document) VALUES (?, ?, ?, ?, ?)", row
-            )
-            return int(done.lastrowid or 0)
+            return insert(connection, record)
 
     def get(self, record_id: int) -> Record:
         """The record of that id; RecordsError when there is none."""
@@ -186,6 +192,16 @@ class Records:
             yield
         except (sqlite3.Error, OSError) as error:
             raise RecordsError(*words_for(self.path, error)) from None
+
+
+def insert(connection: sqlite3.Connection, record: Record) -> int:
+    """Adds `record` within a transaction; its id."""
+    document = json.dumps(to_dict(replace(record, id=None)), ensure_ascii=True)
+    row = (record.kind, record.label, record.group, record.created_at, document)
+    done = connection.execute(
+        "INSERT INTO records (kind, label, group_name, created_at, document) VALUES (?, ?, ?, ?, ?)", row
+    )
+    return int(done.lastrowid or 0)
 
 
 def use_wal(connection: sqlite3.Connection) -> None:

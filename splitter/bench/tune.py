@@ -12,7 +12,7 @@ from splitter.bench.neighbours import Space, neighbours
 from splitter.bench.trial import Candidate, Outcome, Trial
 
 Measure = Callable[[Candidate, int], Outcome]
-Keep = Callable[[Candidate, Outcome], Trial]
+Keep = Callable[[Candidate, Outcome, int], Trial]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,6 @@ def tune(
             return Tuned(start, state.incumbent, tuple(done), "time")
         else:
             remembered.clear()
-            trial = keep(wanted, measure(wanted, repetitions(state, wanted)))
+            trial = keep(wanted, measure(wanted, repetitions(state, wanted)), len(done))
         done.append(trial)
         state = after(state, wanted, trial.outcome)

@@ -9,6 +9,7 @@ from splitter import __version__
 from splitter.cli.verbs import (
     bench,
     bench_records,
+    calibrate,
     check,
     demo,
     doctor,
@@ -19,6 +20,7 @@ from splitter.cli.verbs import (
     profile,
     rig,
     script,
+    tune,
 )
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
@@ -66,6 +68,9 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)
 app.command("script", epilog=script.EXAMPLES)(script.script)
 app.command("launch", epilog=launch.EXAMPLES)(launch.launch)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
+app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 bench_records.add_to(bench.app)

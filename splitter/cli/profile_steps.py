@@ -30,14 +30,20 @@ def values_of_script(name: str, wishes: Wishes, output: Output) -> dict[str, Any
 
 def values_of_plan(model: str | None, wishes: Wishes, output: Output) -> dict[str, Any]:
     """The solved plan, fixed: planning with these values again gives the same."""
-    from splitter.cli.session import ask, resolve, solve
+    from splitter.cli.session import resolve, solve
     from splitter.profile.write import plan_values
 
     planned = solve(resolve(model, wishes, output), output)
-    profile = ask(model, wishes).profile
-    kept = {key: profile.get(key) for key in (*RIG_KEYS, *GIVEN_KEYS)}
     values = plan_values(planned.plan, planned.task.server)
-    return _anchored({**values, **kept}, Path()) | _rig(wishes)
+    return _anchored({**values, **rig_values(model, wishes)}, Path()) | _rig(wishes)
+
+
+def rig_values(model: str | None, wishes: Wishes) -> dict[str, Any]:
+    """The rig, engine and margins that were asked for, as the profile's keys; None where nothing was."""
+    from splitter.cli.session import ask
+
+    profile = ask(model, wishes).profile
+    return {key: profile.get(key) for key in (*RIG_KEYS, *GIVEN_KEYS)} | _rig(wishes)
 
 
 def _given(wishes: Wishes) -> dict[str, Any]:

@@ -186,13 +186,16 @@ def no_device(rig: Rig) -> NoDeviceError:
 
 def solve(task: Task, output: Output) -> Planned:
     """The solver's plan and its command."""
+    from splitter.cli.calibrated import measured, noted, priced
     from splitter.engine.commands import build_command
     from splitter.engine.learnt import learnt_overhead
     from splitter.plan.solve import solve as solve_plan
 
+    price = priced(task.rig, task.engine)
     with output.progress("solving the placement"):
         overhead = learnt_overhead(task.facts, task.rig, task.engine)
-        plan = solve_plan(task.facts, task.rig, task.request, overhead=overhead)
+        plan = solve_plan(task.facts, price.rig, task.request, constants=price.constants, overhead=overhead)
+    plan = measured(noted(plan, price), task.engine)
     return Planned(task, plan, build_command(plan, task.engine, task.server))
 
 
@@ -207,12 +210,13 @@ def findable(planned: Planned) -> Planned:
 
 def prove(planned: Planned, output: Output) -> Planned:
     """The plan with the engine's own figures, corrected until they fit."""
+    from splitter.cli.calibrated import priced
     from splitter.engine.commands import build_command
     from splitter.engine.proof import proven_plan
 
     task = planned.task
     with output.progress("verifying with llama-fit-params"):
-        plan = proven_plan(planned.plan, task.request, task.engine)
+        plan = proven_plan(planned.plan, task.request, task.engine, priced(task.rig, task.engine).constants)
     return Planned(task, plan, build_command(plan, task.engine, task.server))
 
 

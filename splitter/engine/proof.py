@@ -12,15 +12,17 @@ from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Notice, Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import ROOFLINE, Constants
 from splitter.units import format_bytes
 
 MAX_CORRECTIONS = 6
 
 
-def proven_plan(plan: Plan, request: Request, engine: EngineRef) -> Plan:
+def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Constants = ROOFLINE) -> Plan:
     """`plan` with the engine's figures; where a device would not fit, solved again with what was learned.
 
-    A corrected plan says so in its warnings, and what the estimate lacked is remembered for the next one.
+    `constants` priced `plan`. A corrected plan says so in its warnings, and what the estimate lacked is remembered for
+    the next one.
     DoesNotFitError when no correction fits; EngineError from the dry run.
     """
     extra = [0] * len(plan.rig.devices)
@@ -29,7 +31,7 @@ def proven_plan(plan: Plan, request: Request, engine: EngineRef) -> Plan:
         if proven.fits():
             return proven
         short = _learn(extra, proven)
-        proven = prove(_solved_again(plan, request, extra, engine), engine)
+        proven = prove(_solved_again(plan, request, extra, engine, constants), engine)
         proven = replace(proven, warnings=(*proven.warnings, _notice(short)))
     if proven.fits():
         return proven
@@ -71,11 +73,11 @@ def _notice(short: dict[str, int]) -> Notice:
     return Notice("plan_corrected", f"the dry run asked for more than the estimate ({cards}): the plan was corrected")
 
 
-def _solved_again(plan: Plan, request: Request, extra: list[int], engine: EngineRef) -> Plan:
+def _solved_again(plan: Plan, request: Request, extra: list[int], engine: EngineRef, constants: Constants) -> Plan:
     margins = rig_margins(plan, request)
     stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(margins, extra, strict=True)))
     overhead = learnt_overhead(plan.facts, plan.rig, engine)
-    again = solve(plan.facts, plan.rig, stricter, overhead=overhead)
+    again = solve(plan.facts, plan.rig, stricter, constants=constants, overhead=overhead)
     result = evaluate(
         plan.facts,
         plan.rig,
@@ -83,6 +85,7 @@ def _solved_again(plan: Plan, request: Request, extra: list[int], engine: Engine
         margin_bytes=margins,
         engine=plan.engine,
         engine_version=plan.engine_version,
+        constants=constants,
         overhead=overhead,
         extra=ExtraModels(request.draft, request.projector),
     )

@@ -76,15 +76,15 @@ def _efficiency(rig: Rig, calibration: Calibration) -> float:
 
 
 def _device(device: Device, found: CardConstants | None, efficiency: float) -> Device:
+    bandwidth, flops = device.bandwidth_bytes_per_s, device.fp16_flops
+    typical = None if flops is None else flops * TYPICAL.compute_efficiency
     if found is None:
-        bandwidth, flops = device.bandwidth_bytes_per_s, device.fp16_flops
         slower = None if bandwidth is None else bandwidth * efficiency
-        return replace(
-            device,
-            bandwidth_bytes_per_s=slower,
-            fp16_flops=None if flops is None else flops * TYPICAL.compute_efficiency,
-        )
-    values = {"bandwidth_bytes_per_s": found.bandwidth_bytes_per_s}
-    if found.fp16_flops is not None:
-        values["fp16_flops"] = found.fp16_flops
-    return replace(device, **values, sources={**device.sources, **dict.fromkeys(values, MEASURED)})
+        return replace(device, bandwidth_bytes_per_s=slower, fp16_flops=typical)
+    measured = ["bandwidth_bytes_per_s", *(["fp16_flops"] if found.fp16_flops is not None else [])]
+    return replace(
+        device,
+        bandwidth_bytes_per_s=found.bandwidth_bytes_per_s,
+        fp16_flops=typical if found.fp16_flops is None else found.fp16_flops,
+        sources={**device.sources, **dict.fromkeys(measured, MEASURED)},
+    )

@@ -1,0 +1,96 @@
+"""The steps of `splitter calibrate`: the loads, their measurements, the fit, what is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from splitter.bench.calibration import Fitted, Run, fit
+from splitter.bench.calibration_runs import Load, loads
+from splitter.bench.calibration_store import keep_calibration
+from splitter.bench.records import Records
+from splitter.bench.trial_record import trial_record
+from splitter.bench.trial_run import Measured, Shape, run_trial
+from splitter.cli.calibrated import driver_version
+from splitter.cli.output import Output
+from splitter.cli.session import Task, no_device
+from splitter.errors import DoesNotFitError, EngineError
+from splitter.plan.plan import Plan
+from splitter.plan.work import work_of
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What was measured and what came of it."""
+
+    runs: tuple[tuple[Load, Measured], ...]
+    fitted: Fitted
+
+
+def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int, output: Output) -> Calibrated:
+    """Measures the rig of `task` and keeps the constants. EngineError when too little could be measured."""
+    if not task.rig.devices:
+        raise no_device(task.rig)
+    wanted = _loads(task, context_size)
+    if not wanted:
+        raise DoesNotFitError(f"{task.facts.name} fits no card of {task.rig.name}", "calibrate with a smaller model")
+    group = f"calibrate {datetime.now(UTC).isoformat()}"
+    done = []
+    with Records() as records:
+        for number, load in enumerate(wanted, 1):
+            with output.progress(f"measuring {load.label} ({number} of {len(wanted)})"):
+                found = run_trial(load.plan, task.engine, shape, repetitions)
+            done.append((load, found))
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            record = trial_record(
+                "calibrate", load.plan, task.engine, found, shape, group=group, label=load.label, created_at=when
+            )
+            records.add(record)
+            output.say(f"{load.label}: {found.outcome.failed or _speed(found)}")
+        fitted = _fit(done)
+        now = datetime.now(UTC)
+        keep_calibration(records, task.rig, task.engine, fitted, driver=driver_version(task.rig), now=now)
+    return Calibrated(tuple(done), fitted)
+
+
+def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
+    from splitter.engine.learnt import learnt_overhead
+    from splitter.plan.solve import solve
+
+    overhead = learnt_overhead(task.facts, task.rig, task.engine)
+    base = {"context_size": context_size, "parallel": 1}
+    if task.engine.kind == "koboldcpp":
+        del base["parallel"]
+    kept = {k: v for k, v in task.request.fixed.items() if k in {"flash_attention", "ubatch_size", "mmap", "threads"}}
+
+    def planned(fixed: Mapping[str, Any]) -> Plan:
+        request = replace(task.request, fixed={**base, **kept, **fixed}, context_max=False, draft=None, projector=None)
+        return solve(task.facts, task.rig, request, overhead=overhead, details=False)
+
+    return loads(task.rig, task.facts.layers + 1, planned)
+
+
+def _fit(done: list[tuple[Load, Measured]]) -> Fitted:
+    runs = [
+        Run(work_of(load.plan), 1 / _median(found.outcome.generation), _prompt_s(found))
+        for load, found in done
+        if found.outcome.failed is None
+    ]
+    if not any(run.work.bytes_read for run in runs):
+        raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")
+    return fit(runs)
+
+
+def _prompt_s(found: Measured) -> float | None:
+    known = [value for value in found.outcome.prompt if value > 0]
+    return 1 / _median(tuple(known)) if known else None
+
+
+def _median(values: tuple[float, ...]) -> float:
+    import statistics
+
+    return statistics.median(values)
+
+
+def _speed(found: Measured) -> str:
+    return f"{_median(found.outcome.generation):.2f} t/s"

@@ -1,0 +1,67 @@
+"""`splitter calibrate`: what each card really reaches, measured once, used by every later plan."""
+
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import (
+    EngineOptions,
+    FlagOptions,
+    GoalOptions,
+    MarginOptions,
+    OutputOptions,
+    RigOptions,
+    ServerOptions,
+    with_options,
+)
+from splitter.cli.output import Output
+from splitter.errors import UsageError
+
+EXAMPLES = """Examples:
+
+splitter calibrate model.gguf   (a model that fits every card alone measures best)
+
+splitter calibrate --list
+
+splitter calibrate --forget
+"""
+
+
+@with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
+def calibrate(
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    report: OutputOptions,
+    model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show what is kept.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget all calibrations.")] = False,
+    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of the prompt.", min=1)] = 256,
+    generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 32,
+    repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
+) -> None:
+    """Measure each card alone and in pairs; later plans use what they reached instead of the catalog's figures."""
+    from splitter.bench.calibration_store import all_calibrations, forget_calibrations
+    from splitter.bench.records import Records
+    from splitter.bench.trial_run import Shape
+    from splitter.cli.calibrate_steps import calibrate_rig
+    from splitter.cli.session import Wishes, resolve
+    from splitter.cli.views.calibrate import calibrated_data, calibrated_view, kept_data, kept_view
+
+    output = Output("calibrate", as_json=report.json)
+    if show or forget:
+        if model or (show and forget):
+            raise UsageError("--list and --forget stand alone", "leave out MODEL and the other one")
+        with Records() as records:
+            kept = all_calibrations(records)
+            if forget:
+                forget_calibrations(records)
+        output.show(*(kept_view(kept) if show else [f"forgot {len(kept)} calibrations"]))
+        output.data(kept_data(kept) if show else {"forgotten": len(kept)})
+        return
+    wishes = Wishes(devices, engine, margin, GoalOptions(), FlagOptions(), ServerOptions())
+    task = resolve(model, wishes, output, local=True)
+    shape = Shape(prompt_tokens, generate)
+    done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
+    output.show(*calibrated_view(task.rig, done))
+    output.data(calibrated_data(task.rig, done))

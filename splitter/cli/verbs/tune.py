@@ -1,0 +1,77 @@
+"""`splitter tune`: measures neighbours of the plan and keeps the fastest that survives."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import (
+    EngineOptions,
+    FlagOptions,
+    GoalOptions,
+    MarginOptions,
+    OutputOptions,
+    RigOptions,
+    ServerOptions,
+    with_options,
+)
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter tune model.gguf --minutes 20
+
+splitter tune --profile phoenix --save-profile phoenix-fast
+
+splitter tune model.gguf --from 'llama-server -m model.gguf -ngl 99 -ts 4,8,6 -c 8192'
+
+splitter tune model.gguf -c 8192 -ub 512   (what is given is never varied)
+"""
+
+
+@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+def tune(
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    goal: GoalOptions,
+    flags: FlagOptions,
+    server: ServerOptions,
+    report: OutputOptions,
+    model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="Start no trial after this.", min=0)] = 30.0,
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Go on after an interruption, or anew.")] = True,
+    allow_lossy_kv: Annotated[bool, typer.Option("--allow-lossy-kv", help="Try a q8_0 cache as well.")] = False,
+    start: Annotated[str | None, typer.Option("--from", help="Start from this engine command.", metavar="LINE")] = None,
+    own_plan: Annotated[bool, typer.Option("--own-plan/--no-own-plan", help="Try splitter's own plan early.")] = True,
+    save_profile: Annotated[
+        str | None, typer.Option("--save-profile", help="The winner's profile (default: MODEL-tuned).", metavar="NAME")
+    ] = None,
+    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of the prompt.", min=1)] = 256,
+    generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 64,
+    start_timeout: Annotated[
+        float, typer.Option("--start-timeout", help="Seconds the engine may take to load.", min=1)
+    ] = 600.0,
+) -> None:
+    """Measure neighbours of the plan that fit, and write the fastest to a profile with its evidence."""
+    from splitter.bench.trial_run import Shape
+    from splitter.cli.flags import fixed_settings
+    from splitter.cli.profile_steps import rig_values
+    from splitter.cli.session import Wishes, resolve, solve
+    from splitter.cli.tune_steps import TuneWishes, prepare, run, save_winner
+    from splitter.cli.views.tune import tune_data, tune_view
+
+    output = Output("tune", as_json=report.json)
+    wishes = Wishes(devices, engine, margin, goal, flags, server)
+    planned = solve(resolve(model, wishes, output, local=True), output)
+    shape = Shape(prompt_tokens, generate, start_timeout)
+    asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
+    job = prepare(planned, fixed_settings(flags), asked, output)
+    tuned = run(job, output)
+    failed = not tuned.scores(tuned.best.key)
+    name = save_profile or f"{Path(goal.profile or planned.plan.facts.path).stem}-tuned"
+    path = None if failed else save_winner(job, tuned, rig_values(model, wishes), name)
+    output.show(*tune_view(tuned, path))
+    output.data(tune_data(job, tuned, path), "error" if failed else "ok")
+    if failed:
+        raise typer.Exit(4)

@@ -1,0 +1,76 @@
+"""Calibrations for people and as JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.bench.calibration_store import MAX_AGE_DAYS, Kept
+from splitter.bench.plain import to_plain
+from splitter.cli.calibrate_steps import Calibrated
+from splitter.cli.output import printable
+from splitter.rig.device import Rig
+
+
+def calibrated_data(rig: Rig, done: Calibrated) -> dict[str, Any]:
+    known = {device.id: device for device in rig.devices}
+    flops = dict(done.fitted.flops)
+    return {
+        "cards": [
+            {
+                "id": name,
+                "name": known[name].name,
+                "bandwidth_bytes_per_s": round(value),
+                "assumed_bandwidth_bytes_per_s": known[name].bandwidth_bytes_per_s,
+                "fp16_flops": flops.get(name),
+            }
+            for name, value in done.fitted.bandwidths
+        ],
+        "host_bandwidth_bytes_per_s": done.fitted.host_bandwidth,
+        "hop_s": done.fitted.hop_s,
+        "layer_s": done.fitted.layer_s,
+        "worst_error": done.fitted.worst_error,
+        "runs": [{"label": load.label, "outcome": to_plain(found.outcome)} for load, found in done.runs],
+    }
+
+
+def calibrated_view(rig: Rig, done: Calibrated) -> Iterator[RenderableType]:
+    known = {device.id: device for device in rig.devices}
+    table = _table("card", "assumed GB/s", "reached GB/s", "share")
+    for name, value in done.fitted.bandwidths:
+        assumed = known[name].bandwidth_bytes_per_s
+        share = f"{100 * value / assumed:.0f} %" if assumed else "?"
+        given = f"{assumed / 1e9:.0f}" if assumed else "?"
+        table.add_row(printable(f"{name} {known[name].name}"), given, f"{value / 1e9:.4g}", share)
+    yield table
+    fitted = done.fitted
+    yield Text(
+        f"a hop takes {fitted.hop_s * 1e6:.0f} us, a layer {fitted.layer_s * 1e6:.0f} us; "
+        f"the fit is within {100 * fitted.worst_error:.1f} % of every run"
+    )
+    yield Text(f"plans use this for {MAX_AGE_DAYS} days, with the same engine build and driver")
+
+
+def kept_data(kept: Sequence[Kept]) -> dict[str, Any]:
+    return {"calibrations": [to_plain(item) for item in kept]}
+
+
+def kept_view(kept: Sequence[Kept]) -> Iterator[RenderableType]:
+    if not kept:
+        yield Text("nothing is calibrated yet: `splitter calibrate MODEL` does it")
+        return
+    table = _table("card", "engine", "GB/s", "measured")
+    for item in kept:
+        speed = item.constants.get("bandwidth_bytes_per_s") or item.constants.get("host_bandwidth_bytes_per_s")
+        reached = f"{speed / 1e9:.4g}" if speed else "?"
+        table.add_row(printable(item.card), f"{item.engine} {item.version}".strip(), reached, item.created_at[:10])
+    yield table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(first, box=None, header_style="bold", pad_edge=False)
+    for column in others:
+        table.add_column(column, justify="right")
+    return table

@@ -1,0 +1,72 @@
+"""A tune for people and as JSON: every trial, the winner, the gain."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from splitter.bench.plain import to_plain
+from splitter.bench.stats import spread
+from splitter.bench.trial import Candidate, Trial, layers_text
+from splitter.bench.tune import Tuned
+from splitter.cli.json_data import settings_data
+from splitter.cli.output import printable
+from splitter.cli.tune_steps import Job
+
+
+def tune_data(job: Job, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
+    return {
+        "start": _candidate_data(tuned, tuned.start),
+        "best": _candidate_data(tuned, tuned.best),
+        "gain": tuned.gain(),
+        "ended_by": tuned.ended_by,
+        "launches": tuned.launches(),
+        "trials": [
+            {"label": trial.label, "record_id": trial.record_id, **to_plain(trial.outcome)} for trial in tuned.trials
+        ],
+        "profile": str(profile) if profile else None,
+        "engine": {"kind": job.task.engine.kind, "version": job.task.engine.version, "path": job.task.engine.path},
+    }
+
+
+def _candidate_data(tuned: Tuned, found: Candidate) -> dict[str, Any]:
+    speed = spread(tuned.speeds(found.key))
+    return {
+        "label": found.label,
+        "settings": settings_data(found.settings),
+        "layers": dict(found.counts),
+        "predicted_tokens_per_s": found.predicted,
+        "generation_tokens_per_s": to_plain(speed),
+    }
+
+
+def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
+    table = Table("trial", box=None, header_style="bold", pad_edge=False)
+    for column in ("prompt t/s", "generation t/s", "from", "to"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for trial in tuned.trials:
+        table.add_row(printable(trial.label), *_cells(trial))
+    yield table
+    gain = tuned.gain()
+    faster = "" if gain is None else f", {100 * gain:+.1f} % over the start"
+    yield Text(f"fastest: {tuned.best.label} ({layers_text(tuned.best.counts)}){faster}", style="bold")
+    why = "nothing within the noise is better" if tuned.ended_by != "time" else "the time is spent"
+    yield Text(f"{len(tuned.trials)} trials, {tuned.launches()} launches; {why}")
+    if profile:
+        yield Text(f"wrote {profile}")
+    if tuned.ended_by == "time":
+        yield Text("the same command goes on from here")
+
+
+def _cells(trial: Trial) -> tuple[str, ...]:
+    outcome = trial.outcome
+    if outcome.failed is not None:
+        return ("", printable(outcome.failed), "", "")
+    generation, prompt = spread(outcome.generation), spread(outcome.prompt)
+    if generation is None:
+        return ("?", "?", "?", "?")
+    fast = f"{prompt.median:.1f}" if prompt else "?"
+    return fast, f"{generation.median:.2f}", f"{generation.minimum:.2f}", f"{generation.maximum:.2f}"
