@@ -118,7 +118,8 @@ overflow-x:auto;font:12.5px/1.55 ui-monospace,SFMono-Regular,Consolas,"Liberatio
 overflow-wrap:anywhere}
 footer{font-size:13px;padding-top:8px;padding-bottom:40px}
 @media(max-width:560px){main,header,footer{padding-left:12px;padding-right:12px}header{padding-top:22px}
-h1{font-size:24px}section{padding:16px 14px}.figures{grid-template-columns:1fr 1fr;gap:8px}.figures div{padding:10px 12px}
+h1{font-size:24px}section{padding:16px 14px}.figures{grid-template-columns:1fr 1fr;gap:8px}
+.figures div{padding:10px 12px}
 dd.n{font-size:19px}.plot{padding-left:40px;padding-right:14px}.facts tbody th{white-space:normal;padding-right:12px}}
 @media print{:root{color-scheme:light}body{background:#fff;font-size:11pt}section,.figures div{border-color:#bbb}
 figure,.bar,.figures div,tr{break-inside:avoid}h2,h3{break-after:avoid}

@@ -35,6 +35,7 @@ def numbers(table: Sheet) -> str:
 
 
 def memory_table(memory: Memory) -> Sheet:
+    """One row per card, the host last."""
     rows = [*memory.cards, *([memory.host] if memory.host else [])]
     columns = ("device", "layers", *PARTS, "used", "free before", "left", "total")
     return Sheet(
@@ -54,6 +55,7 @@ def memory_table(memory: Memory) -> Sheet:
 
 
 def speed_table(chart: SpeedByDepth) -> Sheet:
+    """One row per series and depth."""
     rows = (
         (series.name, str(depth), *spread_cells(value)) for series in chart.series for depth, value in series.points
     )
@@ -61,12 +63,14 @@ def speed_table(chart: SpeedByDepth) -> Sheet:
 
 
 def tune_table(tune: TuneHistory) -> Sheet:
+    """One row per launch."""
     columns = ("launch", "what was changed", *SPREAD, "best so far", "problem")
     rows = ((str(t.launch), t.label, *spread_cells(t.value), rate(t.best), t.problem or "-") for t in tune.trials)
     return Sheet(f"Tune {tune.title}", columns, tuple(rows), frozenset({"what was changed", "problem"}))
 
 
 def pairs_table(chart: Pairs) -> Sheet:
+    """One row per record."""
     columns = ("record", "predicted", "basis", *SPREAD, "difference")
     rows = (
         (p.label, rate(p.predicted), p.basis or "-", *spread_cells(p.measured), percent(p.error())) for p in chart.rows
@@ -75,6 +79,7 @@ def pairs_table(chart: Pairs) -> Sheet:
 
 
 def spread_cells(value: Value | None) -> Iterable[str]:
+    """The cells under SPREAD."""
     if value is None:
         return ("?",) * len(SPREAD)
     if not value.count:

@@ -36,7 +36,7 @@ def definitions() -> str:
     return element("svg", element("defs", *patterns, *marks, cross), class_="defs", aria_hidden="true")
 
 
-def box(part: str, start: float, width: float, y: float, height: float, hover: str = "") -> str:
+def box(part: str, start: float, width: float, height: float, *, y: float = 0, hover: str = "") -> str:
     """One part of a bar from `start`, `width` wide (shares of the plot); its pattern on top. `hover` is markup."""
     place = {"x": percent(start), "width": percent(width), "y": y, "height": height}
     title = element("title", hover) if hover else ""
@@ -48,7 +48,7 @@ def box(part: str, start: float, width: float, y: float, height: float, hover: s
 
 def swatch(part: str) -> str:
     """The part's colour and pattern for a legend."""
-    return element("svg", box(part, 0, 1, 0, 14), class_="swatch", aria_hidden="true")
+    return element("svg", box(part, 0, 1, 14), class_="swatch", aria_hidden="true")
 
 
 def line_swatch(number: int, dashed: bool = False) -> str:
