@@ -29,7 +29,11 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _header(report: Report) -> str:
-    verdict = element("p", text(report.verdict), class_="verdict") if report.verdict else ""
+    verdict = (
+        element("p", text(report.verdict), class_="verdict good" if report.fits else "verdict bad")
+        if report.verdict
+        else ""
+    )
     title = element("p", "splitter report", class_="kind") + element("h1", text(report.title))
     return element("header", title, element("p", text(report.subtitle), class_="about"), verdict, _figures(report))
 
@@ -80,7 +84,7 @@ def _sections(report: Report) -> Iterator[str]:
 
 def _chart(title: str, lead: str, charts: list[tuple[str, str]]) -> Iterator[str]:
     if charts:
-        drawn = (element("figure", element("h3", text(name)), drawing) for name, drawing in charts)
+        drawn = (element("figure", element("h3", text(name)) if name else "", drawing) for name, drawing in charts)
         yield _section(title, element("p", lead, class_="lead"), *drawn)
 
 

@@ -102,9 +102,10 @@ svg text.t-margin,svg text.t-taken,svg text.t-free{fill:var(--on-grey)}
 details{margin-top:10px}
 summary{cursor:pointer;font-size:13px;color:var(--soft);padding:4px 0;width:max-content}
 summary:focus-visible,.scroll:focus-visible,pre:focus-visible{outline:2px solid var(--model);outline-offset:2px}
-.scroll{overflow-x:auto;max-width:100%}
+.scroll{overflow-x:auto;max-width:100%;position:relative}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;min-width:100%}
 caption{text-align:left;color:var(--soft);padding:2px 0 6px}
+section>.scroll caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 th,td{padding:5px 12px 5px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
 th{font-weight:600;color:var(--soft)}
 tbody th{color:var(--ink);font-weight:500}
@@ -120,7 +121,7 @@ footer{font-size:13px;padding-top:8px;padding-bottom:40px}
 @media(max-width:560px){main,header,footer{padding-left:12px;padding-right:12px}header{padding-top:22px}
 h1{font-size:24px}section{padding:16px 14px}.figures{grid-template-columns:1fr 1fr;gap:8px}
 .figures div{padding:10px 12px}
-dd.n{font-size:19px}.plot{padding-left:40px;padding-right:14px}.facts tbody th{white-space:normal;padding-right:12px}}
+dd.n{font-size:19px}.plot{padding-left:40px;padding-right:14px}.facts tbody th{white-space:normal;overflow-wrap:normal;padding-right:12px}}
 @media print{:root{color-scheme:light}body{background:#fff;font-size:11pt}section,.figures div{border-color:#bbb}
 figure,.bar,.figures div,tr{break-inside:avoid}h2,h3{break-after:avoid}
 details::details-content{content-visibility:visible;block-size:auto}summary{display:none}.scroll{overflow:visible}

@@ -13,9 +13,9 @@ def sheet(table: Sheet, class_: str = "") -> str:
     """A table that scrolls inside its box; the first column heads its row."""
     heads = "".join(_cell("th", name, name in table.words, scope="col") for name in table.columns)
     rows = (_row(row, [name in table.words for name in table.columns]) for row in table.rows)
-    caption = element("caption", text(table.title)) if table.title else ""
+    caption = element("caption", text(table.title))
     body = element("table", caption, f"<thead><tr>{heads}<tbody>", *rows, **({"class_": class_} if class_ else {}))
-    return element("div", body, class_="scroll", tabindex="0", role="region", aria_label=table.title or "table")
+    return element("div", body, class_="scroll", tabindex="0", role="region", aria_label=table.title)
 
 
 def _row(row: tuple[str, ...], words: list[bool]) -> str:
@@ -39,7 +39,7 @@ def memory_table(memory: Memory) -> Sheet:
     rows = [*memory.cards, *([memory.host] if memory.host else [])]
     columns = ("device", "layers", *PARTS, "used", "free before", "left", "total")
     return Sheet(
-        memory.title,
+        memory.title or "Memory per card",
         columns,
         tuple(
             (

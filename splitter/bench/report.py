@@ -168,6 +168,7 @@ class Report:
     subtitle: str
     made_at: str
     verdict: str = ""
+    fits: bool = True
     figures: tuple[Figure, ...] = ()
     memories: tuple[Memory, ...] = ()
     speeds: tuple[SpeedByDepth, ...] = ()

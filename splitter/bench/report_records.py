@@ -21,6 +21,8 @@ from splitter.bench.report import (
 from splitter.bench.report_memory import memories
 from splitter.bench.report_sheets import about, cards, points_sheet, rig_sheet
 from splitter.bench.report_words import finite, measured, milliseconds, percent, rate, tokens, value_of
+from splitter.bench.result import RunSample
+from splitter.bench.stats import spread
 
 MEASURES = (("Generation", "generation_tokens_per_s"), ("Prompt", "prompt_tokens_per_s"))
 
@@ -74,12 +76,21 @@ def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def objective(record: Record) -> Value | None:
-    """The generation speed at the smallest depth and concurrency that has one."""
+    """Tokens per second of a whole request, prompt and answer, as tune scores; the generation speed where that is all.
+
+    Taken at the smallest depth and concurrency that has one.
+    """
     for point in sorted(record.points, key=lambda point: (point.concurrency, point.depth)):
-        value = value_of(point.generation_tokens_per_s)
+        scores = [score for sample in point.samples if (score := _score(sample)) is not None]
+        value = value_of(spread(scores)) or value_of(point.generation_tokens_per_s)
         if value is not None:
             return value
     return None
+
+
+def _score(sample: RunSample) -> float | None:
+    taken = sample.prompt_s + sample.generation_s
+    return (sample.prompt_tokens + sample.timed_tokens) / taken if sample.prompt_tokens and taken > 0 else None
 
 
 def tune_histories(records: Iterable[Record]) -> tuple[TuneHistory, ...]:

@@ -150,7 +150,7 @@ def tune_lines(tune: TuneHistory) -> str:
     said = element(
         "p", text(f"{best}, {(gain or 0) * 100:+.1f} % over the first: {won.label if won else ''}"), class_="detail"
     )
-    return legend(*items) + _titled(f"tokens per second{note}", drawing, "launch") + said
+    return legend(*items) + _titled(f"tokens per second of a whole request{note}", drawing, "launch") + said
 
 
 def _grid_up(up: Axis) -> str:

@@ -44,6 +44,7 @@ def plan_report(planned: "Planned", line: str) -> Report:
         subtitle=" \N{MIDDLE DOT} ".join(("plan", *(part for part in parts if part))),
         made_at=now(),
         verdict=verdict(plan),
+        fits=plan.fits(),
         figures=_figures(plan),
         memories=(_memory(plan),),
         speeds=_speeds(plan),
@@ -71,7 +72,7 @@ def _figures(plan: Plan) -> tuple[Figure, ...]:
 def _memory(plan: Plan) -> Memory:
     layers = tuple(index for index, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
     host = host_row(placed_data(plan)["host"], layers, plan.placement.layers[-1] is None)
-    return Memory("Plan", tuple(card_row(device_data(planned)) for planned in plan.devices), host)
+    return Memory("", tuple(card_row(device_data(planned)) for planned in plan.devices), host)
 
 
 def _speeds(plan: Plan) -> tuple[SpeedByDepth, ...]:
