@@ -21,7 +21,7 @@ def sheet(table: Sheet, class_: str = "") -> str:
 def _row(row: tuple[str, ...], words: list[bool]) -> str:
     """Closing tags of rows and cells are left out, as HTML allows: a third of a table's bytes."""
     first, *rest = zip(row, words, strict=True)
-    return "<tr>" + _cell("th", *first, scope="row") + "".join(_cell("td", *cell) for cell in rest)
+    return "<tr>" + _cell("th", first[0], left=False, scope="row") + "".join(_cell("td", *cell) for cell in rest)
 
 
 def _cell(name: str, words: str, left: bool, scope: str = "") -> str:
@@ -84,4 +84,4 @@ def spread_cells(value: Value | None) -> Iterable[str]:
         return ("?",) * len(SPREAD)
     if not value.count:
         return (rate(value.middle), "-", "-", "-", "predicted")
-    return (rate(value.middle), rate(value.low), rate(value.high), f"{value.mad:.2g}", str(value.count))
+    return (rate(value.middle), rate(value.low), rate(value.high), f"{value.mad:.3g}", str(value.count))

@@ -31,7 +31,8 @@ def report(records: Sequence[Record], made_at: str, title: str = "") -> Report:
     """What `records` say together; `made_at` is the day and time to print."""
     ordered = sorted(records, key=lambda record: (record.created_at, record.id or 0))
     tunes = tune_histories(ordered)
-    shown = [record for record in ordered if record.kind != "tune"] or _winners(ordered)
+    winners = _winners(ordered)
+    shown = [record for record in ordered if record.kind != "tune"] or winners
     return Report(
         title=title or _title(ordered),
         subtitle=about(ordered),
@@ -43,8 +44,8 @@ def report(records: Sequence[Record], made_at: str, title: str = "") -> Report:
         pairs=pairs(shown),
         reasons=tuple(dict.fromkeys(record.note for record in ordered if record.note)),
         warnings=_warnings(ordered),
-        sheets=(*points_sheet(ordered), *rig_sheet(ordered), *cards(ordered)),
-        commands=_commands(ordered),
+        sheets=(*points_sheet(ordered), *rig_sheet(ordered), *cards([*shown, *winners])),
+        commands=_commands([*shown, *winners]),
     )
 
 
@@ -59,7 +60,7 @@ def _title(records: Sequence[Record]) -> str:
 
 
 def _winners(records: Sequence[Record]) -> list[Record]:
-    """The fastest trial of each tune, for a report of nothing but tunes."""
+    """The fastest trial of each tune: it stands for the tune outside its history."""
     best = []
     for trials in _groups(records).values():
         won = max(trials, key=lambda trial: value.middle if (value := objective(trial)) else -1.0)

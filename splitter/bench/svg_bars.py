@@ -126,12 +126,14 @@ def _pair_row(row: Pair, scale: float) -> str:
         )
         height += 10
     head = element("b", text(row.label)) + element("span", text(state))
-    parts = [element("p", head, class_="head"), _svg(f"{row.label}: {state}", height, *drawn)]
+    parts = [element("p", head, class_="head"), *([_svg(f"{row.label}: {state}", height, *drawn)] if drawn else [])]
     if detail:
         parts.append(element("p", text(detail), class_="bad detail" if row.problem else "detail"))
     return element("div", *parts, class_="bar pair")
 
 
 def _whisker(low: float, high: float, y: float) -> str:
-    ends = "".join(void("line", x1=percent(x), x2=percent(x), y1=y - 4, y2=y + 4) for x in (low, high))
-    return element("g", void("line", x1=percent(low), x2=percent(high), y1=y, y2=y) + ends, class_="whisker")
+    """A light edge below keeps it visible on the bar."""
+    drawn = void("line", x1=percent(low), x2=percent(high), y1=y, y2=y)
+    drawn += "".join(void("line", x1=percent(x), x2=percent(x), y1=y - 4, y2=y + 4) for x in (low, high))
+    return element("g", drawn, class_="whisker edge") + element("g", drawn, class_="whisker")

@@ -11,7 +11,7 @@ from itertools import pairwise
 from splitter.bench.markup import element, percent, text, void
 from splitter.bench.report import Series, SpeedByDepth, Trial, TuneHistory, Value
 from splitter.bench.report_words import rate, tokens
-from splitter.bench.svg_defs import LINES, legend, line_swatch
+from splitter.bench.svg_defs import LINES, legend, line_swatch, sign
 
 HEIGHT = 220.0
 
@@ -145,7 +145,13 @@ def tune_lines(tune: TuneHistory) -> str:
     won, gain = tune.winner(), tune.gain()
     best = f"best {rate(won.value.middle)} t/s at launch {won.launch}" if won and won.value else ""
     drawing = _plot(f"Tune history, {count} launches, {best}", content)
-    items = [(line_swatch(0), "Launch, with smallest and largest repetition"), (line_swatch(1, True), "Best so far")]
+    items = [
+        (line_swatch(0), "Launch, with smallest and largest repetition"),
+        (line_swatch(1, True), "Best so far"),
+        (sign("winner"), "Winner"),
+    ]
+    if len(values) < count:
+        items.append((sign("failed"), "Failed"))
     note = "" if up.low == 0 else f" (axis starts at {_short(up.low, up.step)})"
     said = element(
         "p", text(f"{best}, {(gain or 0) * 100:+.1f} % over the first: {won.label if won else ''}"), class_="detail"
@@ -158,11 +164,13 @@ def _grid_up(up: Axis) -> str:
 
 
 def _steps(trials: Sequence[Trial], across: Axis, up: Axis) -> Iterator[str]:
+    """Level as long as a best lasts, then up to the next."""
     known = [(trial.launch, trial.best) for trial in trials if trial.best is not None]
-    for (x1, a), (x2, b) in pairwise(known):
-        yield _segment(up, (across.share(x1), a), (across.share(x2), a), "line l1 dash")
-        if b != a:
-            yield _segment(up, (across.share(x2), a), (across.share(x2), b), "line l1 dash")
+    changes = [known[0], *(after for before, after in pairwise(known) if after[1] != before[1])]
+    for (start, best), (end, better) in pairwise([*changes, known[-1]]):
+        yield _segment(up, (across.share(start), best), (across.share(end), best), "line l1 dash")
+        if better != best:
+            yield _segment(up, (across.share(end), best), (across.share(end), better), "line l1 dash")
 
 
 def _trial(trial: Trial, tune: TuneHistory, across: Axis, up: Axis) -> str:

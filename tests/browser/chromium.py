@@ -25,17 +25,16 @@ def find() -> str | None:
 
 
 class Chromium:
-    """One browser with one page. `events` are all DevTools events since the start, `requests` the addresses asked for."""
+    """One browser with one page. `events` are what DevTools said since the page was opened."""
 
     def __init__(self, program: str, folder: Path) -> None:
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
         words = [program, *FLAGS[:-1], f"--user-data-dir={folder}", FLAGS[-1]]
-        line = f"exec {shlex.join(words)} 3<&{to_browser} 4>&{from_browser}"
+        line = f"exec {shlex.join(words)} 3<&0 4>&1 </dev/null >/dev/null"
         self._process = subprocess.Popen(
-            ["sh", "-c", line], pass_fds=(to_browser, from_browser), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["sh", "-c", line], stdin=to_browser, stdout=from_browser, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         os.close(to_browser)
         os.close(from_browser)
         self._buffer = b""

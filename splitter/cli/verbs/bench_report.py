@@ -44,13 +44,13 @@ def report(
     with Records() as kept:
         chosen = _chosen(kept, ids or [], group)
     drawn = draw(chosen, now())
-    data = {"ids": [record.id for record in chosen], "file": page, "bytes": None}
+    size_bytes = None
     if page:
-        data["bytes"] = save_report(page, drawn)
+        size_bytes = save_report(page, drawn)
         output.say(f"wrote {page}")
     else:
         output.show(*charts_view(drawn, canvas(output.out)))
-    output.data(data)
+    output.data({"ids": [record.id for record in chosen], "file": page, "size_bytes": size_bytes})
 
 
 def _chosen(kept: "Records", ids: list[int], group: str | None) -> "tuple[Record, ...]":
