@@ -10,6 +10,8 @@ from splitter.bench.svg_bars import memory_bars, pair_bars
 from splitter.bench.svg_defs import definitions
 from splitter.bench.svg_lines import speed_lines, tune_lines
 
+OPEN_ROWS = 16
+
 
 def html_report(report: Report) -> str:
     """The whole page as text."""
@@ -29,7 +31,11 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _header(report: Report) -> str:
-    verdict = element("p", text(report.verdict), class_="verdict") if report.verdict else ""
+    verdict = (
+        element("p", text(report.verdict), class_="verdict good" if report.fits else "verdict bad")
+        if report.verdict
+        else ""
+    )
     title = element("p", "splitter report", class_="kind") + element("h1", text(report.title))
     return element("header", title, element("p", text(report.subtitle), class_="about"), verdict, _figures(report))
 
@@ -72,7 +78,10 @@ def _sections(report: Report) -> Iterator[str]:
     yield from _words("Warnings", report.warnings)
     for table in report.sheets:
         facts = "facts" if table.columns == ("fact", "value") else ""
-        yield _section(table.title, sheet(table, facts))
+        drawn = sheet(table, facts)
+        if len(table.rows) > OPEN_ROWS:
+            drawn = element("details", element("summary", f"{len(table.rows)} rows"), drawn)
+        yield _section(table.title, drawn)
     if report.commands:
         lines = (element("h3", text(c.label)) + element("pre", text(c.line), tabindex="0") for c in report.commands)
         yield _section("Command" if len(report.commands) == 1 else "Commands", *lines)
@@ -80,7 +89,7 @@ def _sections(report: Report) -> Iterator[str]:
 
 def _chart(title: str, lead: str, charts: list[tuple[str, str]]) -> Iterator[str]:
     if charts:
-        drawn = (element("figure", element("h3", text(name)), drawing) for name, drawing in charts)
+        drawn = (element("figure", element("h3", text(name)) if name else "", drawing) for name, drawing in charts)
         yield _section(title, element("p", lead, class_="lead"), *drawn)
 
 

@@ -91,6 +91,7 @@ svg text.t-margin,svg text.t-taken,svg text.t-free{fill:var(--on-grey)}
 .mark{stroke:var(--card);stroke-width:1.5}
 .mark.hollow{fill:var(--card);stroke-width:1.5}
 .whisker{stroke:var(--ink);stroke-width:1.5}
+.whisker.edge{stroke:var(--card);stroke-width:5;stroke-linecap:square}
 .ring{fill:none;stroke:var(--ink);stroke-width:1.5}
 .failed{stroke:var(--bad);stroke-width:2;fill:none}
 .l0{stroke:var(--model)}.l1{stroke:var(--context)}.l2{stroke:var(--compute)}.l3{stroke:var(--overhead)}
@@ -102,13 +103,15 @@ svg text.t-margin,svg text.t-taken,svg text.t-free{fill:var(--on-grey)}
 details{margin-top:10px}
 summary{cursor:pointer;font-size:13px;color:var(--soft);padding:4px 0;width:max-content}
 summary:focus-visible,.scroll:focus-visible,pre:focus-visible{outline:2px solid var(--model);outline-offset:2px}
-.scroll{overflow-x:auto;max-width:100%}
+.scroll{overflow-x:auto;max-width:100%;position:relative}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;min-width:100%}
 caption{text-align:left;color:var(--soft);padding:2px 0 6px}
+section>.scroll caption,section>details>.scroll caption{position:absolute;width:1px;height:1px;overflow:hidden;
+clip-path:inset(50%);white-space:nowrap}
 th,td{padding:5px 12px 5px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
 th{font-weight:600;color:var(--soft)}
 tbody th{color:var(--ink);font-weight:500}
-.w{text-align:left}
+.w,th:first-child{text-align:left}
 .facts td,.facts th{white-space:normal;overflow-wrap:anywhere}
 .facts tbody th{white-space:nowrap;width:1%;padding-right:24px}
 ul.notes{margin:0;padding-left:20px}
@@ -118,8 +121,10 @@ overflow-x:auto;font:12.5px/1.55 ui-monospace,SFMono-Regular,Consolas,"Liberatio
 overflow-wrap:anywhere}
 footer{font-size:13px;padding-top:8px;padding-bottom:40px}
 @media(max-width:560px){main,header,footer{padding-left:12px;padding-right:12px}header{padding-top:22px}
-h1{font-size:24px}section{padding:16px 14px}.figures{grid-template-columns:1fr 1fr;gap:8px}.figures div{padding:10px 12px}
-dd.n{font-size:19px}.plot{padding-left:40px;padding-right:14px}.facts tbody th{white-space:normal;padding-right:12px}}
+h1{font-size:24px}section{padding:16px 14px}.figures{grid-template-columns:1fr 1fr;gap:8px}
+.figures div{padding:10px 12px}
+dd.n{font-size:19px}.plot{padding-left:40px;padding-right:14px}
+.facts tbody th{white-space:normal;overflow-wrap:normal;padding-right:12px}}
 @media print{:root{color-scheme:light}body{background:#fff;font-size:11pt}section,.figures div{border-color:#bbb}
 figure,.bar,.figures div,tr{break-inside:avoid}h2,h3{break-after:avoid}
 details::details-content{content-visibility:visible;block-size:auto}summary{display:none}.scroll{overflow:visible}

@@ -13,15 +13,15 @@ def sheet(table: Sheet, class_: str = "") -> str:
     """A table that scrolls inside its box; the first column heads its row."""
     heads = "".join(_cell("th", name, name in table.words, scope="col") for name in table.columns)
     rows = (_row(row, [name in table.words for name in table.columns]) for row in table.rows)
-    caption = element("caption", text(table.title)) if table.title else ""
+    caption = element("caption", text(table.title))
     body = element("table", caption, f"<thead><tr>{heads}<tbody>", *rows, **({"class_": class_} if class_ else {}))
-    return element("div", body, class_="scroll", tabindex="0", role="region", aria_label=table.title or "table")
+    return element("div", body, class_="scroll", tabindex="0", role="region", aria_label=table.title)
 
 
 def _row(row: tuple[str, ...], words: list[bool]) -> str:
     """Closing tags of rows and cells are left out, as HTML allows: a third of a table's bytes."""
     first, *rest = zip(row, words, strict=True)
-    return "<tr>" + _cell("th", *first, scope="row") + "".join(_cell("td", *cell) for cell in rest)
+    return "<tr>" + _cell("th", first[0], left=False, scope="row") + "".join(_cell("td", *cell) for cell in rest)
 
 
 def _cell(name: str, words: str, left: bool, scope: str = "") -> str:
@@ -35,10 +35,11 @@ def numbers(table: Sheet) -> str:
 
 
 def memory_table(memory: Memory) -> Sheet:
+    """One row per card, the host last."""
     rows = [*memory.cards, *([memory.host] if memory.host else [])]
     columns = ("device", "layers", *PARTS, "used", "free before", "left", "total")
     return Sheet(
-        memory.title,
+        memory.title or "Memory per card",
         columns,
         tuple(
             (
@@ -54,6 +55,7 @@ def memory_table(memory: Memory) -> Sheet:
 
 
 def speed_table(chart: SpeedByDepth) -> Sheet:
+    """One row per series and depth."""
     rows = (
         (series.name, str(depth), *spread_cells(value)) for series in chart.series for depth, value in series.points
     )
@@ -61,12 +63,14 @@ def speed_table(chart: SpeedByDepth) -> Sheet:
 
 
 def tune_table(tune: TuneHistory) -> Sheet:
+    """One row per launch."""
     columns = ("launch", "what was changed", *SPREAD, "best so far", "problem")
     rows = ((str(t.launch), t.label, *spread_cells(t.value), rate(t.best), t.problem or "-") for t in tune.trials)
     return Sheet(f"Tune {tune.title}", columns, tuple(rows), frozenset({"what was changed", "problem"}))
 
 
 def pairs_table(chart: Pairs) -> Sheet:
+    """One row per record."""
     columns = ("record", "predicted", "basis", *SPREAD, "difference")
     rows = (
         (p.label, rate(p.predicted), p.basis or "-", *spread_cells(p.measured), percent(p.error())) for p in chart.rows
@@ -75,8 +79,9 @@ def pairs_table(chart: Pairs) -> Sheet:
 
 
 def spread_cells(value: Value | None) -> Iterable[str]:
+    """The cells under SPREAD."""
     if value is None:
         return ("?",) * len(SPREAD)
     if not value.count:
         return (rate(value.middle), "-", "-", "-", "predicted")
-    return (rate(value.middle), rate(value.low), rate(value.high), f"{value.mad:.2g}", str(value.count))
+    return (rate(value.middle), rate(value.low), rate(value.high), f"{value.mad:.3g}", str(value.count))

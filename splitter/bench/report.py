@@ -80,7 +80,7 @@ class SpeedByDepth:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One launch of a tune. `best` is the highest middle so far, this launch included; `problem` why it has no value."""
+    """One launch of a tune. `best` is the highest middle so far, this one included; `problem` why it has no value."""
 
     launch: int
     label: str
@@ -168,6 +168,7 @@ class Report:
     subtitle: str
     made_at: str
     verdict: str = ""
+    fits: bool = True
     figures: tuple[Figure, ...] = ()
     memories: tuple[Memory, ...] = ()
     speeds: tuple[SpeedByDepth, ...] = ()

@@ -21,6 +21,8 @@ from splitter.bench.report import (
 from splitter.bench.report_memory import memories
 from splitter.bench.report_sheets import about, cards, points_sheet, rig_sheet
 from splitter.bench.report_words import finite, measured, milliseconds, percent, rate, tokens, value_of
+from splitter.bench.result import RunSample
+from splitter.bench.stats import spread
 
 MEASURES = (("Generation", "generation_tokens_per_s"), ("Prompt", "prompt_tokens_per_s"))
 
@@ -29,7 +31,8 @@ def report(records: Sequence[Record], made_at: str, title: str = "") -> Report:
     """What `records` say together; `made_at` is the day and time to print."""
     ordered = sorted(records, key=lambda record: (record.created_at, record.id or 0))
     tunes = tune_histories(ordered)
-    shown = [record for record in ordered if record.kind != "tune"] or _winners(ordered)
+    winners = _winners(ordered)
+    shown = [record for record in ordered if record.kind != "tune"] or winners
     return Report(
         title=title or _title(ordered),
         subtitle=about(ordered),
@@ -41,8 +44,8 @@ def report(records: Sequence[Record], made_at: str, title: str = "") -> Report:
         pairs=pairs(shown),
         reasons=tuple(dict.fromkeys(record.note for record in ordered if record.note)),
         warnings=_warnings(ordered),
-        sheets=(*points_sheet(ordered), *rig_sheet(ordered), *cards(ordered)),
-        commands=_commands(ordered),
+        sheets=(*points_sheet(ordered), *rig_sheet(ordered), *cards([*shown, *winners])),
+        commands=_commands([*shown, *winners]),
     )
 
 
@@ -57,7 +60,7 @@ def _title(records: Sequence[Record]) -> str:
 
 
 def _winners(records: Sequence[Record]) -> list[Record]:
-    """The fastest trial of each tune, for a report of nothing but tunes."""
+    """The fastest trial of each tune: it stands for the tune outside its history."""
     best = []
     for trials in _groups(records).values():
         won = max(trials, key=lambda trial: value.middle if (value := objective(trial)) else -1.0)
@@ -74,12 +77,21 @@ def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def objective(record: Record) -> Value | None:
-    """The generation speed at the smallest depth and concurrency that has one."""
+    """Tokens per second of a whole request, prompt and answer, as tune scores; the generation speed where that is all.
+
+    Taken at the smallest depth and concurrency that has one.
+    """
     for point in sorted(record.points, key=lambda point: (point.concurrency, point.depth)):
-        value = value_of(point.generation_tokens_per_s)
+        scores = [score for sample in point.samples if (score := _score(sample)) is not None]
+        value = value_of(spread(scores)) or value_of(point.generation_tokens_per_s)
         if value is not None:
             return value
     return None
+
+
+def _score(sample: RunSample) -> float | None:
+    taken = sample.prompt_s + sample.generation_s
+    return (sample.prompt_tokens + sample.timed_tokens) / taken if sample.prompt_tokens and taken > 0 else None
 
 
 def tune_histories(records: Iterable[Record]) -> tuple[TuneHistory, ...]:

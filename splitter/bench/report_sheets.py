@@ -68,6 +68,9 @@ def _facts(records: Sequence[Record]) -> dict[str, dict[str, None]]:
         for name, value in _record_facts(record):
             if value:
                 facts.setdefault(name, {})[value] = None
+    times = sorted(record.created_at for record in records)
+    if times:
+        facts["measured"] = {times[0]: None} if times[0] == times[-1] else {f"{times[0]} to {times[-1]}": None}
     return facts
 
 
@@ -88,7 +91,6 @@ def _record_facts(record: Record) -> Iterable[tuple[str, str]]:
     ram = f"{size(host.ram_bytes)} RAM" if host.ram_bytes else ""
     yield "host", ", ".join(part for part in (host.cpu, cores, ram, host.os) if part)
     yield "driver", record.driver_version or ""
-    yield "measured", record.created_at
 
 
 def _card(device: Mapping[str, Any]) -> str:
@@ -98,7 +100,7 @@ def _card(device: Mapping[str, Any]) -> str:
 
 def cards(records: Iterable[Record]) -> tuple[Sheet, ...]:
     """Temperature, clock, power and throttling before and after."""
-    rows = tuple(row for record in records for row in _card_rows(record))
+    rows = tuple(dict.fromkeys(row for record in records for row in _card_rows(record)))
     return (Sheet("Cards while measuring", CARDS, rows, frozenset({"record", "card", "throttled"})),) if rows else ()
 
 

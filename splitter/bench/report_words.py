@@ -20,7 +20,9 @@ def measured(value: Value | None) -> str:
     """The middle with its median absolute deviation."""
     if value is None:
         return "?"
-    return f"{rate(value.middle)} \N{PLUS-MINUS SIGN} {value.mad:.2g}" if value.count > 1 else rate(value.middle)
+    middle = rate(value.middle)
+    digits = len(middle.partition(".")[2])
+    return f"{middle} \N{PLUS-MINUS SIGN} {value.mad:.{digits}f}" if value.count > 1 else middle
 
 
 def percent(share: float | None) -> str:

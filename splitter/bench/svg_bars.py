@@ -71,7 +71,7 @@ def _memory_row(row: MemoryRow, scale: int, note: str = "") -> str:
 
 
 def _piece(part: str, start: float, width: float, amount: int) -> str:
-    drawn = box(part, start, width, 0, BAR, text(f"{PART_WORDS[part]}: {size(amount)}"))
+    drawn = box(part, start, width, BAR, hover=text(f"{PART_WORDS[part]}: {size(amount)}"))
     if width < LABEL_FROM:
         return drawn
     label = f"{amount / GIB:.2f}"
@@ -110,21 +110,30 @@ def _pair_row(row: Pair, scale: float) -> str:
     drawn, height = [], 16.0
     if found:
         hover = f"measured {rate(found.middle)} t/s, {rate(found.low)} to {rate(found.high)}, {found.count} repetitions"
-        drawn.append(box("measured", 0, found.middle / scale, 0, 16, text(hover)))
+        drawn.append(box("measured", 0, found.middle / scale, 16, hover=text(hover)))
         if found.high > found.low:
             drawn.append(_whisker(found.low / scale, found.high / scale, 8))
     if row.predicted:
         drawn.append(
-            box("predicted", 0, row.predicted / scale, height + 2, 8, text(f"predicted {rate(row.predicted)} t/s"))
+            box(
+                "predicted",
+                0,
+                row.predicted / scale,
+                8,
+                y=height + 2,
+                hover=text(f"predicted {rate(row.predicted)} t/s"),
+            )
         )
         height += 10
     head = element("b", text(row.label)) + element("span", text(state))
-    parts = [element("p", head, class_="head"), _svg(f"{row.label}: {state}", height, *drawn)]
+    parts = [element("p", head, class_="head"), *([_svg(f"{row.label}: {state}", height, *drawn)] if drawn else [])]
     if detail:
         parts.append(element("p", text(detail), class_="bad detail" if row.problem else "detail"))
     return element("div", *parts, class_="bar pair")
 
 
 def _whisker(low: float, high: float, y: float) -> str:
-    ends = "".join(void("line", x1=percent(x), x2=percent(x), y1=y - 4, y2=y + 4) for x in (low, high))
-    return element("g", void("line", x1=percent(low), x2=percent(high), y1=y, y2=y) + ends, class_="whisker")
+    """A light edge below keeps it visible on the bar."""
+    drawn = void("line", x1=percent(low), x2=percent(high), y1=y, y2=y)
+    drawn += "".join(void("line", x1=percent(x), x2=percent(x), y1=y - 4, y2=y + 4) for x in (low, high))
+    return element("g", drawn, class_="whisker edge") + element("g", drawn, class_="whisker")

@@ -36,9 +36,9 @@ def definitions() -> str:
     return element("svg", element("defs", *patterns, *marks, cross), class_="defs", aria_hidden="true")
 
 
-def box(part: str, start: float, width: float, y: float, height: float, hover: str = "") -> str:
+def box(part: str, start: float, width: float, height: float, *, y: float = 0, hover: str = "") -> str:
     """One part of a bar from `start`, `width` wide (shares of the plot); its pattern on top. `hover` is markup."""
-    place = {"x": percent(start), "width": percent(width), "y": y, "height": height}
+    place: dict[str, str | float] = {"x": percent(start), "width": percent(width), "y": y, "height": height}
     title = element("title", hover) if hover else ""
     drawn = element("rect", title, class_=f"f-{part}", **place)
     if part in PATTERNS:
@@ -48,7 +48,7 @@ def box(part: str, start: float, width: float, y: float, height: float, hover: s
 
 def swatch(part: str) -> str:
     """The part's colour and pattern for a legend."""
-    return element("svg", box(part, 0, 1, 0, 14), class_="swatch", aria_hidden="true")
+    return element("svg", box(part, 0, 1, 14), class_="swatch", aria_hidden="true")
 
 
 def line_swatch(number: int, dashed: bool = False) -> str:
@@ -57,6 +57,14 @@ def line_swatch(number: int, dashed: bool = False) -> str:
     line = void("line", x1=0, x2=30, y1=7, y2=7, class_=f"line {style}")
     mark = "" if dashed else void("use", href=f"#mark{number % LINES}", x=15, y=7, class_=f"mark m{number % LINES}")
     return element("svg", line, mark, class_="swatch wide", aria_hidden="true")
+
+
+def sign(shape: str) -> str:
+    """The cross of a failed launch, or the ring of the winner, for a legend."""
+    drawn = {"failed": void("use", href="#cross", x=7, y=7, class_="failed")}
+    return element(
+        "svg", drawn.get(shape, void("circle", cx=7, cy=7, r=6, class_="ring")), class_="swatch", aria_hidden="true"
+    )
 
 
 def legend(*items: tuple[str, str]) -> str:

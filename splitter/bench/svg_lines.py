@@ -11,7 +11,7 @@ from itertools import pairwise
 from splitter.bench.markup import element, percent, text, void
 from splitter.bench.report import Series, SpeedByDepth, Trial, TuneHistory, Value
 from splitter.bench.report_words import rate, tokens
-from splitter.bench.svg_defs import LINES, legend, line_swatch
+from splitter.bench.svg_defs import LINES, legend, line_swatch, sign
 
 HEIGHT = 220.0
 
@@ -67,22 +67,22 @@ def _spoken(series: Series) -> str:
 
 
 def _line(series: Series, number: int, across: Axis, up: Axis) -> str:
-    style = f"l{number % LINES}"
-    places = [(across.share(depth), up, value, depth) for depth, value in series.points]
-    drawn = []
-    for (x1, _, a, _), (x2, _, b, _) in pairwise(places):
-        dash = " dash" if series.predicted else ""
-        drawn.append(_segment(x1, up, a.middle, x2, b.middle, f"line {style}{dash}"))
-    for x, _, value, depth in places:
-        drawn.append(_mark(x, up, value, f"{series.name}, depth {depth}", number, series.predicted))
+    style = f"line l{number % LINES}" + (" dash" if series.predicted else "")
+    places = [(across.share(depth), value, depth) for depth, value in series.points]
+    ends = [(x, value.middle) for x, value, _ in places]
+    drawn = [_segment(up, start, end, style) for start, end in pairwise(ends)]
+    for x, value, depth in places:
+        drawn.append(_mark(up, x, value, f"{series.name}, depth {depth}", number=number, predicted=series.predicted))
     return "".join(drawn)
 
 
-def _segment(x1: float, up: Axis, a: float, x2: float, b: float, style: str) -> str:
+def _segment(up: Axis, start: tuple[float, float], end: tuple[float, float], style: str) -> str:
+    """From (share of the width, value) to another."""
+    (x1, a), (x2, b) = start, end
     return void("line", x1=percent(x1), x2=percent(x2), y1=_y(up, a), y2=_y(up, b), class_=style)
 
 
-def _mark(x: float, up: Axis, value: Value, name: str, number: int, predicted: bool) -> str:
+def _mark(up: Axis, x: float, value: Value, name: str, *, number: int = 0, predicted: bool = False) -> str:
     """The middle with its smallest and largest repetition."""
     said = f"{name}: {rate(value.middle)} t/s"
     spread = ""
@@ -145,12 +145,18 @@ def tune_lines(tune: TuneHistory) -> str:
     won, gain = tune.winner(), tune.gain()
     best = f"best {rate(won.value.middle)} t/s at launch {won.launch}" if won and won.value else ""
     drawing = _plot(f"Tune history, {count} launches, {best}", content)
-    items = [(line_swatch(0), "Launch, with smallest and largest repetition"), (line_swatch(1, True), "Best so far")]
+    items = [
+        (line_swatch(0), "Launch, with smallest and largest repetition"),
+        (line_swatch(1, True), "Best so far"),
+        (sign("winner"), "Winner"),
+    ]
+    if len(values) < count:
+        items.append((sign("failed"), "Failed"))
     note = "" if up.low == 0 else f" (axis starts at {_short(up.low, up.step)})"
     said = element(
         "p", text(f"{best}, {(gain or 0) * 100:+.1f} % over the first: {won.label if won else ''}"), class_="detail"
     )
-    return legend(*items) + _titled(f"tokens per second{note}", drawing, "launch") + said
+    return legend(*items) + _titled(f"tokens per second of a whole request{note}", drawing, "launch") + said
 
 
 def _grid_up(up: Axis) -> str:
@@ -158,11 +164,13 @@ def _grid_up(up: Axis) -> str:
 
 
 def _steps(trials: Sequence[Trial], across: Axis, up: Axis) -> Iterator[str]:
+    """Level as long as a best lasts, then up to the next."""
     known = [(trial.launch, trial.best) for trial in trials if trial.best is not None]
-    for (x1, a), (x2, b) in pairwise(known):
-        yield _segment(across.share(x1), up, a, across.share(x2), a, "line l1 dash")
-        if b != a:
-            yield _segment(across.share(x2), up, a, across.share(x2), b, "line l1 dash")
+    changes = [known[0], *(after for before, after in pairwise(known) if after[1] != before[1])]
+    for (start, best), (end, better) in pairwise([*changes, known[-1]]):
+        yield _segment(up, (across.share(start), best), (across.share(end), best), "line l1 dash")
+        if better != best:
+            yield _segment(up, (across.share(end), best), (across.share(end), better), "line l1 dash")
 
 
 def _trial(trial: Trial, tune: TuneHistory, across: Axis, up: Axis) -> str:
@@ -173,4 +181,4 @@ def _trial(trial: Trial, tune: TuneHistory, across: Axis, up: Axis) -> str:
     ring = ""
     if trial == tune.winner():
         ring = void("circle", cx=percent(x), cy=_y(up, trial.value.middle), r=9, class_="ring")
-    return ring + _mark(x, up, trial.value, f"launch {trial.launch}, {trial.label}", 0, predicted=False)
+    return ring + _mark(up, x, trial.value, f"launch {trial.launch}, {trial.label}")

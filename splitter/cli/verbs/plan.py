@@ -27,6 +27,8 @@ splitter plan hf:OWNER/REPO   (several quantisations: ranked by what this rig wo
 
 splitter plan hf:OWNER/REPO/FILE.gguf --rig phoenix --engine koboldcpp --engine-version 1.123
 
+splitter plan model.gguf --report plan.html   (memory and predicted speed as charts)
+
 splitter plan model.gguf -ngl 40 --margin 600,400,400 --json
 """
 
@@ -42,6 +44,9 @@ def plan(
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, folder, hf:OWNER/REPO[/FILE], or URL.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Prove the plan with llama-fit-params.")] = False,
+    page: Annotated[
+        str | None, typer.Option("--report", help="Also write an HTML page with charts.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Solve the placement: what goes where, why, what else would be possible, and the command."""
     from splitter.cli.advice import report_advice, several_models
@@ -63,9 +68,15 @@ def plan(
     data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
+    if page:
+        from splitter.cli.report_steps import plan_report, save_report
+
+        save_report(page, plan_report(planned, line))
     output.show(*plan_view(planned.plan, output.out.width))
     output.show("")
     output.plain(line)
     output.data(data)
     if goal.save:
         output.say(f"wrote {goal.save}")
+    if page:
+        output.say(f"wrote {page}")
