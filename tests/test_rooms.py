@@ -41,6 +41,7 @@ WORLD = {
     "engine/dry_run.py": "runs llama-fit-params",
     "engine/embedded_server.py": "the child process that serves the embedded engine",
     "script/write.py": "writes the rendered files",
+    "run/keys.py": "makes and finds the API key's file",
     "run/process.py": "starts and stops processes",
     "run/endpoint.py": "asks the engine over HTTP",
     "run/supervisor.py": "owns the loop and the clock",
