@@ -9,7 +9,7 @@ rem Remake:   splitter script --profile demo -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 2048 --device none -ngl 0 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080"
+set "FLAGS=--fit off -c 2048 --device none -ngl 0 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("python.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if %ENGINE_AT%==none goto no_engine

@@ -12,7 +12,7 @@ pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
 set "FLAGS=--fit off -c 88576 --device CUDA0,CUDA1 -ngl 33 -sm layer -ts 14,19 -b 2048 -ub 512 -ctk q8_0 -ctv q8_0 -fa on"
-set "FLAGS2=-np 1 --host 127.0.0.1 --port 8080"
+set "FLAGS2=-np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside

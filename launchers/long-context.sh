@@ -22,4 +22,4 @@ ENGINE=./llama-server
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: llama-server' 'on PATH: llama-server' 'download it from: https://github.com/ggml-org/llama.cpp/releases'
 MODEL=./Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Meta-Llama-3.1-8B-Instruct-GGUF/resolve/main/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" -m "$MODEL" --fit off -c 88576 --device CUDA0,CUDA1 -ngl 33 -sm layer -ts 14,19 -b 2048 -ub 512 -ctk q8_0 -ctv q8_0 -fa on -ot '^pipeline-off$=CPU' -np 1 --host 127.0.0.1 --port 8080
+exec "$ENGINE" -m "$MODEL" --fit off -c 88576 --device CUDA0,CUDA1 -ngl 33 -sm layer -ts 14,19 -b 2048 -ub 512 -ctk q8_0 -ctv q8_0 -fa on -ot '^pipeline-off$=CPU' -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost

@@ -10,7 +10,7 @@ rem Remake:   splitter script --profile moe-in-ram -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 16384 --device CUDA0 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -cmoe -np 1 --host 127.0.0.1 --port 8080"
+set "FLAGS=--fit off -c 16384 --device CUDA0 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -cmoe -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside

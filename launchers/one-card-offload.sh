@@ -21,4 +21,4 @@ ENGINE=./llama-server
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: llama-server' 'on PATH: llama-server' 'download it from: https://github.com/ggml-org/llama.cpp/releases'
 MODEL=./Qwen2.5-32B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-32B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-32B-Instruct-GGUF/resolve/main/Qwen2.5-32B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" -m "$MODEL" --fit off -c 8192 --device CUDA0 -ngl 34 -b 2048 -ub 128 -ctk f16 -ctv f16 -fa auto -ot 'blk\.(31)\.(ffn_down)\.weight=CPU' -np 1 --host 127.0.0.1 --port 8080
+exec "$ENGINE" -m "$MODEL" --fit off -c 8192 --device CUDA0 -ngl 34 -b 2048 -ub 128 -ctk f16 -ctv f16 -fa auto -ot 'blk\.(31)\.(ffn_down)\.weight=CPU' -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost

@@ -10,7 +10,7 @@ rem Remake:   splitter script --profile team-server -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 65536 --device CUDA1 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 8 --host 0.0.0.0 --port 8080"
+set "FLAGS=--fit off -c 65536 --device CUDA1 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 8 --host 0.0.0.0 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside
@@ -19,6 +19,7 @@ set MODEL_AT=none
 if exist "Qwen2.5-14B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 if not exist "splitter-keys.txt" goto no_api_key_file
+for %%I in ("splitter-keys.txt") do if %%~zI LSS 1 goto no_api_key_file
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
 ".\llama-server.exe" -m "Qwen2.5-14B-Instruct-Q4_K_M.gguf" %FLAGS% --api-key-file "splitter-keys.txt"

@@ -22,6 +22,6 @@ ENGINE=./llama-server
 MODEL=./Qwen2.5-14B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-14B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-14B-Instruct-GGUF/resolve/main/Qwen2.5-14B-Instruct-Q4_K_M.gguf'
 API_KEY_FILE=
-[ -f "$API_KEY_FILE" ] || API_KEY_FILE=splitter-keys.txt
-[ -f "$API_KEY_FILE" ] || missing 'API key file' 1 'at the planned place: splitter-keys.txt'
-exec "$ENGINE" -m "$MODEL" --fit off -c 65536 --device CUDA1 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 8 --host 0.0.0.0 --port 8080 --api-key-file "$API_KEY_FILE"
+[ -s "$API_KEY_FILE" ] || API_KEY_FILE=splitter-keys.txt
+[ -s "$API_KEY_FILE" ] || missing 'API key file' 1 'at the planned place: splitter-keys.txt'
+exec "$ENGINE" -m "$MODEL" --fit off -c 65536 --device CUDA1 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 8 --host 0.0.0.0 --port 8080 --webui --cors-origins localhost --api-key-file "$API_KEY_FILE"

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "splitter"
 ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "cli")
-LEAVES = {"units", "errors", "shipped", "folders", "whole_file"}
+LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "memory": {"model"},
@@ -43,6 +43,7 @@ WORLD = {
     "engine/dry_run.py": "runs llama-fit-params",
     "engine/embedded_server.py": "the child process that serves the embedded engine",
     "script/write.py": "writes the rendered files",
+    "run/keys.py": "makes and finds the API key's file",
     "run/process.py": "starts and stops processes",
     "run/guard.py": "the process that ends the engine when the supervisor is killed (POSIX)",
     "run/job_object.py": "the job object that does so on Windows",

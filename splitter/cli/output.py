@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from splitter.errors import SplitterError
+from splitter.printable import printable_lines as printable
 
 JSON_VERSION = 1
 Status = Literal["ok", "does_not_fit", "error"]
@@ -26,11 +27,6 @@ def error_item(error: SplitterError) -> dict[str, str]:
 
 def status_of(error: SplitterError) -> Status:
     return "does_not_fit" if error.code == "does_not_fit" else "error"
-
-
-def printable(text: str) -> str:
-    """`text` without control characters, so that names from files cannot steer the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 class Output:

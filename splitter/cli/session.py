@@ -125,7 +125,17 @@ def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> 
     server = wanted.server
     if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
-    return Task(facts, rig, engine, request, server)
+    return Task(facts, rig, engine, request, _secured(server, output))
+
+
+def _secured(server: Server, output: Output) -> Server:
+    """The server with an API key where others can reach it; the key's file is told, the key never."""
+    from splitter.run.keys import secured
+
+    server, said = secured(server)
+    for line in said:
+        output.say(line)
+    return server
 
 
 def _wants_devices(request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from splitter.errors import EngineError
 from splitter.plan.request import EngineKind
@@ -9,11 +10,26 @@ from splitter.plan.request import EngineKind
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the engine listens. The API key is passed by file or environment, never in argv."""
+    """Where the engine listens. The API key is passed by file or environment, never in argv.
+
+    `cors_origins` are the origins whose pages may read answers, as llama-server takes them: `localhost`, `*` or URLs
+    with commas.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     api_key_file: str | None = None
+    web_ui: bool = True
+    cors_origins: str = "localhost"
+
+    def beyond_loopback(self) -> bool:
+        """Whether others may reach it. Names other than `localhost` count as reachable, whatever they resolve to now."""
+        if self.host.lower() == "localhost":
+            return False
+        try:
+            return not ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.embedded import embedded_command
 from splitter.engine.koboldcpp import koboldcpp_command
 from splitter.engine.llama_server import llama_server_command
+from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 
 BUILDERS = {
@@ -16,6 +17,12 @@ BUILDERS = {
 def build_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
     """The command that tells `engine` the whole plan and nothing else.
 
-    Raises UsageError when the engine's version has no words for a part of the plan; the hint says what to change.
+    Raises UsageError when the engine's version has no words for a part of the plan; the hint says what to change; and
+    for a server that others can reach without a key.
     """
+    if server.beyond_loopback() and not server.api_key_file:
+        raise UsageError(
+            f"{server.host} can be reached by others, and no API key is asked of them",
+            "name a file that holds a key with --api-key-file, or serve on 127.0.0.1",
+        )
     return BUILDERS[engine.kind](plan, engine, server)

@@ -10,6 +10,6 @@ MODULE = "splitter.engine.embedded_server"
 
 def embedded_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
     """The embedded server takes llama-server's flags; `engine.path` is the Python that runs it."""
-    flags = (*load_args(plan, engine.version), *slot_args(plan, engine.version), *server_args(server))
+    flags = (*load_args(plan, engine.version), *slot_args(plan, engine.version), *server_args(server, engine.version))
     python = engine.path or program("python", plan)
     return EngineCommand(engine, (python, "-m", MODULE, *flags), ENV, server, plan.facts.path)

@@ -116,12 +116,15 @@ def device_to(name: str) -> Setter:
 
 
 def set_keys(params: Any, text: str) -> None:
-    """--api-key-file: one key a line."""
+    """--api-key-file: one key a line. Without a key in it everybody would be served."""
     try:
         lines = Path(text).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"the API key file {text} cannot be read: {error.strerror}", "check --api-key-file") from None
-    params.api_keys = [line.strip() for line in lines if line.strip()]
+    keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise UsageError(f"the API key file {text} holds no key", "write the key into its first line")
+    params.api_keys = keys
 
 
 def set_fit(params: Any, text: str) -> None:
@@ -172,6 +175,7 @@ VALUES: dict[str, Setter] = {
     "--host": lambda params, text: setattr(params, "hostnames", [text]),
     "--port": number_to("port"),
     "--api-key-file": set_keys,
+    "--cors-origins": text_to("cors_origins"),
     "--fit -fit": set_fit,
 }
 SWITCHES: dict[str, tuple[str, bool]] = {

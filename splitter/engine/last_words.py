@@ -15,7 +15,10 @@ from splitter.engine.log_events import (
     PortTaken,
     events,
 )
+from splitter.printable import printable
 from splitter.units import format_bytes
+
+LONGEST_SENTENCE = 300
 
 FailureKind = Literal["out_of_memory", "port_taken", "invalid_argument", "bad_model", "missing_file"]
 
@@ -40,11 +43,8 @@ def last_words(lines: Iterable[str], names: Mapping[str, str] | None = None) -> 
     shortages = _shortages(found)
     if shortages:
         return _out_of_memory(_most_telling(shortages), names or {})
-    for event in found:
-        failure = _other_failure(event)
-        if failure:
-            return failure
-    return None
+    failure = next(filter(None, map(_other_failure, found)), None)
+    return replace(failure, sentence=printable(failure.sentence, LONGEST_SENTENCE)) if failure else None
 
 
 def _shortages(found: Sequence[Event]) -> list[OutOfMemory]:
@@ -66,7 +66,7 @@ def _most_telling(shortages: list[OutOfMemory]) -> OutOfMemory:
 
 
 def _out_of_memory(event: OutOfMemory, names: Mapping[str, str]) -> EngineFailure:
-    where = names.get(event.device, event.device) if event.device else "a device"
+    where = printable(names.get(event.device, event.device)) if event.device else "a device"
     what = "more memory" if event.size_bytes is None else f"another {format_bytes(event.size_bytes)}"
     hint = "close what else uses the card, or plan with a larger --margin or a smaller -c"
     return EngineFailure("out_of_memory", f"{where} had no room for {what}", hint)

@@ -11,6 +11,7 @@ from splitter.engine.versions import (
     AUTO_SLOTS,
     AUTO_SLOTS_BUILD,
     BF16_CACHE_BUILD,
+    CORS_BUILD,
     CPU_MOE_BUILD,
     DEVICE_BUILD,
     FIT_BUILD,
@@ -19,12 +20,14 @@ from splitter.engine.versions import (
     LOAD_MODE_BUILD,
     MMPROJ_BUILD,
     MMPROJ_DEVICE_BUILD,
+    NO_WEB_UI_BUILD,
     OP_OFFLOAD_BUILD,
     OVERRIDE_TENSOR_BUILD,
     SERVER_DRAFT_BUILD,
     SPEC_TYPE_BUILD,
     SWA_FULL_BUILD,
     TENSOR_MODE_BUILD,
+    WEB_UI_BUILD,
     llama_build,
 )
 from splitter.errors import UsageError
@@ -36,7 +39,12 @@ Args = tuple[str, ...]
 def llama_server_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
     """The llama-server command that carries the whole plan. UsageError for what this build cannot express."""
     path = engine.path or program("llama-server", plan)
-    argv = (path, *load_args(plan, engine.version), *slot_args(plan, engine.version), *server_args(server))
+    argv = (
+        path,
+        *load_args(plan, engine.version),
+        *slot_args(plan, engine.version),
+        *server_args(server, engine.version),
+    )
     return EngineCommand(engine, argv, {**ENV, **projector_env(plan, engine.version)}, server, plan.facts.path)
 
 
@@ -218,7 +226,17 @@ def _draft(plan: Plan, build: int) -> Args:
     return ("-md", settings.draft_model, *kind, *layers, *devices)
 
 
-def server_args(server: Server) -> Args:
-    """Where the server listens; an API key only ever as a file's name."""
+def server_args(server: Server, version: str | None) -> Args:
+    """Where the server listens, who may ask and what it shows; an API key only ever as a file's name."""
+    build = llama_build(version)
     key = ("--api-key-file", server.api_key_file) if server.api_key_file else ()
-    return ("--host", server.host, "--port", str(server.port), *key)
+    origins = ("--cors-origins", server.cors_origins) if build >= CORS_BUILD else ()
+    return ("--host", server.host, "--port", str(server.port), *_web_ui(server, build), *origins, *key)
+
+
+def _web_ui(server: Server, build: int) -> Args:
+    """Builds without --webui show it unasked."""
+    if server.web_ui:
+        return ("--webui",) if build >= WEB_UI_BUILD else ()
+    require(build, NO_WEB_UI_BUILD, "always serves its web UI", "leave server.web_ui on")
+    return ("--no-webui",)

@@ -33,11 +33,15 @@ BF16_CACHE_BUILD = 4875  # seen there, not in 3640
 MMPROJ_BUILD = 5332  # --mmproj in the server: #12898 (2025-05)
 OP_OFFLOAD_BUILD = 5456  # --no-op-offload: #13386 (2025-05)
 SWA_FULL_BUILD = 5456  # --swa-full: #13194 (2025-05); before, sliding-window layers cached the whole context
+NO_WEB_UI_BUILD = 4875  # --no-webui: seen there, not in 3640
+WEB_UI_BUILD = 7710  # --webui, to be sure: seen there, not in 6150
+CORS_BUILD = 11434  # --cors-origins: seen there, not in 9113; older builds let the pages of every origin read answers
 TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
 
 __all__ = [
     "AUTO_SLOTS",
     "AUTO_SLOTS_BUILD",
+    "CORS_BUILD",
     "CPU_MOE_BUILD",
     "DEVICE_BUILD",
     "FIT_BUILD",
@@ -47,12 +51,14 @@ __all__ = [
     "MMPROJ_BUILD",
     "MMPROJ_DEVICE_BUILD",
     "NEWEST",
+    "NO_WEB_UI_BUILD",
     "OP_OFFLOAD_BUILD",
     "OVERRIDE_TENSOR_BUILD",
     "SERVER_DRAFT_BUILD",
     "SPEC_TYPE_BUILD",
     "SWA_FULL_BUILD",
     "TENSOR_MODE_BUILD",
+    "WEB_UI_BUILD",
     "koboldcpp_release",
     "llama_build",
 ]

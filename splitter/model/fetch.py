@@ -17,9 +17,9 @@ from pathlib import Path
 from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.hub import endpoint, list_gguf_files
 from splitter.model.hub_reference import choose_file, parse_hub_reference
-from splitter.model.printable import printable
 from splitter.model.split import parse_split_name
 from splitter.model.transfer import AGAIN, download
+from splitter.printable import printable
 from splitter.units import MIB, format_bytes
 
 OnProgress = Callable[[int, int], None]  # bytes here so far, bytes of all files

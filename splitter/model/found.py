@@ -24,8 +24,8 @@ from splitter.model.caches import (
 )
 from splitter.model.hub_reference import parse_hub_reference
 from splitter.model.names import is_plain_path, listed, matching, nearest
-from splitter.model.printable import printable
 from splitter.model.source import open_local
+from splitter.printable import printable
 from splitter.units import MIB
 
 ENTRIES_LIMIT = 20_000

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from splitter.errors import ModelError, ModelNotFoundError
-from splitter.model.printable import printable
 from splitter.model.split import parse_split_name
+from splitter.printable import printable
 
 _REFERENCE = re.compile(
     r"hf:/*(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/(?P<file>[^@]+))?(?:@(?P<revision>[^@]+))?", re.ASCII | re.IGNORECASE

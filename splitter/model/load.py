@@ -8,10 +8,10 @@ from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.cursor import DAMAGED_HINT, ByteSource
 from splitter.model.facts import ModelFacts
 from splitter.model.header import Header, read_header
-from splitter.model.printable import printable
 from splitter.model.read_facts import facts_from_headers
 from splitter.model.source import open_local
 from splitter.model.split import SplitName, parse_split_name
+from splitter.printable import printable
 
 REMOTE = re.compile(r"(hf:|https?://)", re.IGNORECASE)
 

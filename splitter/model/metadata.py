@@ -5,7 +5,7 @@ from typing import cast
 
 from splitter.model.cursor import Cursor
 from splitter.model.facts import MetadataScalar, MetadataValue, SkippedArray
-from splitter.model.printable import printable
+from splitter.printable import printable
 
 KEPT_ELEMENTS = 1024  # longer arrays of numbers are skipped
 KEY_LIMIT = 4096  # real headers hold 20 to 100 keys

@@ -10,8 +10,8 @@ from splitter.errors import ModelError
 from splitter.model.facts import MetadataValue, ModelFacts, SkippedArray, TensorInfo
 from splitter.model.ggml_types import FILE_TYPE_GUESSED, FILE_TYPES, type_name
 from splitter.model.header import Header
-from splitter.model.printable import printable
 from splitter.model.split import stem
+from splitter.printable import printable
 
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 _ARCHITECTURE = re.compile(r"[\w.-]{1,64}", re.ASCII)

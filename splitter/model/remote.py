@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.cursor import FIRST_WINDOW_BYTES, LARGEST_WINDOW_BYTES
-from splitter.model.printable import printable
+from splitter.printable import printable
 
 TIMEOUT_S = 20.0
 SLOWEST_BYTES_PER_S = 32_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitter.errors import ModelError, ModelNotFoundError
-from splitter.model.printable import printable
+from splitter.printable import printable
 
 NAMES_SHOWN = 5
 

@@ -167,6 +167,8 @@ KEYS: tuple[Key, ...] = (
     Key("server.host", "text", "address to listen on"),
     Key("server.port", "integer", "port to listen on", minimum=1, maximum=65535),
     Key("server.api_key_file", "text", "file that holds the API key"),
+    Key("server.web_ui", "boolean", "whether llama-server shows its web page"),
+    Key("server.cors_origins", "text", "whose pages may read answers: localhost, * or URLs with commas (llama-server)"),
     Key("supervision.restart", "choice", "when a stopped engine is started again", ("never", "on-failure", "always")),
     Key("supervision.max_restarts", "integer", "give up after this many restarts in a row", minimum=0),
     Key("supervision.backoff_s", "number", "first pause before a restart; doubles each time", minimum=0),

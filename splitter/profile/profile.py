@@ -81,6 +81,8 @@ def built_in() -> Layer:
         "engine.kind": "llama-server",
         "server.host": server.host,
         "server.port": server.port,
+        "server.web_ui": server.web_ui,
+        "server.cors_origins": server.cors_origins,
     }
     names = ("restart", "max_restarts", "backoff_s", "backoff_max_s", "ready_timeout_s", "stop_timeout_s")
     return Layer("built-in", values | {f"supervision.{name}": getattr(supervision, name) for name in names})

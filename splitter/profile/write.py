@@ -92,4 +92,7 @@ def _settings_values(settings: Settings) -> dict[str, Any]:
 
 
 def _server_values(server: Server) -> dict[str, Any]:
-    return {"server.host": server.host, "server.port": server.port, "server.api_key_file": server.api_key_file}
+    default, names = Server(), ("web_ui", "cors_origins")
+    changed = {name: getattr(server, name) for name in names if getattr(server, name) != getattr(default, name)}
+    values = {"host": server.host, "port": server.port, "api_key_file": server.api_key_file} | changed
+    return {f"server.{name}": value for name, value in values.items()}

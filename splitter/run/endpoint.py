@@ -49,7 +49,10 @@ def read_key(server: Server) -> str | None:
     except OSError as error:
         message = f"the API key file {server.api_key_file} cannot be read: {error.strerror}"
         raise EngineError(message, "check the path") from None
-    return lines[0] if lines else None
+    if not lines:
+        message = f"the API key file {server.api_key_file} holds no key: the engine would serve everybody"
+        raise EngineError(message, "write the key into its first line")
+    return lines[0]
 
 
 def headers(api_key: str | None) -> dict[str, str]:

@@ -6,9 +6,11 @@ from splitter.engine.command import EngineCommand
 from splitter.engine.koboldcpp_devices import names_in_log
 from splitter.engine.last_words import last_words
 from splitter.errors import EngineError
+from splitter.printable import printable
 from splitter.run.lifecycle import Limits, State
 
 LAST_LINES = 10
+LONGEST_QUOTED = 400  # characters of one line of the log in an error
 BLAMED_LINES = 50  # an old complaint that the engine survived is not what killed it
 
 
@@ -39,6 +41,6 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
 
 
 def quoted(lines: Sequence[str]) -> str:
-    """The last lines of the log, after a colon."""
-    said = [line for line in lines if line.strip()][-LAST_LINES:]
+    """The last lines of the log, after a colon: they echo the model's metadata, so nothing in them steers a terminal."""
+    said = [line for line in (printable(line, LONGEST_QUOTED) for line in lines[-BLAMED_LINES:]) if line][-LAST_LINES:]
     return ":\n" + "\n".join(f"  {line}" for line in said) if said else ""

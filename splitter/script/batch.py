@@ -84,7 +84,9 @@ def _search(command: EngineCommand, files: Files) -> Iterator[str]:
             yield _found(file, place, f"set {side}_AT={place}")
         yield f"if %{side}_AT%==none goto no_{side.lower()}"
     if files.key:
-        yield f'if not exist "{batch_value(files.key.word)}" goto no_{_label(files.key)}'
+        key, missing = batch_value(files.key.word), f"goto no_{_label(files.key)}"
+        yield f'if not exist "{key}" {missing}'
+        yield f'for %%I in ("{key}") do if %%~zI LSS 1 {missing}'  # an engine with an empty one would serve everybody
     yield from (f'set /p {name}=<"{batch_value(path)}"' for name, path in command.env_files.items())
     yield "goto %ENGINE_AT%_%MODEL_AT%"
 

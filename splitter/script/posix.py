@@ -37,9 +37,13 @@ PROLOGUE = (
 )
 
 
+# An empty file of keys counts as none: the engine would serve everybody.
+TESTS = {"engine": ("-x", 4), "API key file": ("-s", 1)}
+
+
 def _place(file: Located) -> Iterator[str]:
     """Beside the script first, then the planned place, then PATH."""
-    test, code = ("-x", 4) if file.label == "engine" else ("-f", 1)
+    test, code = TESTS.get(file.label, ("-f", 1))
     variable, tried = _variable(file), []
     yield f"{variable}={posix_argument(f'./{file.beside}') if file.beside else ''}"
     if file.beside is not None:

@@ -24,7 +24,7 @@ def test_the_whole_plan_stands_in_the_command() -> None:
     assert argv(plan()) == [
         "/bin/llama-server", "-m", MODEL, "--fit", "off", "-c", "4096", "--device", "CUDA2,CUDA0,CUDA1", "-ngl", "65",
         "-sm", "layer", "-ts", "31,9,25", "-b", "2048", "-ub", "512", "-ctk", "f16", "-ctv", "f16", "-fa", "auto",
-        "--host", "127.0.0.1", "--port", "8080",
+        "--host", "127.0.0.1", "--port", "8080", "--webui", "--cors-origins", "localhost",
     ]  # fmt: skip
 
 
@@ -100,7 +100,29 @@ def test_an_old_build_cannot_split_the_cache_by_slot() -> None:
 
 def test_the_key_is_named_by_its_file_only() -> None:
     words = argv(plan(), server=Server("0.0.0.0", 9000, "/etc/key"))
-    assert words[-6:] == ["--host", "0.0.0.0", "--port", "9000", "--api-key-file", "/etc/key"]
+    assert words[-9:-5] == ["--host", "0.0.0.0", "--port", "9000"]
+    assert words[-5:] == ["--webui", "--cors-origins", "localhost", "--api-key-file", "/etc/key"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "gaming-pc", "example.org", "localhost.example.org"])
+def test_no_command_serves_others_without_a_key(host: str) -> None:
+    for kind in ("llama-server", "koboldcpp", "embedded"):
+        with pytest.raises(UsageError, match="can be reached by others"):
+            build_command(plan(), EngineRef(kind), Server(host))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST"])
+def test_loopback_needs_no_key(host: str) -> None:
+    assert "--api-key-file" not in argv(plan(), server=Server(host))
+
+
+def test_web_ui_and_origins_are_said_in_the_words_of_the_build() -> None:
+    closed = Server(web_ui=False, cors_origins="https://a.example")
+    assert argv(plan(), server=closed)[-3:] == ["--no-webui", "--cors-origins", "https://a.example"]
+    assert "--webui" in argv(plan(), version="9113")
+    assert "--cors-origins" not in argv(plan(), version="9113")
+    assert argv(plan(), version="6150", server=closed)[-1] == "--no-webui"
+    assert "--webui" not in argv(plan(), version="6150")
 
 
 def test_the_embedded_engine_takes_the_same_flags() -> None:

@@ -1,0 +1,21 @@
+"""Words from a file, a server or an engine, made safe for a terminal: no control, format (bidi, zero width) or surrogate
+characters. `str.isprintable` is False for all of them and for every space but the plain one."""
+
+
+def printable(text: str, limit: int = 96) -> str:
+    """`text` on one line without such characters, at most `limit` characters long."""
+    kept = "".join(c if c.isprintable() else " " for c in text[: limit * 4])
+    line = " ".join(kept.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def printable_lines(text: str) -> str:
+    """`text` with its lines and tabs; every other such character becomes U+FFFD."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def printable_line(line: str) -> str:
+    """One line of a log: tabs become spaces, what else is no character to print becomes U+FFFD."""
+    return line if line.isprintable() else printable_lines(line.replace("\t", "    ")).replace("\n", " ")
