@@ -41,6 +41,15 @@ def find_fastest(task: Task, context_size: int, *, below_s: float = float("inf")
     return _divided(task, found) if found and may_divide(task, found) else found
 
 
+def may_be_alone(task: Task, context_size: int) -> bool:
+    """Whether the layers alone, without compute buffers, fit on a device than which none is faster."""
+    memory = task.scene.memory(task.settings(context_size=context_size))
+    need, devices = sum(layer_costs(memory).held), task.devices()
+    most = max((device.bandwidth_bytes_per_s or 0.0 for device in devices), default=0.0)
+    fastest = (device for device in devices if (device.bandwidth_bytes_per_s or 0.0) == most)
+    return any(task.scene.budget_bytes(device) >= need for device in fastest)
+
+
 def on_fastest(task: Task, found: Found) -> bool:
     """Whether everything is on one device and there is no faster one: no plan is faster then."""
     order = found.settings.device_order

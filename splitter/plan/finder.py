@@ -6,7 +6,7 @@ device turns out too full its compute buffer is learnt and the search repeated: 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
@@ -89,13 +89,25 @@ class Finder:
 
     def run(self) -> Found | None:
         for group in self.groups():
-            bounded = sorted(
-                ((bound_s(self.problem(variant, group)), variant) for variant in self.variants()), key=_key
-            )
-            for bound, variant in bounded:
+            for bound, variant in self.bounded(group):
                 if bound < self.to_beat(variant) and (self.effort.states > 0 or not variant.n_cpu_moe):
                     self.settle(variant, group)
         return self.best
+
+    def bounded(self, group: Sequence[Device]) -> list[tuple[float, Variant]]:
+        """The variants with a lower bound on their seconds, in the order in which they are searched.
+
+        Until a compute buffer is known the micro-batch changes nothing here, so the answer is shared.
+        """
+        variants = tuple(self.variants())
+        moved = self.known_costs(Variant(self.layers)) if len(variants) > 2 else None
+        key = (self.problem(variants[0], group), variants, moved)
+        known: list[tuple[float, Variant]] | None = None if self.least else self.task.scene.searched.get(key)
+        if known is None:
+            known = sorted(((bound_s(self.problem(variant, group)), variant) for variant in variants), key=_key)
+            if not self.least:
+                self.task.scene.searched[key] = known
+        return known
 
     def to_beat(self, variant: Variant) -> float:
         """Seconds per token that `variant` must stay below; giving up the pipeline must pay."""
@@ -178,9 +190,7 @@ class Finder:
             effort = self.effort if variant.n_cpu_moe else None
             unknown = self.compute(variant) == NOTHING_KNOWN  # then any placement teaches enough
             case, below = self.problem(variant, group), self.to_beat(variant)
-            assignment = search(case, below_s=below, effort=effort, quick=unknown)
-            if assignment is None and unknown:
-                assignment = search(case, below_s=below, effort=effort)
+            assignment = self.first(case, below, effort) if unknown else search(case, below_s=below, effort=effort)
             if assignment is None:
                 return
             found = self.build(variant, group, assignment)
@@ -192,6 +202,22 @@ class Finder:
             self.correct(variant, found.placement, footprint, lower=fitting)
             if self.compute(variant) == before:
                 return
+
+    def first(self, case: Problem, below_s: float, effort: Effort | None) -> Assignment | None:
+        """The search while no compute buffer is known: the first placement that beats `below_s` teaches enough.
+
+        The same for every micro-batch, so the answer is shared, and so are the states that it took.
+        """
+        states = effort.states if effort else 0
+        key, searched = (case, below_s, states), self.task.scene.searched
+        if key not in searched:
+            found = search(case, below_s=below_s, effort=effort, quick=True)
+            found = found or search(case, below_s=below_s, effort=effort)
+            searched[key] = found, effort.states if effort else 0
+        found, left = searched[key]
+        if effort:
+            effort.states = left
+        return cast("Assignment | None", found)
 
     def correct(self, variant: Variant, placement: Placement, footprint: Footprint, *, lower: bool) -> None:
         """Learns the compute buffers of a real placement, for this variant and as a start for those of its kind."""

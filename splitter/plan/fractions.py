@@ -17,9 +17,11 @@ from splitter.memory.settings import Settings
 from splitter.memory.weights import device_bytes
 from splitter.model.facts import ModelFacts
 from splitter.plan.costs import LayerCosts, block_placement
+from splitter.plan.fraction_bound import FlowBound, densities
 
 EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
 INFINITE = float("inf")
+BEAM = 4  # ends of a block that the first pass of `divide` looks at
 LOOSE = 0.9  # tensors differ in bytes read per byte held; a block is dropped unexamined only well above its proportion
 FFN_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate))\.weight$")
 
@@ -64,7 +66,10 @@ Gift = tuple[int, int, tuple[Movable, ...]]  # bytes held and read by some tenso
 
 @dataclass(frozen=True, slots=True)
 class Divisible:
-    """Sums over the first layers: what cannot be moved and what can, held and read; `gifts` of each layer by size."""
+    """Sums over the first layers: what cannot be moved and what can, held and read; `gifts` of each layer by size.
+
+    `densities`: of both, the most bytes read per byte held in the layers so far.
+    """
 
     fixed_held: tuple[int, ...]
     fixed_read: tuple[int, ...]
@@ -72,6 +77,7 @@ class Divisible:
     free_read: tuple[int, ...]
     parts: tuple[tuple[Movable, ...], ...]
     gifts: tuple[tuple[Gift, ...], ...]
+    densities: tuple[tuple[float, ...], tuple[float, ...]]
 
     def given(self, start: int, over: int) -> tuple[int, Gift | None]:
         """What leaves a block from layer `start` on that is `over` bytes too large.
@@ -93,7 +99,9 @@ def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divi
     fixed_held = [a - b for a, b in zip(costs.held, held, strict=True)]
     fixed_read = [a - b for a, b in zip(costs.read, read, strict=True)]
     gifts = tuple(_gifts(row) for row in parts)
-    return Divisible(_sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts, gifts)
+    dense = densities([pair] for pair in zip(fixed_held, fixed_read, strict=True))
+    loose = densities(((part.held, part.read) for part in row) for row in parts)
+    return Divisible(_sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts, gifts, (dense, loose))
 
 
 def _sums(row: Sequence[int]) -> tuple[int, ...]:
@@ -112,27 +120,51 @@ def divide(
 ) -> Blocks | None:
     """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order; some stay empty.
 
-    None if none takes less than `below_s`.
+    None if none takes less than `below_s`. A pass over the most promising boundaries gives the time to beat, then
+    only those are looked at that a lower bound does not rule out.
     """
+    bound = FlowBound((layers.fixed_read, layers.free_read), layers.densities, rooms, prices, host_s_per_byte)
+    first = _swept(layers, bound, rooms, prices, below_s, BEAM)
+    tried_s = first[0] * (1 + 1e-12) if first else below_s
+    total, starts = _swept(layers, bound, rooms, prices, min(below_s, tried_s), None) or first or (INFINITE, [])
+    return Blocks(tuple(starts), _moved(layers, starts, rooms), total) if starts else None
+
+
+def _swept(
+    layers: Divisible,
+    bound: FlowBound,
+    rooms: Sequence[int],
+    prices: Sequence[float],
+    below_s: float,
+    beam: int | None,
+) -> tuple[float, list[int]] | None:
+    """(seconds, first layers of the blocks) by dynamic programming from the last device on.
+
+    Per device only the `beam` most promising ends of its block are tried (None: all that may stay below `below_s`).
+    """
+    host_price = bound.host_s_per_byte
     count = len(layers.parts)
-    reads = [a + b for a, b in zip(layers.fixed_read, layers.free_read, strict=True)]
     best = [INFINITE] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
     choices: list[list[int]] = []
     for index in reversed(range(len(rooms))):
-        room, price = rooms[index], prices[index]
-        least = min(*prices[: index + 1], host_s_per_byte)  # the layers before a block are read at no better price
         now = [(seconds, start) for start, seconds in enumerate(best)]
-        for end in [e for e in range(1, count + 1) if best[e] + reads[e] * least < below_s]:
-            _try_starts(layers, end, (room, price, host_s_per_byte), best[end], now)
+        for end in sorted(_ends(best, bound, index, below_s)[:beam]):
+            _try_starts(layers, end, (rooms[index], prices[index], host_price), best[end], now)
         best = [seconds for seconds, _ in now]
         choices.append([end for _, end in now])
-    total, first = min((best[h] + reads[h] * host_s_per_byte, h) for h in range(count))
+    total, first = min((best[h] + bound.seconds_on_host(h), h) for h in range(count))
     if total >= below_s:
         return None
     starts = [first]
     for chosen in reversed(choices[1:]):
         starts.append(chosen[starts[-1]])
-    return Blocks(tuple(starts), _moved(layers, starts, rooms), total)
+    return total, starts
+
+
+def _ends(best: Sequence[float], bound: FlowBound, index: int, below_s: float) -> list[int]:
+    """Where a block of device `index` may end, the most promising first."""
+    bounded = ((s + bound.seconds(index + 1, end), end) for end, s in enumerate(best) if end and s < below_s)
+    return [end for seconds, end in sorted(bounded) if seconds < below_s]
 
 
 def _try_starts(

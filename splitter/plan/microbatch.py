@@ -1,6 +1,6 @@
 """The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
 
-from splitter.plan.fastest import find_fastest, may_divide, on_fastest
+from splitter.plan.fastest import find_fastest, may_be_alone, on_fastest
 from splitter.plan.finder import Found, in_ram
 from splitter.plan.task import Task
 
@@ -12,28 +12,34 @@ LEAST, BETWEEN = 64, (128, 256)
 
 
 def best_at(task: Task, context_size: int) -> Found | None:
-    """The fastest at a context; a smaller micro-batch only where it pays, or where nothing else fits."""
-    usual = find_fastest(task, context_size)
-    if {"ubatch_size", "batch_size"} & set(task.fixed) or (usual and on_fastest(task, usual)):
+    """The fastest at a context; a smaller micro-batch only where it pays, or where nothing else fits.
+
+    The smallest one is planned first where not everything fits on the fastest device: its time cuts the others short.
+    """
+    if {"ubatch_size", "batch_size"} & set(task.fixed):
+        return find_fastest(task, context_size)
+    if may_be_alone(task, context_size):
+        usual = find_fastest(task, context_size)
+        if usual and on_fastest(task, usual):
+            return usual
+    least = find_fastest(task, context_size, **ubatch(task, LEAST))
+    return _largest(task, context_size, least) if least else find_fastest(task, context_size)
+
+
+def _largest(task: Task, context_size: int, least: Found) -> Found:
+    """The largest micro-batch that is fast enough beside the smallest: the usual one, or as far as all between are."""
+    enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
+    below_s = float("inf") if in_ram(least.settings, least.placement) else enough
+    usual = find_fastest(task, context_size, below_s=below_s)
+    if usual and usual.seconds <= enough:
         return usual
-    least = find_fastest(task, context_size, below_s=_to_beat(task, usual), **ubatch(task, LEAST))
-    if least is None or (usual and usual.seconds <= least.seconds * (1 + SMALLER_UBATCH_GAIN)):
-        return usual
-    best, enough = least, least.seconds * (1 + SMALLER_UBATCH_GAIN)
+    best = least
     for size in BETWEEN:
-        below_s = float("inf") if in_ram(least.settings, least.placement) else enough
         found = find_fastest(task, context_size, below_s=below_s, **ubatch(task, size))
         if found is None or found.seconds > enough:
             break
         best = found
     return best
-
-
-def _to_beat(task: Task, usual: Found | None) -> float:
-    """Seconds that whole layers must stay below; moving single tensors on top may bring any amount."""
-    if usual is None or may_divide(task, usual):
-        return float("inf")
-    return usual.seconds / (1 + SMALLER_UBATCH_GAIN)
 
 
 def ubatch(task: Task, size: int) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Scene: the model, the rig and the engine that every plan of one request shares."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +30,8 @@ class Scene:
     """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver,
     `extra` the models that share the devices with the main one.
 
-    `models` remembers the memory models of the request: the many searches of one request ask about the same few.
+    `models` remembers the memory models of the request, `searched` what its searches found before they knew any
+    compute buffer: the many searches of one request ask about the same few.
     """
 
     facts: ModelFacts
@@ -42,6 +43,7 @@ class Scene:
     overhead: Overhead = driver_overhead
     extra: ExtraModels = ALONE
     models: dict[Settings, MemoryModel] = field(default_factory=dict, repr=False, compare=False)
+    searched: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def memory(self, settings: Settings) -> MemoryModel:
         """The memory model of `settings` as the engine's core sees them; its placement fields do not matter."""

@@ -60,8 +60,8 @@ class Problem:
     extra_s: float = 0.0
     hop_s: float = TIE_S
     ordered: bool = False
-    held_sums: tuple[int, ...] = field(init=False, repr=False)
-    read_sums: tuple[int, ...] = field(init=False, repr=False)
+    held_sums: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    read_sums: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "held_sums", (0, *accumulate(self.held)))
@@ -386,6 +386,9 @@ class _Sweep:
         mask, end = state
         after, cost = mask | 1 << device, self.problem.slots[device].s_per_byte
         sums, held, costs, below = self.problem.read_sums, self.problem.held_sums, self.costs, self.best.seconds
+        if not self.exact:
+            self.reach_one(state, device, spent + (sums[end] - sums[side[0]]) * cost, side[0], following)
+            return
         loose, room = self.relaxed.loose_row(after), self.relaxed.room_left(after)
         for start in side:
             seconds = spent + (sums[end] - sums[start]) * cost
@@ -399,6 +402,14 @@ class _Sweep:
                 costs[reached] = seconds
                 self.parents[reached] = (state, device)
                 following.append(reached)
+
+    def reach_one(self, state: State, device: int, seconds: float, start: int, following: list[State]) -> None:
+        """`reach` for a single first layer, without a row of bounds."""
+        reached = (state[0] | 1 << device, start)
+        if seconds < self.costs.get(reached, INFINITE) and seconds + self.relaxed.least(*reached) < self.best.seconds:
+            self.costs[reached] = seconds
+            self.parents[reached] = (state, device)
+            following.append(reached)
 
     def sides(self, after: int, slot: Slot, lowest: int, end: int) -> tuple[range, ...]:
         """First layers to try. The relaxed total is convex in it: away from its minimum, a failure ends a side."""

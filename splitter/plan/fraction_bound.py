@@ -1,0 +1,56 @@
+"""A lower bound for fractions of layers: bytes flow freely to the devices, the densest to the fastest."""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+ROUNDING = 1 - 1e-12  # sums of floats may end a little above the truth
+
+
+class FlowBound:
+    """The least seconds in which the first devices and the host can read the first layers.
+
+    `read` is a pair of running sums over the layers, of what cannot be moved and what can; `densities` are the most
+    bytes read per byte held of any such tensor so far. `rooms` are bytes, `prices` seconds per byte, both in the order
+    of the devices. Layers need not be contiguous here and every byte is as dense as the densest of its kind so far: no
+    placement is faster.
+    """
+
+    def __init__(
+        self,
+        read: tuple[Sequence[int], Sequence[int]],
+        densities: tuple[Sequence[float], Sequence[float]],
+        rooms: Sequence[int],
+        prices: Sequence[float],
+        host_s_per_byte: float,
+    ) -> None:
+        self.read, self.densities, self.host_s_per_byte = read, densities, host_s_per_byte
+        self.steps = [_steps(rooms[:count], prices[:count], host_s_per_byte) for count in range(len(rooms) + 1)]
+
+    def seconds(self, devices: int, end: int) -> float:
+        """For the first `end` layers on the first `devices` devices and the host."""
+        kinds = zip(self.densities, self.read, strict=True)
+        (dense, first), (loose, rest) = sorted(((density[end], read[end]) for density, read in kinds), reverse=True)
+        first_held = first / dense if dense else 0.0
+        saved = 0.0
+        for room, gain in self.steps[devices]:
+            more = room - first_held
+            saved += gain * (first + min(more * loose, rest) if more > 0 else room * dense)
+        return ((first + rest) * self.host_s_per_byte - saved) * ROUNDING
+
+    def seconds_on_host(self, end: int) -> float:
+        """What the host takes for the first `end` layers."""
+        return (self.read[0][end] + self.read[1][end]) * self.host_s_per_byte
+
+
+def densities(sizes: Iterable[Iterable[tuple[int, int]]]) -> tuple[float, ...]:
+    """The most bytes read per byte held, of (held, read) of the tensors of the first layers; 0.0 for no layer."""
+    each = (max((read / max(held, 1) for held, read in row), default=0.0) for row in sizes)
+    return tuple(accumulate(each, max, initial=0.0))
+
+
+def _steps(rooms: Sequence[int], prices: Sequence[float], host: float) -> list[tuple[int, float]]:
+    """(bytes that the fastest devices hold together, what a byte there saves against the next slower place)."""
+    ranked = sorted((price, room) for price, room in zip(prices, rooms, strict=True) if price < host and room > 0)
+    slower = (*(price for price, _ in ranked[1:]), host)
+    sums = accumulate(room for _, room in ranked)
+    return [(size, after - price) for size, after, (price, _) in zip(sums, slower, ranked, strict=False)]
