@@ -19,6 +19,8 @@ from splitter.plan.task import Task
 
 FRACTION_GAIN = 0.01  # single tensors in RAM make the command longer, so they must bring this much
 ATTEMPTS = 6
+INFINITE = float("inf")
+ROUNDING = 1e-12
 
 
 def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
@@ -27,8 +29,13 @@ def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
     return assemble(task.scene, found.settings, found.placement) if found else None
 
 
-def find_fastest(task: Task, context_size: int, *, below_s: float = float("inf"), **chosen: Any) -> Found | None:
-    """`fastest` without building the Plan; None as well if no placement of whole layers beats `below_s` per token."""
+def find_fastest(
+    task: Task, context_size: int, *, below_s: float = INFINITE, enough_s: float = INFINITE, **chosen: Any
+) -> Found | None:
+    """`fastest` without building the Plan; None as well if no placement of whole layers beats `below_s` per token.
+
+    A plan that takes more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
+    """
     base = task.settings(context_size=context_size, **chosen)
     if not task.scene.homes_have_room(base):
         return None
@@ -38,7 +45,7 @@ def find_fastest(task: Task, context_size: int, *, below_s: float = float("inf")
     if task.fixed.get("tensor_split") and task.split_mode() == "layer":
         return _first_fit(task, given_split(task, base))
     found = Finder(task, base, below_s).run()
-    return _divided(task, found) if found and may_divide(task, found) else found
+    return _divided(task, found, enough_s) if found and may_divide(task, found) else found
 
 
 def may_be_alone(task: Task, context_size: int) -> bool:
@@ -75,7 +82,7 @@ def may_divide(task: Task, found: Found) -> bool:
     return not fixed and task.split_mode() == "layer" and bool(task.devices()) and not on_fastest(task, found)
 
 
-def _divided(task: Task, found: Found) -> Found:
+def _divided(task: Task, found: Found, enough_s: float) -> Found:
     """`found`, or what fractions of layers make of it where that is worth the longer command.
 
     Two orders are tried: that of the whole layers, and all devices by their speed, the fastest last.
@@ -83,9 +90,9 @@ def _divided(task: Task, found: Found) -> Found:
     orders = {found.settings.device_order: None}
     if "device_order" not in task.fixed:
         orders[tuple(device.id for device in reversed(task.devices()))] = None
-    best, enough = found, found.seconds / (1 + FRACTION_GAIN)
+    best, enough_s = found, min(found.seconds / (1 + FRACTION_GAIN), enough_s * (1 + ROUNDING))
     for order in orders:
-        other = _divided_along(task, found, order, min(enough, best.seconds)) if order else None
+        other = _divided_along(task, found, order, min(enough_s, best.seconds)) if order else None
         best = other or best
     return best
 

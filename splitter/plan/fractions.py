@@ -124,9 +124,10 @@ def divide(
     only those are looked at that a lower bound does not rule out.
     """
     bound = FlowBound((layers.fixed_read, layers.free_read), layers.densities, rooms, prices, host_s_per_byte)
-    first = _swept(layers, bound, rooms, prices, below_s, BEAM)
+    first = _swept(layers, bound, rooms, prices, below_s=below_s, beam=BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
-    total, starts = _swept(layers, bound, rooms, prices, min(below_s, tried_s), None) or first or (INFINITE, [])
+    exact = _swept(layers, bound, rooms, prices, below_s=min(below_s, tried_s), beam=None)
+    total, starts = exact or first or (INFINITE, [])
     return Blocks(tuple(starts), _moved(layers, starts, rooms), total) if starts else None
 
 
@@ -135,6 +136,7 @@ def _swept(
     bound: FlowBound,
     rooms: Sequence[int],
     prices: Sequence[float],
+    *,
     below_s: float,
     beam: int | None,
 ) -> tuple[float, list[int]] | None:
@@ -145,11 +147,14 @@ def _swept(
     host_price = bound.host_s_per_byte
     count = len(layers.parts)
     best = [INFINITE] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
+    most = [INFINITE] * (count + 1)  # what best may be at most, for the rest to stay below
     choices: list[list[int]] = []
     for index in reversed(range(len(rooms))):
+        ends = _ends(best, most, beam)
         now = [(seconds, start) for start, seconds in enumerate(best)]
-        for end in sorted(_ends(best, bound, index, below_s)[:beam]):
-            _try_starts(layers, end, (rooms[index], prices[index], host_price), best[end], now)
+        most = [below_s - bound.seconds(index, start) for start in range(count + 1)]
+        for end in ends:
+            _try_starts(layers, end, (rooms[index], prices[index], host_price), best[end], now, most=most)
         best = [seconds for seconds, _ in now]
         choices.append([end for _, end in now])
     total, first = min((best[h] + bound.seconds_on_host(h), h) for h in range(count))
@@ -161,18 +166,25 @@ def _swept(
     return total, starts
 
 
-def _ends(best: Sequence[float], bound: FlowBound, index: int, below_s: float) -> list[int]:
-    """Where a block of device `index` may end, the most promising first."""
-    bounded = ((s + bound.seconds(index + 1, end), end) for end, s in enumerate(best) if end and s < below_s)
-    return [end for seconds, end in sorted(bounded) if seconds < below_s]
+def _ends(best: Sequence[float], most: Sequence[float], beam: int | None) -> list[int]:
+    """Where a block may end, only the `beam` most promising ends if that is given."""
+    ends = [end for end, seconds in enumerate(best) if end and seconds < most[end]]
+    return sorted(sorted(ends, key=lambda end: best[end] - most[end])[:beam]) if beam else ends
 
 
 def _try_starts(
-    layers: Divisible, end: int, device: tuple[int, float, float], after_s: float, now: list[tuple[float, int]]
+    layers: Divisible,
+    end: int,
+    device: tuple[int, float, float],
+    after_s: float,
+    now: list[tuple[float, int]],
+    *,
+    most: Sequence[float],
 ) -> None:
     """Offers `now`, (seconds, end) by start, every block of a device (room, price, price of the host) before `end`.
 
-    Its immovable part must fit. The time is first taken as if bytes could be moved, then by whole tensors.
+    Its immovable part must fit, and its seconds stay below `most`. They are first taken as if bytes could be moved,
+    then by whole tensors.
     """
     room, price, host_price = device
     fixed_held, fixed_read = layers.fixed_held, layers.fixed_read
@@ -184,12 +196,13 @@ def _try_starts(
         free, read = free_held[end] - free_held[start], free_read[end] - free_read[start]
         kept_s = after_s + (fixed_read[end] - fixed_read[start] + read) * price
         least_moved = read * (free - left) / free if free > left else 0.0
-        if kept_s + least_moved * LOOSE * (host_price - price) >= now[start][0]:
+        enough = min(now[start][0], most[start])
+        if kept_s + least_moved * LOOSE * (host_price - price) >= enough:
             continue
         whole, gift = layers.given(start, free - left)
         moved = free_read[whole] - free_read[start] + (gift[1] if gift else 0)
         seconds = kept_s + moved * (host_price - price)
-        if seconds < now[start][0]:
+        if seconds < enough:
             now[start] = seconds, end
 
 

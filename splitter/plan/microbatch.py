@@ -30,12 +30,12 @@ def _largest(task: Task, context_size: int, least: Found) -> Found:
     """The largest micro-batch that is fast enough beside the smallest: the usual one, or as far as all between are."""
     enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
     below_s = float("inf") if in_ram(least.settings, least.placement) else enough
-    usual = find_fastest(task, context_size, below_s=below_s)
+    usual = find_fastest(task, context_size, below_s=below_s, enough_s=enough)
     if usual and usual.seconds <= enough:
         return usual
     best = least
     for size in BETWEEN:
-        found = find_fastest(task, context_size, below_s=below_s, **ubatch(task, size))
+        found = find_fastest(task, context_size, below_s=below_s, enough_s=enough, **ubatch(task, size))
         if found is None or found.seconds > enough:
             break
         best = found
