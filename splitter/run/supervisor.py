@@ -4,7 +4,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -16,6 +16,7 @@ from splitter.run import endpoint
 from splitter.run.failure import describe
 from splitter.run.lifecycle import Action, Answered, Ended, Event, Limits, Phase, State, StopAsked, Tick, step
 from splitter.run.process import Process, exit_words
+from splitter.run.snapshot import Snapshot, Watcher
 
 FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # the time between two probes doubles
 IDLE_S = 0.5  # on Windows a wait without a timeout keeps Ctrl-C from being heard
@@ -32,23 +33,31 @@ class Instance:
     """
 
     def __init__(
-        self, command: EngineCommand, limits: Limits, on_log: Callable[[str], None] | None, log_file: Path | None
+        self,
+        command: EngineCommand,
+        limits: Limits,
+        on_log: Callable[[str], None] | None,
+        log_file: Path | None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.command = command
         self.url = endpoint.url_of(command.server)
         self.api_key = endpoint.read_key(command.server)
+        self.ready_s: float | None = None
         self._limits = limits
+        self._watchers = watchers
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._probe_s = FIRST_PROBE_S
         self._handlers = handle_signals(raise_interrupt)
         try:
             self._started_s = time.monotonic()
             self._state = State(since_s=self._started_s)
+            self._started_at = time.time()
             self._process = Process(command, on_line=on_log, on_exit=self._on_exit, log_file=log_file)
         except BaseException:
             restore_signals(self._handlers)
             raise
-        self.ready_s: float | None = None
+        self._tell_watchers()
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +87,14 @@ class Instance:
         """The last lines of its log."""
         return self._process.lines()
 
+    def snapshot(self) -> Snapshot:
+        """What is known of it now."""
+        pid = None if self._state.ended else self.pid
+        failure = self._state.failure
+        return Snapshot(
+            self.phase, pid, self.url, 0, 1, self._started_at, self.ready_s, failure, self.command
+        )
+
     def wait_ready(self) -> Self:
         """Returns when the endpoint answers and it is this child that answers.
 
@@ -89,7 +106,6 @@ class Instance:
             if self.phase == "starting":
                 self._probe()
         if self.phase == "ready":
-            self.ready_s = self._state.since_s - self._started_s
             return self
         self._run_until_ended()
         raise self._failure()
@@ -145,9 +161,19 @@ class Instance:
         self._handle(event)
 
     def _handle(self, event: Event) -> None:
+        before = self._state.phase
         self._state, actions = step(self._state, event, time.monotonic(), self._limits)
         for action in actions:
             self._act(action)
+        if self.phase == "ready" and before != "ready":
+            self.ready_s = self._state.since_s - self._started_s
+        if self.phase != before:
+            self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        snapshot = self.snapshot()
+        for watcher in self._watchers:
+            watcher(snapshot)
 
     def _act(self, action: Action) -> None:
         match action:
@@ -173,8 +199,10 @@ def launch(
     log_file: Path | None = None,
     start_timeout_s: float | None = None,
     limits: Limits | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> Instance:
-    """Starts the engine. `on_log` gets each line it writes, from a thread.
+    """Starts the engine. `on_log` gets each line it writes, from a thread; `watchers` get a snapshot after every change
+    of phase or process, from the loop's thread.
 
     EngineError when the port is taken (nothing is started then) or the program cannot be started.
     """
@@ -182,7 +210,7 @@ def launch(
     if start_timeout_s is not None:
         limits = replace(limits, start_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
-    return Instance(command, limits, on_log, log_file)
+    return Instance(command, limits, on_log, log_file, watchers)
 
 
 def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
