@@ -34,10 +34,11 @@ class Process:
         on_line: Callable[[str], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
         log_file: Path | None = None,
+        append: bool = False,
     ) -> None:
         self._lines: deque[str] = deque(maxlen=RING_LINES)
         self._on_line, self._on_exit = on_line, on_exit
-        self._log = open_log(log_file) if log_file else None
+        self._log = open_log(log_file, append=append) if log_file else None
         self._popen = spawn(command)
         atexit.register(self.kill)
         self._pump = threading.Thread(target=self._read, name="engine log", daemon=True)
@@ -173,11 +174,11 @@ def first_line(path: str) -> str:
     return line
 
 
-def open_log(path: Path) -> IO[str]:
-    """The log file, emptied, line-buffered; its folder is made."""
+def open_log(path: Path, *, append: bool) -> IO[str]:
+    """The log file, emptied unless `append`ed to (a restart), line-buffered; its folder is made."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8", buffering=1)
+        return path.open("a" if append else "w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise EngineError(f"the log file {path} cannot be written: {error.strerror}", "choose another place") from None
 
