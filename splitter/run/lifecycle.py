@@ -32,7 +32,7 @@ Restart = Literal["never", "on-failure", "always"]
 
 LADDER: tuple[Rung, ...] = ("interrupt", "terminate", "kill")
 LASTING: tuple[Failure, ...] = ("not_ours", "no_model", "not_replanned", "unkillable")
-FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # while it loads: about as often as the time it has taken so far
+FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # while it loads: a quarter of the time that it has taken so far
 LONGEST_SLEEP_S = 0.5  # on Windows a wait without a timeout keeps Ctrl-C from being heard
 
 
@@ -202,7 +202,7 @@ def _is_overdue(state: State, waited_s: float, limits: Limits) -> bool:
 def probe_pause_s(state: State, waited_s: float, limits: Limits) -> float:
     """The time to the next probe."""
     if state.phase == "starting":
-        return min(LAST_PROBE_S, max(FIRST_PROBE_S, waited_s))
+        return min(LAST_PROBE_S, max(FIRST_PROBE_S, waited_s / 4))
     return limits.health_interval_s
 
 
