@@ -1,6 +1,6 @@
 """The steps that the planning verbs share: model, engine, rig, request, plan, command."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
 from splitter.plan.request import EngineKind, Request
+from splitter.profile.profile import Supervision
 from splitter.rig.device import Rig
 from splitter.whole_file import write_whole
 
@@ -62,6 +63,7 @@ class Task:
     engine: EngineRef
     request: Request
     server: Server
+    supervision: Supervision = field(default_factory=Supervision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> 
     server = wanted.server
     if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
-    return Task(facts, rig, engine, request, _secured(server, output))
+    return Task(facts, rig, engine, request, _secured(server, output), wanted.supervision)
 
 
 def _secured(server: Server, output: Output) -> Server:

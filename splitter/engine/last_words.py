@@ -40,14 +40,14 @@ def last_words(lines: Iterable[str], names: Mapping[str, str] | None = None) -> 
     and size, because engines try again with less.
     """
     found = list(events(lines))
-    shortages = _shortages(found)
-    if shortages:
-        return _out_of_memory(_most_telling(shortages), names or {})
+    short = shortages(found)
+    if short:
+        return _out_of_memory(most_telling(short), names or {})
     failure = next(filter(None, map(_other_failure, found)), None)
     return replace(failure, sentence=printable(failure.sentence, LONGEST_SENTENCE)) if failure else None
 
 
-def _shortages(found: Sequence[Event]) -> list[OutOfMemory]:
+def shortages(found: Sequence[Event]) -> list[OutOfMemory]:
     """Every shortage; a CUDA error names its device on the line after it."""
     named = []
     for event, following in pairwise((*found, None)):
@@ -57,12 +57,14 @@ def _shortages(found: Sequence[Event]) -> list[OutOfMemory]:
     return named
 
 
-def _most_telling(shortages: list[OutOfMemory]) -> OutOfMemory:
+def most_telling(short: Sequence[OutOfMemory]) -> OutOfMemory:
+    """The last of those that name most of device and size."""
+
     def telling(event: OutOfMemory) -> int:
         return (event.device is not None) + (event.size_bytes is not None)
 
-    best = max(map(telling, shortages))
-    return [event for event in shortages if telling(event) == best][-1]
+    best = max(map(telling, short))
+    return [event for event in short if telling(event) == best][-1]
 
 
 def _out_of_memory(event: OutOfMemory, names: Mapping[str, str]) -> EngineFailure:

@@ -36,6 +36,23 @@ class BufferAllocated:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceFree:
+    """What the engine found free on a device before it allocated there."""
+
+    device: str
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The speed of one finished part of a request: "prompt" or "generation"."""
+
+    part: str
+    tokens: int
+    tokens_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The engine says that it listens; only its endpoint proves it."""
 
@@ -86,7 +103,7 @@ class InvalidArgument:
 
 
 Failed = OutOfMemory | ErrorDevice | PortTaken | BadModel | MissingFile | InvalidArgument
-Event = Loading | LayersOffloaded | BufferAllocated | Ready | Failed
+Event = Loading | LayersOffloaded | BufferAllocated | DeviceFree | Timing | Ready | Failed
 Reader = Callable[[re.Match[str]], Event]
 
 
@@ -101,6 +118,22 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
         (
             r"(\S+) +(model|KV|RS|compute|output) buffer size *= *([\d.]+) MiB",
             lambda m: BufferAllocated(m[1], m[2], from_mib(float(m[3]))),
+        ),
+        (
+            r"using device (\S+) .*- (\d+) MiB free",
+            lambda m: DeviceFree(m[1], from_mib(float(m[2]))),
+        ),
+        (
+            r"(prompt )?eval time = +[\d.]+ ms / +(\d+) (?:tokens|runs) .*?([\d.]+) tokens per second",
+            lambda m: Timing("prompt" if m[1] else "generation", int(m[2]), float(m[3])),
+        ),
+        (
+            r"CtxLimit:.*\bAmt:(\d+)/.*\bGenerat\w+:.*?([\d.]+)T/s",
+            lambda m: Timing("generation", int(m[1]), float(m[2])),
+        ),
+        (
+            r"CtxLimit:.*\bGenerated:(\d+)/\d+ in .*?\(([\d.]+)T/s",
+            lambda m: Timing("generation", int(m[1]), float(m[2])),
         ),
         (r"offloaded (\d+)/(\d+) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
         (

@@ -175,6 +175,13 @@ KEYS: tuple[Key, ...] = (
     Key("supervision.backoff_max_s", "number", "longest pause before a restart", minimum=0),
     Key("supervision.ready_timeout_s", "number", "how long loading may take", minimum=0),
     Key("supervision.stop_timeout_s", "number", "how long stopping may take before the engine is killed", minimum=0),
+    Key("supervision.terminate_after_s", "number", "how long an interrupted engine may take to end by itself", minimum=0),
+    Key("supervision.kill_timeout_s", "number", "how long a killed engine may take to give its memory back", minimum=0),
+    Key("supervision.health_interval_s", "number", "time between two health probes while it runs", minimum=0.1),
+    Key("supervision.health_failures", "integer", "failed probes in a row that make it degraded", minimum=1),
+    Key("supervision.restart_degraded_s", "number", "a degraded engine is restarted after this", minimum=0),
+    Key("supervision.healthy_after_s", "number", "being well for this long forgives earlier restarts", minimum=0),
+    Key("supervision.oom_replans", "integer", "plans anew this often when memory runs out", minimum=0),
 )  # fmt: skip
 
 BY_PATH: Mapping[str, Key] = {key.path: key for key in KEYS}

@@ -1,7 +1,7 @@
 """Profile: layered values, each with its source, and what the planner, the engine and the supervisor need of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from splitter.engine.command import EngineRef, Server
@@ -32,7 +32,11 @@ class RigChoice:
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """How a launched engine is kept alive. `restart`: never, on-failure or always; all times in seconds."""
+    """How a launched engine is kept alive. `restart`: never, on-failure or always; all times in seconds.
+
+    It is interrupted, terminated `terminate_after_s` later, killed `stop_timeout_s` after the first, and given up when
+    it has not ended `kill_timeout_s` after that.
+    """
 
     restart: str = "on-failure"
     max_restarts: int = 5
@@ -40,6 +44,13 @@ class Supervision:
     backoff_max_s: float = 60.0
     ready_timeout_s: float = 600.0
     stop_timeout_s: float = 10.0
+    terminate_after_s: float = 5.0
+    kill_timeout_s: float = 10.0
+    health_interval_s: float = 10.0
+    health_failures: int = 3
+    restart_degraded_s: float = 60.0
+    healthy_after_s: float = 60.0
+    oom_replans: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +95,7 @@ def built_in() -> Layer:
         "server.web_ui": server.web_ui,
         "server.cors_origins": server.cors_origins,
     }
-    names = ("restart", "max_restarts", "backoff_s", "backoff_max_s", "ready_timeout_s", "stop_timeout_s")
-    return Layer("built-in", values | {f"supervision.{name}": getattr(supervision, name) for name in names})
+    return Layer("built-in", values | {f"supervision.{name}": value for name, value in asdict(supervision).items()})
 
 
 def merge(layers: Iterable[Layer], name: str, path: str | None = None) -> Profile:

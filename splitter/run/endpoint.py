@@ -14,8 +14,10 @@ from splitter.errors import EngineError, UsageError
 from splitter.plan.request import EngineKind
 
 Health = Literal["absent", "loading", "ready", "no_model"]
+Pulse = Literal["well", "failing", "silent"]
 PROBE_TIMEOUT_S = 5.0
 PORTS_TRIED = 100
+HTTP_ERROR, HTTP_UNAVAILABLE = 500, 503  # llama-server says 503 while it loads (again)
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, as asked for
 
 
@@ -105,6 +107,30 @@ def health(kind: EngineKind, url: str, api_key: str | None = None) -> Health:
     if named and said == "inactive":
         return "no_model"
     return "ready" if named and said.startswith("koboldcpp/") else "loading"
+
+
+def pulse(kind: EngineKind, url: str, api_key: str | None = None) -> Pulse:
+    """How an engine that was ready does: one request to a page that neither engine writes into its log. "failing": it
+    answers an error or refuses the connection; "silent": no answer in PROBE_TIMEOUT_S, which a busy one may be."""
+    path = "/api/extra/version" if kind == "koboldcpp" else "/health"
+    try:
+        status = ask(url, path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status
+    except TimeoutError:
+        return "silent"
+    except (OSError, http.client.HTTPException):
+        return "failing"
+    return "failing" if status >= HTTP_ERROR and status != HTTP_UNAVAILABLE else "well"
+
+
+def cpu_time_s(pid: int) -> float:
+    """CPU time that `pid` has spent so far; 0 when the system will not tell."""
+    import psutil
+
+    try:
+        spent = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(spent.user + spent.system)
 
 
 def listens(pid: int, port: int) -> bool:

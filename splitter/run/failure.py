@@ -19,25 +19,45 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
 
     What the last BLAMED_LINES lines blame is the sentence; lines that blame nothing known are quoted.
     """
-    kind, port = command.engine.kind, command.server.port
-    match state.failure:
-        case "not_ours":
-            message = f"another program answers on port {port}, which {kind} was to use"
-            return EngineError(message, "use another --port")
-        case "no_model":
-            message = f"{kind} serves no model: it started without one{quoted(lines)}"
-            return EngineError(message, "read its log; check the path of the model")
-        case "start_timeout":
-            message = f"{kind} was not ready after {limits.start_timeout_s:g} s and was stopped{quoted(lines)}"
-            return EngineError(message, "give it more time with a longer start timeout, or read its log")
-        case "unkillable":
-            message = f"{kind} did not end even when it was killed; it is probably stuck in the graphics driver"
-            return EngineError(message, "wait a minute; if it stays, restart the machine")
+    kind = command.engine.kind
+    own = _own_reason(kind, command.server.port, state, limits, lines)
+    if own:
+        return EngineError(*own)
     when = "while it loaded" if state.failure == "died_loading" else "while it ran"
     blamed = last_words(lines[-BLAMED_LINES:], names_in_log(command.env))
     if blamed:
-        return EngineError(f"{kind} ended {when}: {blamed.sentence}", blamed.hint)
-    return EngineError(f"{kind} ended {when} ({how}){quoted(lines)}", "read its log")
+        return EngineError(f"{kind} ended {when}{again(state)}: {blamed.sentence}", blamed.hint)
+    return EngineError(f"{kind} ended {when}{again(state)} ({how}){quoted(lines)}", "read its log")
+
+
+def _own_reason(kind: str, port: int, state: State, limits: Limits, lines: Sequence[str]) -> tuple[str, str] | None:
+    """Message and hint where the supervisor, not the engine, saw the failure."""
+    said = quoted(lines)
+    reasons = {
+        "not_ours": (f"another program answers on port {port}, which {kind} was to use", "use another --port"),
+        "no_model": (
+            f"{kind} serves no model: it started without one{said}",
+            "read its log; check the path of the model",
+        ),
+        "start_timeout": (
+            f"{kind} was not ready after {limits.start_timeout_s:g} s and was stopped{said}",
+            "give it more time with a longer start timeout, or read its log",
+        ),
+        "unkillable": (
+            f"{kind} did not end even when it was killed; it is probably stuck in the graphics driver",
+            "wait a minute; if it stays, restart the machine",
+        ),
+        "unresponsive": (
+            f"{kind} failed {limits.health_failures} health probes in a row{again(state)} and was stopped{said}",
+            "read its log; if it happens again, update the graphics driver",
+        ),
+    }
+    return reasons.get(state.failure or "")
+
+
+def again(state: State) -> str:
+    """How many restarts did not help."""
+    return f" after {state.in_row} restart{'s' if state.in_row > 1 else ''} in a row" if state.in_row else ""
 
 
 def quoted(lines: Sequence[str]) -> str:

@@ -1,22 +1,44 @@
 """What a supervised engine may be, and what to do about it: a pure step function. `supervisor` owns the loop.
 
-starting -> ready -> stopping -> exited
-    \\__________\\________\\____-> failed
+    starting -> ready <-> degraded          a process runs
+       ^          |          |
+       |          v          v
+       |       stopping ------------> exited | failed
+       |          |
+    waiting or replanning                   none does: it ended, was killed, or had no memory
+
+What was never ready is not started again: a first start that fails fails for a reason that stays. Only a shortage of
+memory is answered by another plan. Every time is of one monotonic clock, so a wall clock that jumps changes nothing.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Phase = Literal["starting", "ready", "stopping", "exited", "failed"]
-Action = Literal["interrupt", "terminate", "kill"]
-Failure = Literal["died_loading", "died", "start_timeout", "not_ours", "no_model", "unkillable"]
+Phase = Literal["starting", "ready", "degraded", "waiting", "replanning", "stopping", "exited", "failed"]
+Rung = Literal["interrupt", "terminate", "kill"]
+Action = Literal["interrupt", "terminate", "kill", "probe", "start", "replan"]
+Failure = Literal[
+    "died_loading",
+    "died",
+    "start_timeout",
+    "not_ours",
+    "no_model",
+    "unresponsive",
+    "not_started",
+    "not_replanned",
+    "unkillable",
+]
+Restart = Literal["never", "on-failure", "always"]
 
-LADDER: tuple[Action, ...] = ("interrupt", "terminate", "kill")
+LADDER: tuple[Rung, ...] = ("interrupt", "terminate", "kill")
+LASTING: tuple[Failure, ...] = ("not_ours", "no_model", "not_replanned", "unkillable")
+FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # while it loads: a quarter of the time that it has taken so far
+LONGEST_SLEEP_S = 0.5  # on Windows a wait without a timeout keeps Ctrl-C from being heard
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait for readiness, and for the end after each rung of the stop ladder.
+    """How long to wait for what, and how often to try again; a profile's `supervision` says it for `splitter launch`.
 
     A large model on a hard disk needs minutes to load. An engine that holds tens of GiB needs seconds to free them;
     llama-server b11434 with a streamed answer in flight often hangs after its first SIGINT and leaves on the next rung.
@@ -26,26 +48,55 @@ class Limits:
     interrupt_s: float = 5
     terminate_s: float = 5
     kill_s: float = 5
+    restart: Restart = "never"
+    max_restarts: int = 5
+    backoff_s: float = 2
+    backoff_max_s: float = 60
+    healthy_after_s: float = 60
+    health_interval_s: float = 10
+    health_failures: int = 3
+    restart_degraded_s: float = 60
+    oom_replans: int = 0
 
-    def rung_s(self, rung: Action) -> float:
+    def rung_s(self, rung: Rung) -> float:
         """How long `rung` may take effect."""
         return {"interrupt": self.interrupt_s, "terminate": self.terminate_s, "kill": self.kill_s}[rung]
+
+    def pause_s(self, in_row: int) -> float:
+        """The pause before restart number `in_row` (from 1): doubled each time, up to the cap."""
+        return min(self.backoff_max_s, self.backoff_s * 2.0 ** min(in_row - 1, 60))
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`since_s` is when the phase, or the rung of the stop ladder, began; `exit_code` is negative for a signal."""
+    """`since_s` is when the phase, or the rung of the stop ladder, began; `exit_code` is negative for a signal.
+
+    `generation` counts starts, `in_row` the restarts since it was last healthy, `replans` likewise, `missed` the failed
+    health probes in a row. `probe_s` is when the next probe is due. `asked`: somebody wants it stopped for good.
+    """
 
     phase: Phase = "starting"
     since_s: float = 0
-    rung: Action | None = None
+    rung: Rung | None = None
     failure: Failure | None = None
     exit_code: int | None = None
+    generation: int = 1
+    in_row: int = 0
+    replans: int = 0
+    missed: int = 0
+    probe_s: float = 0
+    was_ready: bool = False
+    asked: bool = False
 
     @property
     def ended(self) -> bool:
         """Nothing more will happen."""
         return self.phase in {"exited", "failed"}
+
+    @property
+    def runs(self) -> bool:
+        """There is a process."""
+        return self.phase in {"starting", "ready", "degraded", "stopping"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +108,28 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A health probe failed: an error, or silence from an engine that does no work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """The engine's process ended."""
+    """The engine's process ended; `out_of_memory`: its log blames a device without room."""
 
     exit_code: int
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The program could not be started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """There is a stricter plan, or (`possible` False) none that obeys the user."""
+
+    possible: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,35 +142,98 @@ class Tick:
     """Time passed."""
 
 
-Event = Answered | Ended | StopAsked | Tick
+Event = Answered | Unanswered | Ended | NotStarted | Replanned | StopAsked | Tick
 Step = tuple[State, tuple[Action, ...]]
 
 
 def step(state: State, event: Event, now_s: float, limits: Limits) -> Step:
-    """The state after `event` at `now_s` (a monotonic clock), and what to do to the process."""
+    """The state after `event` at `now_s` (a monotonic clock), and what to do."""
     if state.ended:
         return state, ()
     match event:
-        case Ended(exit_code):
-            return end(state, exit_code, now_s), ()
+        case Ended() | NotStarted():
+            after = end(state, event, now_s, limits)
+        case Replanned(possible):
+            after = replanned(state, possible, now_s)
         case StopAsked():
-            return climb(state, now_s)
-        case Answered(ours, model) if state.phase == "starting":
-            if ours and model:
-                return replace(state, phase="ready", since_s=now_s), ()
-            return climb(replace(state, failure="no_model" if ours else "not_ours"), now_s)
-        case _:
-            return check_time(state, now_s, limits)
+            after = stop(state, now_s)
+        case Answered():
+            after = answered(state, event, now_s, limits)
+        case Unanswered():
+            after = unanswered(state, now_s, limits), ()
+        case Tick():
+            after = check_time(state, now_s, limits)
+    return after
+
+
+def sleep_s(state: State, now_s: float, limits: Limits) -> float:
+    """How long nothing can be due; never longer than LONGEST_SLEEP_S."""
+    due = {
+        "starting": min(state.probe_s, state.since_s + limits.start_timeout_s),
+        "ready": state.probe_s,
+        "degraded": state.probe_s,
+        "waiting": state.since_s + limits.pause_s(state.in_row),
+        "stopping": state.since_s + (limits.rung_s(state.rung) if state.rung else 0),
+    }.get(state.phase, now_s)
+    return min(LONGEST_SLEEP_S, max(0.001, due - now_s))
 
 
 def check_time(state: State, now_s: float, limits: Limits) -> Step:
-    """What waited too long goes one step on."""
+    """What waited too long goes one step on; an engine that runs is probed when it is due."""
     waited_s = now_s - state.since_s
     if state.phase == "starting" and waited_s >= limits.start_timeout_s:
         return climb(replace(state, failure="start_timeout"), now_s)
-    if state.rung is not None and waited_s >= limits.rung_s(state.rung):
+    if state.phase == "waiting" and waited_s >= limits.pause_s(state.in_row):
+        return start(state, now_s)
+    if _is_overdue(state, waited_s, limits):
         return climb(state, now_s)
+    if state.phase in {"starting", "ready", "degraded"} and now_s >= state.probe_s:
+        return replace(state, probe_s=now_s + probe_pause_s(state, waited_s, limits)), ("probe",)
     return state, ()
+
+
+def _is_overdue(state: State, waited_s: float, limits: Limits) -> bool:
+    """A rung of the ladder that did not help, or a degraded engine that did not recover."""
+    if state.rung is not None:
+        return waited_s >= limits.rung_s(state.rung)
+    return state.phase == "degraded" and limits.restart != "never" and waited_s >= limits.restart_degraded_s
+
+
+def probe_pause_s(state: State, waited_s: float, limits: Limits) -> float:
+    """The time to the next probe."""
+    if state.phase == "starting":
+        return min(LAST_PROBE_S, max(FIRST_PROBE_S, waited_s / 4))
+    return limits.health_interval_s
+
+
+def answered(state: State, event: Answered, now_s: float, limits: Limits) -> Step:
+    """It is well; after `healthy_after_s` of that, earlier restarts are forgiven."""
+    if state.phase == "starting" and not (event.ours and event.model):
+        return climb(replace(state, failure="no_model" if event.ours else "not_ours"), now_s)
+    if state.phase in {"starting", "degraded"}:
+        state = replace(state, phase="ready", since_s=now_s, failure=None, missed=0, was_ready=True)
+        return replace(state, probe_s=now_s + limits.health_interval_s), ()
+    if state.phase == "ready" and now_s - state.since_s >= limits.healthy_after_s:
+        state = replace(state, in_row=0, replans=0)
+    return replace(state, missed=0), ()
+
+
+def unanswered(state: State, now_s: float, limits: Limits) -> State:
+    """One failed probe is an accident, several in a row are a condition. While it loads, silence is normal."""
+    if state.phase not in {"ready", "degraded"}:
+        return state
+    state = replace(state, missed=state.missed + 1)
+    if state.phase == "ready" and state.missed >= limits.health_failures:
+        return replace(state, phase="degraded", since_s=now_s, failure="unresponsive")
+    return state
+
+
+def stop(state: State, now_s: float) -> Step:
+    """The next rung of the ladder; without a process there is nothing to climb. It is not started again."""
+    state = replace(state, asked=True, failure=None if state.failure == "unresponsive" else state.failure)
+    if not state.runs:
+        return replace(state, phase="exited", since_s=now_s, failure=None), ()
+    return climb(state, now_s)
 
 
 def climb(state: State, now_s: float) -> Step:
@@ -113,12 +245,61 @@ def climb(state: State, now_s: float) -> Step:
     return replace(state, phase="stopping", since_s=now_s, rung=rung), (rung,)
 
 
-def end(state: State, exit_code: int, now_s: float) -> State:
-    """A process that was stopped, or left with 0 after it was ready, has exited; any other end is a failure."""
-    failure = state.failure
+def blame(state: State, exit_code: int) -> Failure | None:
+    """A process that was stopped, or left with 0 after it was ready, did not fail; any other end is a failure."""
     if state.phase == "starting":
-        failure = "died_loading"
-    elif state.phase == "ready" and exit_code != 0:
-        failure = "died"
-    phase: Phase = "failed" if failure else "exited"
-    return replace(state, phase=phase, since_s=now_s, failure=failure, exit_code=exit_code)
+        return "died_loading"
+    if state.phase == "ready" and exit_code != 0:
+        return "died"
+    return state.failure
+
+
+def end(state: State, event: Ended | NotStarted, now_s: float, limits: Limits) -> Step:
+    """After the end of a process: another plan, another start, or the end of it all."""
+    lacked = False
+    if isinstance(event, Ended):
+        lacked = event.out_of_memory
+        state = replace(state, failure=blame(state, event.exit_code), exit_code=event.exit_code)
+    else:
+        state = replace(state, failure="not_started")
+    state = replace(state, rung=None, since_s=now_s, missed=0)
+    if not state.asked and lacked and may_replan(state, limits):
+        return replace(state, phase="replanning", replans=state.replans + 1), ("replan",)
+    if not state.asked and may_restart(state, limits):
+        return replace(state, phase="waiting", in_row=state.in_row + 1), ()
+    return replace(state, phase="failed" if state.failure else "exited"), ()
+
+
+def may_replan(state: State, limits: Limits) -> bool:
+    """A start that lacked memory is planned again; an engine that ran, only where it may be restarted at all."""
+    lacked = state.failure == "died_loading" or (state.failure == "died" and limits.restart != "never")
+    return lacked and state.replans < limits.oom_replans
+
+
+def may_restart(state: State, limits: Limits) -> bool:
+    """Whether the policy, the cap and the reason of the end allow another start."""
+    if limits.restart == "never" or not state.was_ready or state.failure in LASTING:
+        return False
+    return (limits.restart == "always" or state.failure is not None) and state.in_row < limits.max_restarts
+
+
+def replanned(state: State, possible: bool, now_s: float) -> Step:
+    """Started with the stricter plan, or given up."""
+    if state.phase != "replanning":
+        return state, ()
+    if not possible:
+        return replace(state, phase="failed", since_s=now_s, failure="not_replanned"), ()
+    return start(state, now_s)
+
+
+def start(state: State, now_s: float) -> Step:
+    """The next process."""
+    started = replace(
+        state,
+        phase="starting",
+        since_s=now_s,
+        failure=None,
+        generation=state.generation + 1,
+        probe_s=now_s + FIRST_PROBE_S,
+    )
+    return started, ("start",)

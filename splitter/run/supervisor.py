@@ -1,59 +1,82 @@
-"""Launches an engine, waits until it is ready, and stops it whatever happens: owns the loop and the clock."""
+"""Launches an engine, keeps it alive as its limits say, and stops it whatever happens: owns the loop and the clock."""
 
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from splitter.engine.command import EngineCommand
-from splitter.errors import EngineError
+from splitter.engine.koboldcpp_devices import names_in_log
+from splitter.engine.shortage import Shortage, shortage
+from splitter.errors import SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe
-from splitter.run.lifecycle import Action, Answered, Ended, Event, Limits, Phase, State, StopAsked, Tick, step
+from splitter.run.lifecycle import (
+    Action,
+    Answered,
+    Ended,
+    Event,
+    Limits,
+    NotStarted,
+    Phase,
+    Replanned,
+    State,
+    StopAsked,
+    Tick,
+    Unanswered,
+    sleep_s,
+    step,
+)
 from splitter.run.process import Process, exit_words
 from splitter.run.snapshot import Snapshot, Watcher
 
-FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # the time between two probes doubles
-IDLE_S = 0.5  # on Windows a wait without a timeout keeps Ctrl-C from being heard
+WORKING_S = 0.05  # CPU time that an engine which is merely slow to answer spends during one probe
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 Handler = Callable[[int, FrameType | None], Any]
+Replan = Callable[[Shortage], EngineCommand]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who is told what. `on_log` gets each line of the engine, from a thread; `watchers` a snapshot after every change
+    of phase or process, from the loop's thread; `replan` a shortage of memory, to answer with another command (or to
+    refuse with a SplitterError)."""
+
+    on_log: Callable[[str], None] | None = None
+    log_file: Path | None = None
+    watchers: Sequence[Watcher] = ()
+    replan: Replan | None = None
+    clock: Callable[[], float] = time.monotonic
 
 
 class Instance:
     """A launched engine. Use it in a `with`: leaving it stops the engine, also on Ctrl-C, SIGTERM and SIGHUP.
 
     While it lives, SIGTERM, SIGHUP and Ctrl-Break raise KeyboardInterrupt in the main thread as Ctrl-C does; while it
-    stops, each of them climbs one rung of the stop ladder instead.
+    stops, each of them climbs one rung of the stop ladder instead. `wait_ready` and `wait` run the loop: restarts
+    happen inside them.
     """
 
-    def __init__(
-        self,
-        command: EngineCommand,
-        limits: Limits,
-        on_log: Callable[[str], None] | None,
-        log_file: Path | None,
-        watchers: Sequence[Watcher] = (),
-    ) -> None:
+    def __init__(self, command: EngineCommand, limits: Limits, hooks: Hooks) -> None:
         self.command = command
         self.url = endpoint.url_of(command.server)
         self.api_key = endpoint.read_key(command.server)
         self.ready_s: float | None = None
-        self._limits = limits
-        self._watchers = watchers
+        self._limits, self._hooks, self._clock = limits, hooks, hooks.clock
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._probe_s = FIRST_PROBE_S
+        self._state = State(since_s=self._clock())
+        self._error: SplitterError | None = None
+        self._shortage: Shortage | None = None
         self._handlers = handle_signals(raise_interrupt)
         try:
-            self._started_s = time.monotonic()
-            self._state = State(since_s=self._started_s)
-            self._started_at = time.time()
-            self._process = Process(command, on_line=on_log, on_exit=self._on_exit, log_file=log_file)
+            self._start()
         except BaseException:
             restore_signals(self._handlers)
             raise
@@ -74,46 +97,54 @@ class Instance:
 
     @property
     def pid(self) -> int:
-        """The engine's process id."""
+        """The process id of the latest start."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative when a signal ended it."""
+        """None while it first runs; negative when a signal ended it."""
         return self._state.exit_code
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The last lines of its log."""
+        """The last lines of the latest start's log."""
         return self._process.lines()
 
     def snapshot(self) -> Snapshot:
         """What is known of it now."""
-        pid = None if self._state.ended else self.pid
-        failure = self._state.failure
-        return Snapshot(self.phase, pid, self.url, 0, 1, self._started_at, self.ready_s, failure, self.command)
+        state = self._state
+        return Snapshot(
+            phase=state.phase,
+            pid=self.pid if state.runs else None,
+            url=self.url,
+            restarts=state.generation - 1,
+            generation=state.generation,
+            started_at=self._started_at,
+            ready_s=self.ready_s,
+            failure=state.failure,
+            command=self.command,
+        )
 
     def wait_ready(self) -> Self:
         """Returns when the endpoint answers and it is this child that answers.
 
-        EngineError with the engine's last words when it ends first, when another process answers on its port, or when
-        it is not ready in time; it is stopped then.
+        EngineError with the engine's last words when it ends first and is not to be started again, when another process
+        answers on its port, or when it is not ready in time; it is stopped then. DoesNotFitError when it ran out of
+        memory and no stricter plan obeys the user.
         """
-        while self.phase == "starting":
-            self._turn(self._next_probe())
-            if self.phase == "starting":
-                self._probe()
+        while self.phase != "ready" and not self._state.ended:
+            self._turn()
         if self.phase == "ready":
             return self
-        self._run_until_ended()
+        self._close()
         raise self._failure()
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """The exit code once it ends by itself, None when `timeout_s` passes first; EngineError when it dies."""
-        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        """The exit code once it ends and stays ended, None when `timeout_s` passes first; EngineError when it fails."""
+        until_s = None if timeout_s is None else self._clock() + timeout_s
         while not self._state.ended:
-            left_s = IDLE_S if until_s is None else min(IDLE_S, until_s - time.monotonic())
-            if left_s <= 0:
+            left_s = None if until_s is None else until_s - self._clock()
+            if left_s is not None and left_s <= 0:
                 return None
             self._turn(left_s)
         self._close()
@@ -125,53 +156,36 @@ class Instance:
         """Stops it and everything it started; the exit code. EngineError when it cannot be killed. Twice is fine."""
         if not self._state.ended:
             set_signals(self._handlers, lambda _number, _frame: self._events.put(StopAsked()))
-            if self.phase != "stopping":
+            if self.phase != "stopping" or not self._state.asked:
                 self._handle(StopAsked())
-            self._run_until_ended()
+            while not self._state.ended:
+                self._turn()
         self._close()
         if self._state.failure == "unkillable":
             raise self._failure()
         return self.exit_code
 
-    def _probe(self) -> None:
-        said = endpoint.health(self.command.engine.kind, self.url, self.api_key)
-        if said in {"ready", "no_model"}:
-            self._handle(Answered(endpoint.listens(self.pid, self.command.server.port), said == "ready"))
-
-    def _failure(self) -> EngineError:
-        return describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)
-
-    def _run_until_ended(self) -> None:
-        while not self._state.ended:
-            self._turn(FIRST_PROBE_S)
-        self._close()
-
-    def _next_probe(self) -> float:
-        self._probe_s = min(LAST_PROBE_S, self._probe_s * 2)
-        return self._probe_s / 2
-
-    def _turn(self, wait_s: float) -> None:
-        """One event, or the passing of `wait_s`."""
+    def _turn(self, longest_s: float | None = None) -> None:
+        """One event, or the passing of time until something is due."""
+        wait_s = sleep_s(self._state, self._clock(), self._limits)
         try:
-            event: Event = self._events.get(timeout=wait_s)
+            event: Event = self._events.get(timeout=wait_s if longest_s is None else min(wait_s, longest_s))
         except queue.Empty:
             event = Tick()
         self._handle(event)
 
     def _handle(self, event: Event) -> None:
-        before = self._state.phase
-        self._state, actions = step(self._state, event, time.monotonic(), self._limits)
+        """One step, its effects, and word of it to the watchers."""
+        if isinstance(event, Ended):
+            event = replace(event, out_of_memory=self._notice_shortage())
+        before = self._state
+        self._state, actions = step(before, event, self._clock(), self._limits)
+        if self.phase == "ready" and before.phase == "starting":
+            self.ready_s = self._state.since_s - before.since_s
+        if self.phase != before.phase:
+            self._tell_watchers()
         for action in actions:
             self._act(action)
-        if self.phase == "ready" and before != "ready":
-            self.ready_s = self._state.since_s - self._started_s
-        if self.phase != before:
-            self._tell_watchers()
-
-    def _tell_watchers(self) -> None:
-        snapshot = self.snapshot()
-        for watcher in self._watchers:
-            watcher(snapshot)
 
     def _act(self, action: Action) -> None:
         match action:
@@ -181,9 +195,95 @@ class Instance:
                 self._process.terminate()
             case "kill":
                 self._process.kill()
+            case "probe":
+                self._probe()
+            case "start":
+                self._restart()
+            case "replan":
+                self._replan()
 
-    def _on_exit(self, exit_code: int) -> None:
-        self._events.put(Ended(exit_code))
+    def _probe(self) -> None:
+        """Asks the endpoint. Whose answer it is costs a look at all sockets: that is checked while it loads only."""
+        kind = self.command.engine.kind
+        if self.phase == "starting":
+            said = endpoint.health(kind, self.url, self.api_key)
+            if said in {"ready", "no_model"}:
+                self._handle(Answered(endpoint.listens(self.pid, self.command.server.port), said == "ready"))
+            return
+        spent_s = endpoint.cpu_time_s(self.pid)
+        pulse = endpoint.pulse(kind, self.url, self.api_key)
+        if pulse == "well":
+            self._handle(Answered())
+        elif pulse == "failing" or endpoint.cpu_time_s(self.pid) - spent_s < WORKING_S:
+            self._handle(Unanswered())
+
+    def _start(self) -> None:
+        with self._signals_wait():
+            self._started_at = time.time()
+            self._process = Process(
+                self.command,
+                on_line=self._hooks.on_log,
+                on_exit=lambda code: self._events.put(Ended(code)),
+                log_file=self._hooks.log_file,
+                append=self._state.generation > 1,
+            )
+
+    def _restart(self) -> None:
+        self.ready_s = None
+        try:
+            endpoint.require_free(self.command.server)
+            self._start()
+        except SplitterError as error:
+            self._error = error
+            self._handle(NotStarted())
+            return
+        self._error = None
+        self._tell_watchers()
+
+    def _notice_shortage(self) -> bool:
+        """Whether the process that just ended blames a device without room."""
+        loading = self.phase == "starting"
+        self._shortage = shortage(self.lines, names_in_log(self.command.env), loading=loading)
+        return self._shortage is not None and self._hooks.replan is not None
+
+    def _replan(self) -> None:
+        if self._shortage is None or self._hooks.replan is None:
+            return
+        try:
+            self.command = self._hooks.replan(self._shortage)
+        except SplitterError as error:
+            self._error = error
+        self._handle(Replanned(possible=self._error is None))
+
+    def _failure(self) -> SplitterError:
+        if self._error is not None:
+            return self._error
+        return describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)
+
+    def _tell_watchers(self) -> None:
+        """A watcher that cannot write its file does not take the engine down."""
+        snapshot = self.snapshot()
+        for watcher in self._hooks.watchers:
+            with suppress(OSError):
+                watcher(snapshot)
+
+    @contextmanager
+    def _signals_wait(self) -> Iterator[None]:
+        """A signal between the birth of a process and its being known here would leave an orphan: it waits."""
+        came: list[int] = []
+        set_signals(self._handlers, lambda number, _frame: came.append(number))
+        try:
+            yield
+        finally:
+            set_signals(self._handlers, raise_interrupt)
+        if came:
+            self._close_started()
+            raise KeyboardInterrupt
+
+    def _close_started(self) -> None:
+        """Nobody holds a first process yet when the constructor is interrupted; later ones are stopped by `stop`."""
+        if self._state.generation == 1:
+            self._process.kill()
 
     def _close(self) -> None:
         restore_signals(self._handlers)
@@ -198,9 +298,10 @@ def launch(
     start_timeout_s: float | None = None,
     limits: Limits | None = None,
     watchers: Sequence[Watcher] = (),
+    replan: Replan | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Instance:
-    """Starts the engine. `on_log` gets each line it writes, from a thread; `watchers` get a snapshot after every change
-    of phase or process, from the loop's thread.
+    """Starts the engine; see Hooks for who is told what. Without `limits` it is never started again.
 
     EngineError when the port is taken (nothing is started then) or the program cannot be started.
     """
@@ -208,7 +309,7 @@ def launch(
     if start_timeout_s is not None:
         limits = replace(limits, start_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
-    return Instance(command, limits, on_log, log_file, watchers)
+    return Instance(command, limits, Hooks(on_log, log_file, watchers, replan, clock))
 
 
 def raise_interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,8 @@ splitter launch --profile phoenix
 splitter launch model.gguf --engine embedded --port 8081   (no GPU, no engine needed)
 """
 
+RestartName = Literal["never", "on-failure", "always"]
+
 
 @with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def launch(
@@ -38,21 +40,21 @@ def launch(
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     start_timeout: Annotated[
-        float, typer.Option("--start-timeout", help="Seconds the engine may take to load.", min=1)
-    ] = 600.0,
+        float | None, typer.Option("--start-timeout", help="Seconds the engine may take to load (600).", min=1)
+    ] = None,
+    restart: Annotated[
+        RestartName | None, typer.Option("--restart", help="When an ended engine is started again (on-failure).")
+    ] = None,
+    max_restarts: Annotated[
+        int | None, typer.Option("--max-restarts", help="Give up after this many restarts in a row (5).", min=0)
+    ] = None,
     log_file: Annotated[
         str | None, typer.Option("--log-file", help="Also write the engine's log here.", metavar="FILE")
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics", help="Serve Prometheus metrics there; a port alone is 127.0.0.1.", metavar="[HOST:]PORT"
-        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not show the engine's log.")] = False,
 ) -> None:
     """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
-    from splitter.cli.launch_watch import watching
+    from splitter.cli.launch_steps import Announcer, Replanner, limits_of
     from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
     from splitter.cli.views.plan import plan_view
     from splitter.run.supervisor import launch as start
@@ -61,22 +63,22 @@ def launch(
     task = resolve(model, Wishes(devices, engine, margin, goal, flags, server), output, local=True)
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan, output.out.width))
-    with (
-        watching(output, planned, quiet=quiet, metrics=metrics) as seen,
-        start(
-            planned.command,
-            on_log=seen.on_log,
-            log_file=Path(log_file) if log_file else None,
-            start_timeout_s=start_timeout,
-            watchers=seen.watchers,
-        ) as instance,
-    ):
+    said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
+    limits = limits_of(task.supervision, said)
+    replanner = Replanner(planned, output)
+    with start(
+        planned.command,
+        on_log=None if quiet or report.json else output.say,
+        log_file=Path(log_file) if log_file else None,
+        limits=limits,
+        watchers=(Announcer(output, limits),),
+        replan=replanner,
+    ) as instance:
         with output.progress("loading the model"):
             instance.wait_ready()
         output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
-        output.data(_ready_data(instance, planned))
-        with seen.live():
-            code = instance.wait()
+        output.data(_ready_data(instance, replanner.planned))
+        code = instance.wait()
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)

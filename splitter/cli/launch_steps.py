@@ -1,0 +1,100 @@
+"""The steps of `splitter launch`: limits from the profile, words about what happens, and a new plan when memory runs out."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from splitter.cli.output import Output
+from splitter.cli.session import Planned, Task, prove_if_possible, solve
+from splitter.engine.command import EngineCommand
+from splitter.engine.shortage import Shortage
+from splitter.errors import DoesNotFitError, SplitterError
+from splitter.profile.profile import Supervision
+from splitter.run.lifecycle import Limits
+from splitter.run.snapshot import Snapshot
+
+
+def limits_of(supervision: Supervision, overrides: Mapping[str, Any]) -> Limits:
+    """The profile's supervision, with what the command line says (None: it says nothing)."""
+    wanted = replace(supervision, **{name: value for name, value in overrides.items() if value is not None})
+    return Limits(
+        start_timeout_s=wanted.ready_timeout_s,
+        interrupt_s=min(wanted.terminate_after_s, wanted.stop_timeout_s),
+        terminate_s=max(0.0, wanted.stop_timeout_s - wanted.terminate_after_s),
+        kill_s=wanted.kill_timeout_s,
+        restart=wanted.restart,  # type: ignore[arg-type]  # the profile's choices are the same words
+        max_restarts=wanted.max_restarts,
+        backoff_s=wanted.backoff_s,
+        backoff_max_s=wanted.backoff_max_s,
+        healthy_after_s=wanted.healthy_after_s,
+        health_interval_s=wanted.health_interval_s,
+        health_failures=wanted.health_failures,
+        restart_degraded_s=wanted.restart_degraded_s,
+        oom_replans=wanted.oom_replans,
+    )
+
+
+class Replanner:
+    """Answers a shortage with a stricter plan: what was learned is kept, what changed is said. `planned` is the plan in
+    force."""
+
+    def __init__(self, planned: Planned, output: Output) -> None:
+        self.planned, self._output = planned, output
+
+    def __call__(self, short: Shortage) -> EngineCommand:
+        """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed."""
+        from splitter.engine.learnt import keep_lessons
+        from splitter.run.replan import learn, lessons, what_changed
+
+        before = self.planned
+        task = before.task
+        learnt = learn(before.plan, looked_again(task, short, before.command.env))
+        keep_lessons(task.rig, task.engine, lessons(before.plan, learnt))
+        try:
+            self.planned = prove_if_possible(solve(task, self._output), self._output)
+        except DoesNotFitError as error:
+            message = (
+                f"{short.device or 'a device'} ran out of memory, and no other plan obeys the request: {error.message}"
+            )
+            raise DoesNotFitError(message, error.hint) from None
+        self._output.say(f"out of memory: {what_changed(before.plan, self.planned.plan, learnt)}")
+        return self.planned.command
+
+
+def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:
+    """`short` with what the engine finds free now that its process is gone, where it can be asked."""
+    from splitter.rig.listing import list_devices
+
+    if short.free_bytes or task.engine.kind != "llama-server" or not task.engine.path:
+        return short
+    with suppress(SplitterError):
+        found = {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
+        return replace(short, free_bytes=found)
+    return short
+
+
+class Announcer:
+    """A watcher that says in plain words what happens to the engine after its first start."""
+
+    def __init__(self, output: Output, limits: Limits) -> None:
+        self._output, self._limits = output, limits
+        self._tried = 0
+
+    def __call__(self, now: Snapshot) -> None:
+        text = self._words(now)
+        if text:
+            self._output.say(text)
+
+    def _words(self, now: Snapshot) -> str:
+        kind = now.command.engine.kind
+        match now.phase:
+            case "degraded":
+                return f"{kind} does not answer its health probes ({self._limits.health_failures} failed in a row)"
+            case "waiting":
+                self._tried += 1
+                reason = {"died": "died", "unresponsive": "was stopped", "not_started": "could not be started"}
+                return f"{kind} {reason.get(now.failure or '', 'ended')}: it will be restarted (restart {self._tried})"
+            case "ready" if now.generation > 1:
+                return f"{kind} is ready again after {now.ready_s or 0:.1f} s (start {now.generation})"
+        return ""

@@ -1,0 +1,130 @@
+"""A shortage of memory -> what is now believed of the card -> a stricter plan, and the sentence that says what changed.
+
+The engine tells which allocation failed, not how much was missing. What the device held by then plus what it was asked
+for is more than it has: true usable memory < held + asked. From that bound each further failure of the same card steps
+back twice as far, so that a few starts are enough. Where the engine's log told what it found free, that decides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from splitter.engine.lessons import OUT_OF_MEMORY, Lesson
+from splitter.engine.shortage import Shortage
+from splitter.plan.plan import Plan, PlannedDevice
+from splitter.rig.device import Device
+from splitter.units import format_bytes
+
+FIRST_STEP = 1 / 32  # of a card's memory: the least that a first failure takes away
+CERTAIN_BYTES = 1  # "less than" in whole bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What one failure taught, by device id: bytes of the reported free memory that are not there."""
+
+    missing: Mapping[str, int]
+
+
+def learn(plan: Plan, short: Shortage) -> Learnt:
+    """What `short` says about the rig's devices, beyond what `plan` already reckoned with."""
+    missing = {device.id: _told(plan, device, short) for device in plan.rig.devices}
+    failed = next((d for d in plan.devices if d.device.id == short.device), None) or _fullest(plan)
+    if failed is not None:
+        name, known = failed.device.id, _known(failed)
+        bound = known + max(0, _usable(failed) - _bound(failed, short))
+        least = 0 if missing[name] > known else _least_step(failed, known)
+        missing[name] = max(missing[name], bound, least)
+    before = {device.device.id: _known(device) for device in plan.devices}
+    return Learnt({name: size for name, size in missing.items() if size > before.get(name, 0)})
+
+
+def lessons(plan: Plan, learnt: Learnt) -> dict[str, Lesson]:
+    """The lessons by device id, with the free memory that was reported when they were learnt."""
+    return {name: Lesson(size, plan.rig.device(name).free_bytes) for name, size in learnt.missing.items()}
+
+
+def _known(device: PlannedDevice) -> int:
+    """What the plan already believed missing there."""
+    return sum(size for name, size in device.memory.overhead if name == OUT_OF_MEMORY)
+
+
+def _told(plan: Plan, device: Device, short: Shortage) -> int:
+    """What the engine found free, against what was reported; 0 where it told nothing.
+
+    The engine looks from inside its own context, so that the overhead which the plan reserves for it is gone already.
+    """
+    told = short.free_bytes.get(device.id)
+    if told is None:
+        return 0
+    planned = next((d for d in plan.devices if d.device.id == device.id), None)
+    inside = planned.memory.overhead_bytes() - _known(planned) if planned else 0
+    return max(0, device.free_bytes - told - inside)
+
+
+def _fullest(plan: Plan) -> PlannedDevice | None:
+    """Whom to blame where the log names nobody."""
+    return min(plan.devices, key=PlannedDevice.headroom_bytes, default=None)
+
+
+def _usable(device: PlannedDevice) -> int:
+    """What the plan believed that buffers may fill."""
+    return device.device.free_bytes - device.memory.overhead_bytes()
+
+
+def _bound(device: PlannedDevice, short: Shortage) -> int:
+    """The most that buffers can fill on the device, as the failure shows."""
+    use = device.memory
+    asked = short.size_bytes or 0
+    planned = {
+        "model": max(use.model_bytes, asked),
+        "context": use.model_bytes + max(use.context_bytes, asked),
+        "compute": use.model_bytes + use.context_bytes + (asked or use.compute_bytes),
+        "running": use.breakdown_bytes() + asked,
+    }[short.stage]
+    if short.held_bytes is not None and short.size_bytes is not None:
+        planned = min(planned, short.held_bytes + short.size_bytes)
+    return planned - CERTAIN_BYTES
+
+
+def _least_step(device: PlannedDevice, known: int) -> int:
+    """A first step, or twice what was not enough."""
+    return max(round(device.device.total_bytes * FIRST_STEP), 2 * known)
+
+
+def what_changed(before: Plan, after: Plan, learnt: Learnt) -> str:
+    """One sentence: what is believed now, and what the plan does about it."""
+    cards = " and ".join(f"{name} has {format_bytes(size)} less than reported" for name, size in learnt.missing.items())
+    return f"{cards or 'memory ran out'}: {'; '.join(_differences(before, after)) or 'the plan stays as it was'}"
+
+
+def _differences(before: Plan, after: Plan) -> list[str]:
+    parts = [text for text in (_moved(before, after), _context(before, after)) if text]
+    old, new = before.speed.generation_tokens_per_s, after.speed.generation_tokens_per_s
+    if parts and old and new:
+        parts.append(f"{new:.1f} instead of {old:.1f} tokens per second are expected")
+    return parts
+
+
+def _moved(before: Plan, after: Plan) -> str:
+    """ "2 layers fewer on CUDA0, 2 more in RAM"."""
+    names = list(dict.fromkeys(d.device.id for d in (*before.devices, *after.devices)))
+    was, now = _layers(before), _layers(after)
+    changes = [(name, now.get(name, 0) - was.get(name, 0)) for name in (*names, "RAM")]
+    words = [
+        f"{abs(n)} layer{'s' * (abs(n) != 1)} {'more' if n > 0 else 'fewer'} {_where(name)}" for name, n in changes if n
+    ]
+    return ", ".join(words)
+
+
+def _where(name: str) -> str:
+    return "in RAM" if name == "RAM" else f"on {name}"
+
+
+def _layers(plan: Plan) -> dict[str, int]:
+    held = {d.device.id: len(d.layers) + d.holds_output for d in plan.devices}
+    return {**held, "RAM": plan.facts.layers + 1 - plan.settings.gpu_layers}
+
+
+def _context(before: Plan, after: Plan) -> str:
+    old, new = before.settings.context_size, after.settings.context_size
+    return f"the context is {new} tokens instead of {old}" if old != new else ""
