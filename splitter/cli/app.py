@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from splitter import __version__
-from splitter.cli.verbs import bench, check, demo, doctor, inspect, launch, models, plan, profile, rig, script
+from splitter.cli.verbs import (
+    bench,
+    check,
+    demo,
+    doctor,
+    inspect,
+    launch,
+    logs,
+    models,
+    plan,
+    profile,
+    ps,
+    rig,
+    script,
+    stop,
+)
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
 
@@ -53,6 +68,9 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)
 app.command("script", epilog=script.EXAMPLES)(script.script)
 app.command("launch", epilog=launch.EXAMPLES)(launch.launch)
+app.command("ps", epilog=ps.EXAMPLES)(ps.ps)
+app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
+app.command("stop", epilog=stop.EXAMPLES)(stop.stop)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)

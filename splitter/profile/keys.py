@@ -173,6 +173,8 @@ KEYS: tuple[Key, ...] = (
     Key("supervision.backoff_max_s", "number", "longest pause before a restart", minimum=0),
     Key("supervision.ready_timeout_s", "number", "how long loading may take", minimum=0),
     Key("supervision.stop_timeout_s", "number", "how long stopping may take before the engine is killed", minimum=0),
+    Key("log.max_mib", "number", "size at which the engine's log file is put aside", minimum=0.001),
+    Key("log.files", "integer", "how many log files are kept, the newest counted", minimum=1, maximum=1000),
 )  # fmt: skip
 
 BY_PATH: Mapping[str, Key] = {key.path: key for key in KEYS}

@@ -43,6 +43,14 @@ class Supervision:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How much of the engine's log is kept: `files` files of at most `max_mib` MiB."""
+
+    max_mib: float = 10.0
+    files: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """Merged layers: `values` by dotted key (`settings.context_size`). `path` is the profile's own file, if any."""
 
@@ -71,16 +79,19 @@ class ProfileTask:
     engine: EngineRef
     server: Server
     supervision: Supervision
+    log: LogSettings = LogSettings()
 
 
 def built_in() -> Layer:
     """The values in force when nobody says otherwise."""
-    server, supervision = Server(), Supervision()
+    server, supervision, log = Server(), Supervision(), LogSettings()
     values: dict[str, Any] = {
         "goal": "speed",
         "engine.kind": "llama-server",
         "server.host": server.host,
         "server.port": server.port,
+        "log.max_mib": log.max_mib,
+        "log.files": log.files,
     }
     names = ("restart", "max_restarts", "backoff_s", "backoff_max_s", "ready_timeout_s", "stop_timeout_s")
     return Layer("built-in", values | {f"supervision.{name}": getattr(supervision, name) for name in names})
@@ -123,6 +134,7 @@ def to_request(profile: Profile) -> ProfileTask:
         engine=EngineRef(request.engine, profile.get("engine.path"), request.engine_version),
         server=Server(**profile.section("server")),
         supervision=Supervision(**profile.section("supervision")),
+        log=LogSettings(**profile.section("log")),
     )
 
 

@@ -27,8 +27,7 @@ class Process:
 
     `on_line` gets every line of stdout and stderr, from a thread; `on_exit` gets the exit code (negative: the signal)
     after the last line. What the engine started is killed when it ends; and all of it when we end without a word
-    (SIGKILL), by the guard or the job object. A `log_file` that is a path is emptied and closed here; a LogFile is its
-    owner's, who may give it to the next process too.
+    (SIGKILL), by the guard or the job object.
     """
 
     def __init__(
@@ -37,12 +36,11 @@ class Process:
         *,
         on_line: Callable[[str], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
-        log_file: Path | LogFile | None = None,
+        log_file: Path | None = None,
     ) -> None:
         self._lines: deque[str] = deque(maxlen=RING_LINES)
         self._on_line, self._on_exit = on_line, on_exit
-        self._log = LogFile(log_file) if isinstance(log_file, Path) else log_file
-        self._owns_log = isinstance(log_file, Path)
+        self._log = LogFile(log_file) if log_file else None
         self._popen, self._keeper = spawn(command)
         atexit.register(self.kill)
         self._pump = threading.Thread(target=self._read, name="engine log", daemon=True)
@@ -110,7 +108,7 @@ class Process:
         self._keeper.end()
         atexit.unregister(self.kill)
         self._pump.join(JOIN_S)
-        if self._log is not None and self._owns_log:
+        if self._log is not None:
             self._log.close()
         if self._on_exit:
             self._on_exit(code)

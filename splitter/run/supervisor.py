@@ -91,9 +91,7 @@ class Instance:
         """What is known of it now."""
         pid = None if self._state.ended else self.pid
         failure = self._state.failure
-        return Snapshot(
-            self.phase, pid, self.url, 0, 1, self._started_at, self.ready_s, failure, self.command
-        )
+        return Snapshot(self.phase, pid, self.url, 0, 1, self._started_at, self.ready_s, failure, self.command)
 
     def wait_ready(self) -> Self:
         """Returns when the endpoint answers and it is this child that answers.

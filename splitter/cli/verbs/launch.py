@@ -1,6 +1,5 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,12 +22,15 @@ splitter launch model.gguf
 
 splitter launch --profile phoenix
 
+splitter launch --profile phoenix --detach   (then: splitter ps, splitter logs -f, splitter stop phoenix)
+
 splitter launch model.gguf --engine embedded --port 8081   (no GPU, no engine needed)
 """
 
 
 @with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def launch(
+    context: typer.Context,
     devices: RigOptions,
     engine: EngineOptions,
     margin: MarginOptions,
@@ -41,23 +43,34 @@ def launch(
         float, typer.Option("--start-timeout", help="Seconds the engine may take to load.", min=1)
     ] = 600.0,
     log_file: Annotated[
-        str | None, typer.Option("--log-file", help="Also write the engine's log here.", metavar="FILE")
+        str | None, typer.Option("--log-file", help="Write the engine's log here.", metavar="FILE")
     ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What ps, logs and stop call it.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not show the engine's log.")] = False,
 ) -> None:
     """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
+    import time
+
+    from splitter.cli.background import background
+    from splitter.cli.launch_registry import Place, seated
     from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
     from splitter.cli.views.plan import plan_view
     from splitter.run.supervisor import launch as start
 
-    output = Output("launch", as_json=report.json)
-    task = resolve(model, Wishes(devices, engine, margin, goal, flags, server), output, local=True)
+    supervises, wishes = background(), Wishes(devices, engine, margin, goal, flags, server)
+    output = Output("launch", as_json=report.json and supervises is None)
+    if detach and supervises is None:
+        _in_background(context.obj, output)
+        return
+    place = Place(model, wishes, name, log_file, quiet, time.time(), supervises)
+    task = resolve(model, wishes, output, local=True)
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan, output.out.width))
-    show_log = None if quiet or report.json else output.say
-    with start(
-        planned.command, on_log=show_log, log_file=Path(log_file) if log_file else None, start_timeout_s=start_timeout
-    ) as instance:
+    with (
+        seated(planned, place, output) as seat,
+        start(planned.command, on_log=seat.on_log, start_timeout_s=start_timeout, watchers=seat.watchers) as instance,
+    ):
         with output.progress("loading the model"):
             instance.wait_ready()
         output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
@@ -66,6 +79,17 @@ def launch(
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)
+
+
+def _in_background(arguments: list[str], output: Output) -> None:
+    from splitter.cli.background import launch_in_background
+    from splitter.cli.views.ps import detached_view
+    from splitter.run.entry import entry_data
+
+    entry, words = launch_in_background(arguments, output)
+    output.plain(words.rstrip())
+    output.show(*detached_view(entry))
+    output.data(entry_data(entry))
 
 
 def _ready_data(instance: Any, planned: Any) -> dict[str, Any]:
