@@ -21,6 +21,14 @@ from splitter.cli.verbs import (
     rig,
     script,
     tune,
+    logs,
+    models,
+    plan,
+    profile,
+    ps,
+    rig,
+    script,
+    stop,
 )
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
@@ -70,6 +78,10 @@ app.command("script", epilog=script.EXAMPLES)(script.script)
 app.command("launch", epilog=launch.EXAMPLES)(launch.launch)
 app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
+app.command("ps", epilog=ps.EXAMPLES)(ps.ps)
+app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
+app.command("stop", epilog=stop.EXAMPLES)(stop.stop)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 bench_records.add_to(bench.app)

@@ -1,6 +1,6 @@
 """The steps of `splitter launch`: limits from the profile, words about what happens, and a new plan when memory runs out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,6 +10,7 @@ from splitter.cli.session import Planned, Task, prove_if_possible, solve
 from splitter.engine.command import EngineCommand
 from splitter.engine.shortage import Shortage
 from splitter.errors import DoesNotFitError, SplitterError
+from splitter.plan.plan import Plan
 from splitter.profile.profile import Supervision
 from splitter.run.lifecycle import Limits
 from splitter.run.snapshot import Snapshot
@@ -37,10 +38,10 @@ def limits_of(supervision: Supervision, overrides: Mapping[str, Any]) -> Limits:
 
 class Replanner:
     """Answers a shortage with a stricter plan: what was learned is kept, what changed is said. `planned` is the plan in
-    force."""
+    force; `told` hear of every new one."""
 
-    def __init__(self, planned: Planned, output: Output) -> None:
-        self.planned, self._output = planned, output
+    def __init__(self, planned: Planned, output: Output, told: Sequence[Callable[[Plan], None]] = ()) -> None:
+        self.planned, self._output, self._told = planned, output, told
 
     def __call__(self, short: Shortage) -> EngineCommand:
         """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed."""
@@ -59,6 +60,8 @@ class Replanner:
             )
             raise DoesNotFitError(message, error.hint) from None
         self._output.say(f"out of memory: {what_changed(before.plan, self.planned.plan, learnt)}")
+        for tell in self._told:
+            tell(self.planned.plan)
         return self.planned.command
 
 

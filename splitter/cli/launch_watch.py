@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from splitter.cli.session import Planned
+    from splitter.plan.plan import Plan
     from splitter.run.metrics_address import MetricsAddress
     from splitter.run.reading import Expected, Reading
     from splitter.run.watch import Watch
@@ -50,9 +51,22 @@ class LaunchWatch:
         """For `launch(..., on_log=)`."""
         return self._print if self._watch is None else self._line
 
-    def attach(self, watch: "Watch", expected: "Expected") -> None:
-        """From now on `watch` is told everything."""
-        self._watch, self._expected = watch, expected
+    def attach(self, watch: "Watch", plan: "Plan") -> None:
+        """From now on `watch` is told everything; `plan` is in force."""
+        self._watch = watch
+        self.expect(plan)
+
+    def expect(self, plan: "Plan") -> None:
+        """Another plan is in force from now on."""
+        from splitter.run.reading import expected_of
+
+        self._expected = expected_of(plan)
+
+    def expected(self) -> "Expected":
+        """What the plan in force promises."""
+        if self._expected is None:
+            raise RuntimeError("nothing is watched")
+        return self._expected
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -103,16 +117,14 @@ def watching(output: Output, planned: "Planned", *, quiet: bool, metrics: str | 
     if not seen.shows_live and metrics is None:
         yield seen
         return
-    from splitter.run.reading import expected_of
     from splitter.run.watch import INTERVAL_S, Watch
 
-    expected = expected_of(planned.plan)
     watch = Watch(planned.plan.rig, interval_s=INTERVAL_S if seen.shows_live else METRICS_INTERVAL_S)
-    seen.attach(watch, expected)
+    seen.attach(watch, planned.plan)
     with ExitStack() as stack:
         if metrics is not None:
             address = _address(metrics, planned)
-            stack.enter_context(_serving(address, watch, expected, output))
+            stack.enter_context(_serving(address, watch, seen.expected, output))
         stack.enter_context(watch)
         yield seen
 
@@ -127,7 +139,9 @@ def _address(text: str, planned: "Planned") -> "MetricsAddress":
 
 
 @contextmanager
-def _serving(address: "MetricsAddress", watch: "Watch", expected: "Expected", output: Output) -> Iterator[None]:
+def _serving(
+    address: "MetricsAddress", watch: "Watch", expected: "Callable[[], Expected]", output: Output
+) -> Iterator[None]:
     from splitter.run.metrics_server import serving_metrics
 
     with serving_metrics(address, lambda: watch.latest, expected):

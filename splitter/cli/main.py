@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from splitter.cli.app import app
+from splitter.cli.background import leave_word
 from splitter.cli.output import Reported, envelope, error_item, print_error, print_json, status_of
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 
@@ -63,6 +64,7 @@ def _verb(arguments: list[str]) -> str:
 
 
 def _report(error: SplitterError, arguments: list[str]) -> int:
+    leave_word(error)
     if "--json" in arguments and not Reported.now:
         print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))
     else:

@@ -20,16 +20,19 @@ class Kinds:
     kcpps: bool
     systemd: bool
     one_folder: bool
+    task: bool = False
 
 
 def rendered(planned: Planned, kinds: Kinds, name: str | None, remake: str) -> tuple[ScriptFile, ...]:
     """The files of a plan, its relative paths named from the root. UsageError for kinds that exclude each other."""
     from splitter.engine.commands import build_command
-    from splitter.script.render import render, render_kcpps_file, render_unit_file
+    from splitter.script.render import render, render_kcpps_file, render_task_file, render_unit_file
     from splitter.script.write import absolute, anchored
 
     if kinds.systemd and kinds.one_folder:
         raise UsageError("a systemd unit needs full paths, which --portable leaves out", "give one of them")
+    if kinds.task and kinds.one_folder:
+        raise UsageError("a Windows task needs full paths, which --portable leaves out", "give one of them")
     key = planned.task.server.api_key_file
     server = replace(planned.task.server, api_key_file=key and absolute(key))
     plan = anchored(planned.plan)
@@ -39,6 +42,8 @@ def rendered(planned: Planned, kinds: Kinds, name: str | None, remake: str) -> t
         extra.append(render_kcpps_file(plan, command, name, remake, one_folder=kinds.one_folder))
     if kinds.systemd:
         extra.append(render_unit_file(plan, command, name, remake))
+    if kinds.task:
+        extra.append(render_task_file(plan, command, name, remake))
     return (*render(plan, command, name, remake, one_folder=kinds.one_folder), *extra)
 
 

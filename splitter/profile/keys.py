@@ -182,6 +182,8 @@ KEYS: tuple[Key, ...] = (
     Key("supervision.restart_degraded_s", "number", "a degraded engine is restarted after this", minimum=0),
     Key("supervision.healthy_after_s", "number", "being well for this long forgives earlier restarts", minimum=0),
     Key("supervision.oom_replans", "integer", "plans anew this often when memory runs out", minimum=0),
+    Key("log.max_mib", "number", "size at which the engine's log file is put aside", minimum=0.001),
+    Key("log.files", "integer", "how many log files are kept, the newest counted", minimum=1, maximum=1000),
 )  # fmt: skip
 
 BY_PATH: Mapping[str, Key] = {key.path: key for key in KEYS}

@@ -54,6 +54,14 @@ class Supervision:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How much of the engine's log is kept: `files` files of at most `max_mib` MiB."""
+
+    max_mib: float = 10.0
+    files: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """Merged layers: `values` by dotted key (`settings.context_size`). `path` is the profile's own file, if any."""
 
@@ -82,11 +90,12 @@ class ProfileTask:
     engine: EngineRef
     server: Server
     supervision: Supervision
+    log: LogSettings = LogSettings()
 
 
 def built_in() -> Layer:
     """The values in force when nobody says otherwise."""
-    server, supervision = Server(), Supervision()
+    server, supervision, log = Server(), Supervision(), LogSettings()
     values: dict[str, Any] = {
         "goal": "speed",
         "engine.kind": "llama-server",
@@ -94,6 +103,8 @@ def built_in() -> Layer:
         "server.port": server.port,
         "server.web_ui": server.web_ui,
         "server.cors_origins": server.cors_origins,
+        "log.max_mib": log.max_mib,
+        "log.files": log.files,
     }
     return Layer("built-in", values | {f"supervision.{name}": value for name, value in asdict(supervision).items()})
 
@@ -135,6 +146,7 @@ def to_request(profile: Profile) -> ProfileTask:
         engine=EngineRef(request.engine, profile.get("engine.path"), request.engine_version),
         server=Server(**profile.section("server")),
         supervision=Supervision(**profile.section("supervision")),
+        log=LogSettings(**profile.section("log")),
     )
 
 

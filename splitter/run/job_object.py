@@ -106,5 +106,7 @@ class Job:
 
 def last_error(what: str) -> OSError:
     """The system's last error, with its number."""
-    number = ctypes.get_last_error() if sys.platform == "win32" else 0
+    number = 0
+    if sys.platform == "win32":
+        number = ctypes.get_last_error()
     return OSError(number, f"{what} (Windows error {number})")

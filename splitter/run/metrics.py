@@ -33,7 +33,7 @@ CARD_GAUGES: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
 class ReadingCollector(Collector):
     """Gives prometheus-client the newest reading at every scrape."""
 
-    def __init__(self, latest: Callable[[], Reading], expected: Expected) -> None:
+    def __init__(self, latest: Callable[[], Reading], expected: Callable[[], Expected]) -> None:
         self._latest = latest
         self._expected = expected
 
@@ -43,7 +43,7 @@ class ReadingCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the newest reading."""
-        return metrics(self._latest(), self._expected)
+        return metrics(self._latest(), self._expected())
 
 
 def metrics(reading: Reading, expected: Expected) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from splitter.script.kcpps import render_kcpps
 from splitter.script.portable import portable
 from splitter.script.posix import render_posix
 from splitter.script.systemd import render_unit
+from splitter.script.task import render_task
 
 # Names that Windows keeps for devices, whatever suffix follows.
 DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
@@ -48,6 +49,14 @@ def render_unit_file(
     """The systemd user unit; engine and files must be known by their full paths."""
     stem = _stem(plan, name)
     return ScriptFile(f"{stem}.service", render_unit(plan, command, stem, remake or _remake(plan, command)))
+
+
+def render_task_file(
+    plan: Plan, command: EngineCommand, name: str | None = None, remake: str | None = None
+) -> ScriptFile:
+    """The Windows task; engine and files must be known by their full paths."""
+    stem = _stem(plan, name)
+    return ScriptFile(f"{stem}.xml", render_task(plan, command, stem, remake or _remake(plan, command)))
 
 
 def script_name(text: str) -> str:

@@ -57,4 +57,5 @@ def _is_foreign(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("rb") as file:
-        return MARK.encode() not in file.read(MARK_WITHIN_BYTES)
+        beginning = file.read(MARK_WITHIN_BYTES)
+    return not any(MARK.encode(encoding) in beginning for encoding in ("utf-8", "utf-16-le"))

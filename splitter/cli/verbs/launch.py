@@ -1,7 +1,6 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,11 +16,16 @@ from splitter.cli.options import (
 )
 from splitter.cli.output import Output
 
+if TYPE_CHECKING:
+    from splitter.cli.launch_registry import Place
+    from splitter.cli.session import Planned
+    from splitter.run.lifecycle import Limits
+
 EXAMPLES = """Examples:
 
 splitter launch model.gguf
 
-splitter launch --profile phoenix
+splitter launch --profile phoenix --detach   (then: splitter ps, splitter logs phoenix -f, splitter stop phoenix)
 
 splitter launch model.gguf --engine embedded --port 8081   (no GPU, no engine needed)
 """
@@ -31,6 +35,7 @@ RestartName = Literal["never", "on-failure", "always"]
 
 @with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def launch(
+    context: typer.Context,
     devices: RigOptions,
     engine: EngineOptions,
     margin: MarginOptions,
@@ -49,42 +54,82 @@ def launch(
         int | None, typer.Option("--max-restarts", help="Give up after this many restarts in a row (5).", min=0)
     ] = None,
     log_file: Annotated[
-        str | None, typer.Option("--log-file", help="Also write the engine's log here.", metavar="FILE")
+        str | None, typer.Option("--log-file", help="Write the engine's log here.", metavar="FILE")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Do not show the engine's log.")] = False,
+    name: Annotated[str | None, typer.Option("--name", help="What ps, logs and stop call it.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", help="Answer Prometheus at /metrics on this port of loopback.", metavar="[HOST:]PORT"),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
     """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
-    from splitter.cli.launch_steps import Announcer, Replanner, limits_of
+    import time
+
+    from splitter.cli.background import background
+    from splitter.cli.launch_registry import Place
+    from splitter.cli.launch_steps import limits_of
     from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
     from splitter.cli.views.plan import plan_view
-    from splitter.run.supervisor import launch as start
 
-    output = Output("launch", as_json=report.json)
-    task = resolve(model, Wishes(devices, engine, margin, goal, flags, server), output, local=True)
+    supervises, wishes = background(), Wishes(devices, engine, margin, goal, flags, server)
+    output = Output("launch", as_json=report.json and supervises is None)
+    if detach and supervises is None:
+        _in_background(context.obj, output)
+        return
+    place = Place(model, wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
+    task = resolve(model, wishes, output, local=True)
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan, output.out.width))
     said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
-    limits = limits_of(task.supervision, said)
-    replanner = Replanner(planned, output)
-    with start(
-        planned.command,
-        on_log=None if quiet or report.json else output.say,
-        log_file=Path(log_file) if log_file else None,
-        limits=limits,
-        watchers=(Announcer(output, limits),),
-        replan=replanner,
-    ) as instance:
-        with output.progress("loading the model"):
-            instance.wait_ready()
-        output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
-        output.data(_ready_data(instance, replanner.planned))
-        code = instance.wait()
+    code = _supervise(planned, place, limits_of(task.supervision, said), metrics, output)
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)
 
 
-def _ready_data(instance: Any, planned: Any) -> dict[str, Any]:
+def _supervise(
+    planned: "Planned", place: "Place", limits: "Limits", metrics: str | None, output: Output
+) -> int | None:
+    """Starts the engine in its place, shows it, and stays until its end: its exit code."""
+    from splitter.cli.launch_registry import seated
+    from splitter.cli.launch_steps import Announcer, Replanner
+    from splitter.cli.launch_watch import watching
+    from splitter.run.supervisor import launch as start
+
+    with (
+        watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
+        seated(planned, place, seen.on_log) as seat,
+    ):
+        replanner = Replanner(planned, output, (seen.expect, seat.claim.replanned))
+        with start(
+            planned.command,
+            on_log=seat.on_log,
+            limits=limits,
+            watchers=(*seat.watchers, *seen.watchers, Announcer(output, limits)),
+            replan=replanner,
+        ) as instance:
+            with output.progress("loading the model"):
+                instance.wait_ready()
+            output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
+            output.data(_ready_data(instance, replanner.planned))
+            with seen.live():
+                return instance.wait()
+
+
+def _in_background(arguments: list[str], output: Output) -> None:
+    from splitter.cli.background import launch_in_background
+    from splitter.cli.views.ps import detached_view
+    from splitter.run.entry import entry_data
+
+    entry, words = launch_in_background(arguments, output)
+    output.plain(words.rstrip())
+    output.show(*detached_view(entry))
+    output.data(entry_data(entry))
+
+
+def _ready_data(instance: Any, planned: "Planned") -> dict[str, Any]:
     from splitter.cli.json_data import command_data, plan_data
     from splitter.engine.rendering import command_line
 

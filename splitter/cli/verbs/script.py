@@ -50,6 +50,7 @@ def script(
     ] = False,
     kcpps: Annotated[bool, typer.Option("--kcpps", help="Also write koboldcpp's own settings file.")] = False,
     systemd: Annotated[bool, typer.Option("--systemd", help="Also write a systemd user unit.")] = False,
+    task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
     """Write the .bat and the .sh that launch the planned engine."""
     from splitter.cli.script_steps import Kinds, remake_line, rendered
@@ -60,11 +61,15 @@ def script(
     output = Output("script", as_json=report.json)
     planned = findable(solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output))
     remake = remake_line(context.obj or [], planned.plan.rig.host.os == "windows", portable)
-    files = rendered(planned, Kinds(kcpps, systemd, portable), name or _profile_name(goal.profile), remake)
+    files = rendered(planned, Kinds(kcpps, systemd, portable, task_xml), name or _profile_name(goal.profile), remake)
     written = write_files(files, folder, force=force)
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:
         output.plain(str(path))
+    if task_xml:
+        xml = next(path for path in written if path.suffix == ".xml")
+        output.show("", "register the task on that machine, in an administrator's prompt:")
+        output.plain(f'schtasks /Create /TN "splitter {xml.stem}" /XML "{xml}"')
     output.data({"files": [str(path) for path in written], "argv": list(planned.command.argv)})
 
 

@@ -1,0 +1,52 @@
+"""`splitter logs`: what an instance's engine said, also after it ended, also as it says it."""
+
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import OutputOptions, with_options
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter logs   (the only instance that runs, or the last one that did)
+
+splitter logs phoenix -f
+
+splitter logs phoenix -n 500
+"""
+LOOK_S = 0.2
+
+
+@with_options(OutputOptions)
+def logs(
+    report: OutputOptions,
+    name: Annotated[str | None, typer.Argument(help="The instance, as `splitter ps` shows it.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the instance ends.")] = False,
+    count: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.", min=0)] = 100,
+) -> None:
+    """Show the log of a running or an ended instance."""
+    from splitter.cli.instances import log_of
+    from splitter.errors import SplitterError, UsageError
+    from splitter.run.log_reader import tail
+    from splitter.run.registry import Registry
+
+    if follow and report.json:
+        raise UsageError("-f goes on and --json is one object", "give one of them")
+    output = Output("logs", as_json=report.json)
+    registry = Registry()
+    called, path, entry = log_of(registry.entries(), name)
+    try:
+        lines, mark = tail(path, count)
+    except OSError as error:
+        raise SplitterError(f"the log {path} cannot be read: {error.strerror}", "check who may read it") from None
+    for line in lines:
+        output.plain(line)
+    if follow and entry is not None:
+        from splitter.run.log_reader import follow as new_lines
+        from splitter.run.registry import while_running
+
+        for line in new_lines(path, mark, while_running(registry, entry.id, LOOK_S)):
+            output.plain(line)
+        output.say(f"{called} has ended")
+    output.data({"name": called, "log_file": str(path), "running": entry is not None, "lines": lines})

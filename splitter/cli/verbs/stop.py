@@ -1,0 +1,50 @@
+"""`splitter stop`: ends instances from another terminal and returns when they are really gone."""
+
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import OutputOptions, with_options
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter stop phoenix
+
+splitter stop --all
+"""
+
+
+@with_options(OutputOptions)
+def stop(
+    report: OutputOptions,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names, as `splitter ps` shows them.", metavar="NAME...")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Stop every running instance.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds they may take before they are killed.", min=0, max=3600)
+    ] = 20.0,
+) -> None:
+    """Stop instances; return when their processes are gone and their ports are free."""
+    from splitter.cli.instances import named
+    from splitter.errors import EngineError, UsageError
+    from splitter.run.registry import Registry
+    from splitter.run.stopping import stop as stop_them
+
+    output = Output("stop", as_json=report.json)
+    if bool(names) == everything:
+        raise UsageError("say which instances to stop", "splitter stop NAME, or splitter stop --all")
+    registry = Registry()
+    entries = registry.entries()
+    chosen = entries if everything else [named(entries, name) for name in dict.fromkeys(names or ())]
+    with output.progress("stopping"):
+        left = stop_them(registry, chosen, timeout)
+    if left:
+        stuck = ", ".join(f"{entry.name} (pid {entry.supervisor_pid})" for entry in left)
+        raise EngineError(f"still running after it was killed: {stuck}", "it is probably stuck in the driver: restart")
+    for entry in chosen:
+        output.show(f"{entry.name} is stopped, port {entry.port} is free")
+    if not chosen:
+        output.show("no instance runs")
+    output.data({"stopped": [entry.name for entry in chosen]})
