@@ -29,7 +29,7 @@ LIMITS = Limits(start_timeout_s=60, interrupt_s=10, terminate_s=5, kill_s=2)
 
 def play(*history: tuple[float, Event]) -> tuple[State, list[tuple[float, Action]]]:
     """The last state, and what was done when."""
-    state, done = State(), []
+    state, done = State(), list[tuple[float, Action]]()
     for now_s, event in history:
         state, actions = step(state, event, now_s, LIMITS)
         done += [(now_s, action) for action in actions if action != "probe"]
@@ -134,7 +134,7 @@ RESTARTING = Limits(
 
 def live(limits: Limits, *history: tuple[float, Event]) -> tuple[list[str], State, list[tuple[float, Action]]]:
     """The phases in order, the last state, and what was done when, probes left out."""
-    state, phases, done = State(), ["starting"], []
+    state, phases, done = State(), list[str](["starting"]), list[tuple[float, Action]]()
     for now_s, event in history:
         state, actions = step(state, event, now_s, limits)
         done += [(now_s, action) for action in actions if action != "probe"]
