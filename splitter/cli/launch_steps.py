@@ -1,4 +1,4 @@
-"""The steps of `splitter launch`: limits from the profile, words about what happens, and a new plan when memory runs out."""
+"""The steps of `splitter launch`: limits from the profile, words about what happens, a new plan on out of memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,7 @@
 """What dry runs and failures taught, in two files of the user's cache folder: lost or damaged, they are simply empty.
 
-`learnt.json`: by how much an estimate was too low, per engine build, rig and architecture; the next estimate on the same
-three starts from it. `lessons.json`: memory that a card reports but does not have, per card and engine (see `lessons`).
+`learnt.json`: by how much an estimate was too low, per engine build, rig and architecture; the next estimate on the
+same three starts from it. `lessons.json`: memory that a card reports but does not have, per card and engine.
 """
 
 import json
@@ -44,7 +44,7 @@ def shortfalls(estimate: Plan, proven: Plan) -> dict[str, int]:
 
 
 def learnt_overhead(facts: ModelFacts, rig: Rig, engine: EngineRef) -> Overhead:
-    """The driver's overhead, what running out of memory taught, and what dry runs once asked for beyond the estimate."""
+    """The driver's overhead, what running out of memory taught, and what dry runs asked for beyond the estimate."""
     known = _read().get(key_of(facts, rig, engine), {})
     base = with_lessons(driver_overhead, known_lessons(), engine.kind)
 

@@ -1,8 +1,8 @@
 """What engines that ran out of memory taught about a card, kept per card and engine for the next plan. Pure.
 
 A lesson says: of the free memory that was reported, so much was not there. It is undone by age (KEPT_DAYS: a driver is
-updated, a program that held memory is gone, and one start that fails teaches it again), and it counts only as far as the
-report is as high as it was then: a card that now reports less free memory by itself needs no correction for that part.
+updated, a program that held memory is gone, and one start that fails teaches it again), and it counts only as far as
+the report is as high as it was then: a card that now reports less free memory by itself needs none for that part.
 """
 
 from collections.abc import Mapping

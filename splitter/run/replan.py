@@ -15,6 +15,15 @@ from splitter.rig.device import Device
 from splitter.units import format_bytes
 
 FIRST_STEP = 1 / 32  # of a card's memory: the least that a first failure takes away
+FLAGS = {
+    "context_size": "-c",
+    "ubatch_size": "-ub",
+    "cache_type_k": "-ctk",
+    "cache_type_v": "-ctv",
+    "n_cpu_moe": "-ncmoe",
+    "split_mode": "-sm",
+    "device_order": "--device",
+}
 CERTAIN_BYTES = 1  # "less than" in whole bytes
 
 
@@ -98,7 +107,7 @@ def what_changed(before: Plan, after: Plan, learnt: Learnt) -> str:
 
 
 def _differences(before: Plan, after: Plan) -> list[str]:
-    parts = [text for text in (_moved(before, after), _context(before, after)) if text]
+    parts = [text for text in (_moved(before, after), *_flags(before, after)) if text]
     old, new = before.speed.generation_tokens_per_s, after.speed.generation_tokens_per_s
     if parts and old and new:
         parts.append(f"{new:.1f} instead of {old:.1f} tokens per second are expected")
@@ -110,10 +119,12 @@ def _moved(before: Plan, after: Plan) -> str:
     names = list(dict.fromkeys(d.device.id for d in (*before.devices, *after.devices)))
     was, now = _layers(before), _layers(after)
     changes = [(name, now.get(name, 0) - was.get(name, 0)) for name in (*names, "RAM")]
-    words = [
-        f"{abs(n)} layer{'s' * (abs(n) != 1)} {'more' if n > 0 else 'fewer'} {_where(name)}" for name, n in changes if n
-    ]
-    return ", ".join(words)
+    return ", ".join(_change(name, count) for name, count in changes if count)
+
+
+def _change(name: str, count: int) -> str:
+    layers = "layer" if abs(count) == 1 else "layers"
+    return f"{abs(count)} {layers} {'more' if count > 0 else 'fewer'} {_where(name)}"
 
 
 def _where(name: str) -> str:
@@ -125,6 +136,7 @@ def _layers(plan: Plan) -> dict[str, int]:
     return {**held, "RAM": plan.facts.layers + 1 - plan.settings.gpu_layers}
 
 
-def _context(before: Plan, after: Plan) -> str:
-    old, new = before.settings.context_size, after.settings.context_size
-    return f"the context is {new} tokens instead of {old}" if old != new else ""
+def _flags(before: Plan, after: Plan) -> list[str]:
+    """The settings that changed besides the layers' places."""
+    pairs = ((flag, getattr(before.settings, name), getattr(after.settings, name)) for name, flag in FLAGS.items())
+    return [f"{flag} {new} instead of {old}" for flag, old, new in pairs if new != old]

@@ -3,7 +3,7 @@
 Behaviours: silent (never ready), slow (ready after 0.3 s), dies (exit 7 while loading), deaf (ignores SIGINT), stubborn
 (ignores SIGINT and SIGTERM), parent (starts a child that ignores both), leaver (leaves such a child behind and exits),
 chatty (2 MB of output), garbage (bytes that are not UTF-8), dies-later (exit 9 half a second after ready), kobold,
-kobold-no-model.
+kobold-no-model, errs (500 from 1.5 s on).
 """
 
 import json
@@ -15,6 +15,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+BORN_S = time.monotonic()
 PORT, BEHAVIOURS = int(sys.argv[1]), set(sys.argv[2:])
 SLEEPER = (
     "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -33,6 +34,9 @@ class Page(BaseHTTPRequestHandler):
                 "/api/extra/version": {"result": "KoboldCpp", "version": "1.123"},
                 "/api/v1/model": {"result": model},
             }
+        if "errs" in BEHAVIOURS and time.monotonic() - BORN_S > 1.5:
+            self.send_error(500)
+            return
         known = self.path in pages
         self.send_response(200 if known else 404)
         self.end_headers()

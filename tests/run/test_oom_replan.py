@@ -1,0 +1,88 @@
+"""Out of memory is answered by a stricter plan; the next launch knows; a spill is told from mere slowness."""
+
+from pathlib import Path
+
+import pytest
+
+from splitter.engine.lessons import Lesson
+from splitter.engine.log_events import Timing, event
+from splitter.engine.shortage import Shortage, shortage
+from splitter.model.load import load_model
+from splitter.plan.request import Request
+from splitter.plan.solve import solve
+from splitter.rig.files import load_rig
+from splitter.run.replan import learn
+from splitter.run.spill import Generation, spilled
+from splitter.units import MIB
+from tests.run.oom_replan import CONTEXTS, launched, rig_file, small_model
+
+TINY = str(Path(__file__).parents[2] / "examples" / "tiny.gguf")
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("rig", CONTEXTS)
+def test_ready_without_a_person_and_at_once_the_next_time(rig: str, tmp_path: Path) -> None:
+    model, file = small_model(tmp_path), rig_file(tmp_path, rig)
+    first = launched(model, file, "-c", str(CONTEXTS[rig]))
+    assert (first.ready, first.starts) == (True, 2), first.said
+    second = launched(model, file, "-c", str(CONTEXTS[rig]))
+    assert (second.ready, second.starts, second.said) == (True, 1, ())
+
+
+def test_the_bound_and_the_doubling_step() -> None:
+    plan = solve(load_model(TINY), load_rig("phoenix"), Request(fixed={"context_size": 2048}))
+    device = plan.devices[0]
+    name, total = device.device.id, device.device.total_bytes
+    told = learn(plan, Shortage(name, 1, "model", 0))
+    assert told.missing[name] >= device.device.free_bytes - device.memory.overhead_bytes() - device.memory.model_bytes
+    free = {name: device.device.free_bytes - device.memory.overhead_bytes() - total // 4}
+    assert learn(plan, Shortage(name, None, "running", None, free)).missing[name] >= total // 4
+
+
+def test_a_lesson_counts_only_for_what_the_card_still_reports() -> None:
+    lesson = Lesson(400, 1000)
+    assert [lesson.missing_now(free) for free in (1200, 1000, 900, 500)] == [400, 400, 300, 0]
+
+
+def test_the_log_tells_stage_device_and_size() -> None:
+    lines = (
+        "allocating 80.00 MiB on device CUDA0: cudaMalloc failed: out of memory",
+        "failed to initialize the context: failed to allocate buffer for kv cache",
+    )
+    assert shortage(lines, loading=True) == Shortage("CUDA0", 80 * MIB, "context")
+    assert shortage(("all is well",), loading=True) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "       eval time =     100.00 ms /    20 tokens (    5.00 ms per token,   200.00 tokens per second)",
+            Timing("generation", 20, 200.0),
+        ),
+        (
+            "prompt eval time =     100.00 ms /    20 tokens (    5.00 ms per token,   200.00 tokens per second)",
+            Timing("prompt", 20, 200.0),
+        ),
+        (
+            "[1] CtxLimit:9/4096, Amt:8/32, Init:0.00s, Process:0.1s (10.0T/s), Generate:0.4s (20.00T/s), Total:0.5s",
+            Timing("generation", 8, 20.0),
+        ),
+        (
+            "[1] CtxLimit:9/4096, Init:0.00s, Processed:1 in 0.1s (10.0T/s), Generated:8/32 in 0.4s (20.00T/s)",
+            Timing("generation", 8, 20.0),
+        ),
+    ],
+)
+def test_speeds_in_the_log(line: str, expected: Timing) -> None:
+    assert event(line) == expected
+
+
+def test_a_spill_is_slow_and_full() -> None:
+    slow, full = [Generation(64, 3.0)] * 3, [(7990, 8192), (8190, 8192)]
+    assert spilled(slow, 30, full)
+    assert not spilled(slow, 30, full, slots=4)
+    assert not spilled(slow, 30, [(4000, 8192)])
+    assert not spilled(slow, None, full)
+    assert not spilled(slow[:2], 30, full)
+    assert not spilled([Generation(64, 12.0)] * 3, 30, full)
