@@ -1,0 +1,150 @@
+"""What supervision costs: `splitter launch` beside the bare engine with the same command line, in one run.
+
+    python -m tests.bench.overhead [--pairs 40] [--requests 32] [--parallel 4] [--idle 20]
+
+Both engines are up; bursts of requests alternate between them (A B, B A, A B, ...), so that a busy machine slows both.
+Prints the ratio of tokens per second with its 95 % interval (bootstrap over the pairs), the same for CPU seconds per
+token (engine and supervisor against the engine alone), and what the supervisor uses: CPU per minute and memory.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from splitter.run.endpoint import any_free_port, ask, health
+from splitter.units import to_mib
+from tests.run.launched import Launched, launched, shown
+
+TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One burst: tokens per second, and CPU seconds of everything involved per token."""
+
+    tokens_per_s: float
+    cpu_s_per_token: float
+
+
+@contextmanager
+def bare(target: Launched) -> Iterator[Launched]:
+    """The engine with the very command line that the supervisor gave it, on a port of its own."""
+    engine = psutil.Process(target.pid)
+    argv, port = engine.cmdline(), any_free_port()
+    argv[argv.index("--port") + 1] = str(port)
+    process = psutil.Popen(argv, env=engine.environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while health("llama-server", f"http://127.0.0.1:{port}") != "ready":
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield Launched(process, process.pid, f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def cpu_s(*pids: int) -> float:
+    """CPU seconds that these processes have used."""
+    times = [psutil.Process(pid).cpu_times() for pid in set(pids)]
+    return sum(t.user + t.system for t in times)
+
+
+def burst(target: Launched, requests: int, parallel: int) -> Burst:
+    """Asks `requests` times, `parallel` at once, and times it."""
+    pids = (target.supervisor.pid, target.pid)
+    before_s, began_s = cpu_s(*pids), time.perf_counter()
+    with ThreadPoolExecutor(parallel) as pool:
+        tokens = sum(pool.map(partial(generate, target.url), range(requests)))
+    return Burst(tokens / (time.perf_counter() - began_s), (cpu_s(*pids) - before_s) / tokens)
+
+
+def generate(url: str, number: int) -> int:
+    """One request; its tokens."""
+    body = {"prompt": f"Card {number}", "n_predict": TOKENS, "ignore_eos": True, "seed": number}
+    answer = ask(url, "/completion", body=body, timeout_s=300)
+    assert answer.status == 200
+    return int(answer.json()["tokens_predicted"])
+
+
+def interval(ratios: Sequence[float], draws: int = 2000) -> tuple[float, float, float]:
+    """The median, and between which 95 % of the medians of resampled pairs lie."""
+    chance = random.Random(1)
+    medians = sorted(median(chance.choices(ratios, k=len(ratios))) for _ in range(draws))
+    return median(ratios), medians[int(0.025 * draws)], medians[int(0.975 * draws)]
+
+
+def compare(mode: str, target: Launched, given: argparse.Namespace) -> float:
+    """Prints both ratios of one way to launch; the upper end of the throughput's interval."""
+    pairs: list[tuple[Burst, Burst]] = []
+    with bare(target) as engine:
+        for i in range(given.pairs + 1):
+            order = (target, engine) if i % 2 else (engine, target)
+            bursts = [burst(one, given.requests, given.parallel) for one in order]
+            pairs.append((bursts[0], bursts[1]) if i % 2 else (bursts[1], bursts[0]))
+    pairs = pairs[1:]  # the first pair warms up
+    speed = interval([ours.tokens_per_s / theirs.tokens_per_s for ours, theirs in pairs])
+    cost = interval([ours.cpu_s_per_token / theirs.cpu_s_per_token for ours, theirs in pairs])
+    bare_speed = median(theirs.tokens_per_s for _, theirs in pairs)
+    print(f"{mode}: {len(pairs)} pairs of {given.requests} requests at {given.parallel}, bare {bare_speed:.0f} t/s")
+    print("  tokens per second, launch / bare:   {:.4f}  (95 %: {:.4f} to {:.4f})".format(*speed))
+    print("  CPU seconds per token, same:        {:.4f}  (95 %: {:.4f} to {:.4f})".format(*cost))
+    return speed[2]
+
+
+def uses(mode: str, target: Launched, given: argparse.Namespace, metrics: int | None) -> None:
+    """Prints what the supervisor uses while nothing and while much is asked; with `metrics` scraped every second."""
+    pid = target.supervisor.pid
+    told = []
+    for busy in (False, True):
+        end_s = time.monotonic() + given.idle
+        before_s, began_s = cpu_s(pid), time.monotonic()
+        while time.monotonic() < end_s:
+            if busy:
+                for number in range(8):
+                    generate(target.url, number)
+            else:
+                time.sleep(1)
+            if metrics is not None:
+                assert ask(f"http://127.0.0.1:{metrics}", "/metrics").status == 200
+        told.append(60 * (cpu_s(pid) - before_s) / (time.monotonic() - began_s))
+    memory = psutil.Process(pid).memory_full_info()
+    print(f"  supervisor ({mode}): {told[0]:.2f} CPU s per minute idle, {told[1]:.2f} while it serves; ", end="")
+    print(f"resident {to_mib(memory.rss):.1f} MiB, of it its own {to_mib(memory.uss):.1f} MiB")
+
+
+def main() -> int:
+    """Exit code 1 when supervision surely costs more than a hundredth of the speed."""
+    parser = argparse.ArgumentParser(description="Supervision's cost.")
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--requests", type=int, default=32)
+    parser.add_argument("--parallel", type=int, default=4)
+    parser.add_argument("--idle", type=float, default=20.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        with launched("llama-server", Path(folder)) as target:
+            best = [compare("launch", target, given)]
+            uses("plain", target, given, None)
+        port = any_free_port()
+        with launched("llama-server", Path(folder), "--metrics", str(port)) as target:
+            best.append(compare("launch --metrics", target, given))
+            uses("--metrics, scraped every second", target, given, port)
+    if sys.platform != "win32":
+        with shown("llama-server") as target:
+            uses("live view", target, given, None)
+    return 0 if min(best) >= 0.99 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
