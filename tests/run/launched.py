@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +38,16 @@ def words(engine: str, port: int, *more: str) -> list[str]:
 
 
 @contextmanager
-def shown(engine: str, *more: str) -> Iterator[Launched]:
-    """Serves in a terminal of its own, where launch shows its live view; `pid` is the supervisor's. POSIX only."""
+def shown(engine: str, *more: str, screen: Path | None = None) -> Iterator[Launched]:
+    """Serves in a terminal of its own, where launch shows its live view, kept in `screen`; `pid` is the supervisor's.
+    POSIX only."""
     import pty
 
     port = any_free_port()
     terminal, side = pty.openpty()
     supervisor = psutil.Popen(words(engine, port, *more), stdin=side, stdout=side, stderr=side, start_new_session=True)
     os.close(side)
-    threading.Thread(target=drain, args=(terminal,), daemon=True).start()
+    threading.Thread(target=drain, args=(terminal, screen), daemon=True).start()
     try:
         url, end_s = f"http://127.0.0.1:{port}", time.monotonic() + START_S
         while health("llama-server", url) != "ready":
@@ -58,11 +59,12 @@ def shown(engine: str, *more: str) -> Iterator[Launched]:
         stop(supervisor)
 
 
-def drain(terminal: int) -> None:
+def drain(terminal: int, screen: Path | None) -> None:
     """Reads what is shown, as a terminal does."""
-    with suppress(OSError):  # EIO: nobody holds the other side any more
-        while os.read(terminal, 65536):
-            pass
+    file = (screen or Path(os.devnull)).open("ab", buffering=0)
+    with file, suppress(OSError):  # EIO: nobody holds the other side any more
+        while said := os.read(terminal, 65536):
+            file.write(said)
     os.close(terminal)
 
 
@@ -93,7 +95,9 @@ def wait_ready(supervisor: psutil.Popen, out: Path, err: Path) -> dict[str, Any]
 
 def stop(supervisor: psutil.Popen) -> None:
     """Asks it to end as a service manager does; kills it only when it does not."""
-    family: Sequence[psutil.Process] = supervisor.children(recursive=True) if supervisor.poll() is None else ()
+    if supervisor.poll() is not None:
+        return
+    family = supervisor.children(recursive=True)
     supervisor.terminate()
     try:
         supervisor.wait(STOP_S)
