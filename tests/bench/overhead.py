@@ -1,8 +1,8 @@
 """What supervision costs: `splitter launch` beside the bare engine with the same command line, in one run.
 
-    python -m tests.bench.overhead [--pairs 40] [--requests 32] [--parallel 4] [--idle 20]
+    python -m tests.bench.overhead [--pairs 600] [--requests 2] [--parallel 2] [--idle 20]
 
-Both engines are up; bursts of requests alternate between them (A B, B A, A B, ...), so that a busy machine slows both.
+Both engines are up; short bursts of requests alternate between them (A B, B A, A B, ...): a busy machine slows both.
 Prints the ratio of tokens per second with its 95 % interval (bootstrap over the pairs), the same for CPU seconds per
 token (engine and supervisor against the engine alone), and what the supervisor uses: CPU per minute and memory.
 """
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,14 +28,19 @@ from splitter.units import to_mib
 from tests.run.launched import Launched, launched, shown
 
 TOKENS = 48
+WARM_UP = 5  # pairs
 
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst: tokens per second, and CPU seconds of everything involved per token."""
+    """One burst: tokens per second, and CPU seconds of everything involved (in ticks of 10 ms: add up many)."""
 
     tokens_per_s: float
-    cpu_s_per_token: float
+    cpu_s: float
+
+
+Pair = tuple[Burst, Burst]  # launched, bare
+Interval = tuple[float, float, float]
 
 
 @contextmanager
@@ -67,7 +72,7 @@ def burst(target: Launched, requests: int, parallel: int) -> Burst:
     before_s, began_s = cpu_s(*pids), time.perf_counter()
     with ThreadPoolExecutor(parallel) as pool:
         tokens = sum(pool.map(partial(generate, target.url), range(requests)))
-    return Burst(tokens / (time.perf_counter() - began_s), (cpu_s(*pids) - before_s) / tokens)
+    return Burst(tokens / (time.perf_counter() - began_s), cpu_s(*pids) - before_s)
 
 
 def generate(url: str, number: int) -> int:
@@ -78,28 +83,37 @@ def generate(url: str, number: int) -> int:
     return int(answer.json()["tokens_predicted"])
 
 
-def interval(ratios: Sequence[float], draws: int = 2000) -> tuple[float, float, float]:
-    """The median, and between which 95 % of the medians of resampled pairs lie."""
+def interval(pairs: Sequence[Pair], figure: Callable[[Sequence[Pair]], float], draws: int = 1000) -> Interval:
+    """The figure over all pairs, and between which values 95 % of those over resampled pairs lie."""
     chance = random.Random(1)
-    medians = sorted(median(chance.choices(ratios, k=len(ratios))) for _ in range(draws))
-    return median(ratios), medians[int(0.025 * draws)], medians[int(0.975 * draws)]
+    drawn = sorted(figure(chance.choices(pairs, k=len(pairs))) for _ in range(draws))
+    return figure(pairs), drawn[int(0.025 * draws)], drawn[int(0.975 * draws)]
+
+
+def speed_ratio(pairs: Sequence[Pair]) -> float:
+    """The median pair's throughput, ours to the bare engine's."""
+    return median(ours.tokens_per_s / theirs.tokens_per_s for ours, theirs in pairs)
+
+
+def cpu_ratio(pairs: Sequence[Pair]) -> float:
+    """All CPU seconds, ours to the bare engine's; the tokens are as many."""
+    return sum(ours.cpu_s for ours, _ in pairs) / sum(theirs.cpu_s for _, theirs in pairs)
 
 
 def compare(mode: str, target: Launched, given: argparse.Namespace) -> float:
     """Prints both ratios of one way to launch; the upper end of the throughput's interval."""
-    pairs: list[tuple[Burst, Burst]] = []
+    pairs: list[Pair] = []
     with bare(target) as engine:
-        for i in range(given.pairs + 1):
+        for i in range(given.pairs + WARM_UP):
             order = (target, engine) if i % 2 else (engine, target)
             bursts = [burst(one, given.requests, given.parallel) for one in order]
             pairs.append((bursts[0], bursts[1]) if i % 2 else (bursts[1], bursts[0]))
-    pairs = pairs[1:]  # the first pair warms up
-    speed = interval([ours.tokens_per_s / theirs.tokens_per_s for ours, theirs in pairs])
-    cost = interval([ours.cpu_s_per_token / theirs.cpu_s_per_token for ours, theirs in pairs])
+    pairs = pairs[WARM_UP:]
+    speed, cost = interval(pairs, speed_ratio), interval(pairs, cpu_ratio)
     bare_speed = median(theirs.tokens_per_s for _, theirs in pairs)
     print(f"{mode}: {len(pairs)} pairs of {given.requests} requests at {given.parallel}, bare {bare_speed:.0f} t/s")
     print("  tokens per second, launch / bare:   {:.4f}  (95 %: {:.4f} to {:.4f})".format(*speed))
-    print("  CPU seconds per token, same:        {:.4f}  (95 %: {:.4f} to {:.4f})".format(*cost))
+    print("  CPU seconds for the same tokens:       {:.4f}  (95 %: {:.4f} to {:.4f})".format(*cost))
     return speed[2]
 
 
@@ -124,14 +138,14 @@ def uses(mode: str, target: Launched, given: argparse.Namespace, metrics: int | 
     print(f"resident {to_mib(memory.rss):.1f} MiB, of it its own {to_mib(memory.uss):.1f} MiB")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 1 when supervision surely costs more than a hundredth of the speed."""
     parser = argparse.ArgumentParser(description="Supervision's cost.")
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--requests", type=int, default=32)
-    parser.add_argument("--parallel", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--requests", type=int, default=2)
+    parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--idle", type=float, default=20.0)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         with launched("llama-server", Path(folder)) as target:
             best = [compare("launch", target, given)]
