@@ -1,6 +1,6 @@
 """What supervision costs: `splitter launch` beside the bare engine with the same command line, in one run.
 
-    python -m tests.bench.overhead [--pairs 600] [--requests 2] [--parallel 2] [--idle 20]
+    python -m tests.bench.overhead [--pairs 300] [--requests 2] [--parallel 2] [--tokens 256]
 
 Both engines are up; short bursts of requests alternate between them (A B, B A, A B, ...): a busy machine slows both.
 Prints the ratio of tokens per second with its 95 % interval (bootstrap over the pairs), the same for CPU seconds per
@@ -27,7 +27,6 @@ from splitter.run.endpoint import any_free_port, ask, health
 from splitter.units import to_mib
 from tests.run.launched import Launched, launched, shown
 
-TOKENS = 48
 WARM_UP = 5  # pairs
 
 
@@ -49,7 +48,9 @@ def bare(target: Launched) -> Iterator[Launched]:
     engine = psutil.Process(target.pid)
     argv, port = engine.cmdline(), any_free_port()
     argv[argv.index("--port") + 1] = str(port)
-    process = psutil.Popen(argv, env=engine.environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A session of its own, as the supervised engine has: Linux shares the CPU out by session (autogroup).
+    null = subprocess.DEVNULL
+    process = psutil.Popen(argv, env=engine.environ(), stdout=null, stderr=null, start_new_session=True)
     try:
         while health("llama-server", f"http://127.0.0.1:{port}") != "ready":
             assert process.poll() is None
@@ -66,18 +67,18 @@ def cpu_s(*pids: int) -> float:
     return sum(t.user + t.system for t in times)
 
 
-def burst(target: Launched, requests: int, parallel: int) -> Burst:
-    """Asks `requests` times, `parallel` at once, and times it."""
+def burst(target: Launched, requests: int, parallel: int, tokens: int) -> Burst:
+    """Asks `requests` times for `tokens` tokens, `parallel` at once, and times it."""
     pids = (target.supervisor.pid, target.pid)
     before_s, began_s = cpu_s(*pids), time.perf_counter()
     with ThreadPoolExecutor(parallel) as pool:
-        tokens = sum(pool.map(partial(generate, target.url), range(requests)))
-    return Burst(tokens / (time.perf_counter() - began_s), cpu_s(*pids) - before_s)
+        made = sum(pool.map(partial(generate, target.url, tokens), range(requests)))
+    return Burst(made / (time.perf_counter() - began_s), cpu_s(*pids) - before_s)
 
 
-def generate(url: str, number: int) -> int:
+def generate(url: str, tokens: int, number: int) -> int:
     """One request; its tokens."""
-    body = {"prompt": f"Card {number}", "n_predict": TOKENS, "ignore_eos": True, "seed": number}
+    body = {"prompt": f"Card {number}", "n_predict": tokens, "ignore_eos": True, "seed": number}
     answer = ask(url, "/completion", body=body, timeout_s=300)
     assert answer.status == 200
     return int(answer.json()["tokens_predicted"])
@@ -106,12 +107,15 @@ def compare(mode: str, target: Launched, given: argparse.Namespace) -> float:
     with bare(target) as engine:
         for i in range(given.pairs + WARM_UP):
             order = (target, engine) if i % 2 else (engine, target)
-            bursts = [burst(one, given.requests, given.parallel) for one in order]
+            bursts = [burst(one, given.requests, given.parallel, given.tokens) for one in order]
             pairs.append((bursts[0], bursts[1]) if i % 2 else (bursts[1], bursts[0]))
     pairs = pairs[WARM_UP:]
     speed, cost = interval(pairs, speed_ratio), interval(pairs, cpu_ratio)
     bare_speed = median(theirs.tokens_per_s for _, theirs in pairs)
-    print(f"{mode}: {len(pairs)} pairs of {given.requests} requests at {given.parallel}, bare {bare_speed:.0f} t/s")
+    print(
+    work = f"{given.requests} requests of {given.tokens} tokens at {given.parallel}"
+    print(f"{mode}: {len(pairs)} pairs of {work}, bare {bare_speed:.0f} t/s")
+    )
     print("  tokens per second, launch / bare:   {:.4f}  (95 %: {:.4f} to {:.4f})".format(*speed))
     print("  CPU seconds for the same tokens:       {:.4f}  (95 %: {:.4f} to {:.4f})".format(*cost))
     return speed[2]
@@ -127,7 +131,7 @@ def uses(mode: str, target: Launched, given: argparse.Namespace, metrics: int | 
         while time.monotonic() < end_s:
             if busy:
                 for number in range(8):
-                    generate(target.url, number)
+                    generate(target.url, given.tokens, number)
             else:
                 time.sleep(1)
             if metrics is not None:
@@ -141,9 +145,10 @@ def uses(mode: str, target: Launched, given: argparse.Namespace, metrics: int | 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 1 when supervision surely costs more than a hundredth of the speed."""
     parser = argparse.ArgumentParser(description="Supervision's cost.")
-    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--requests", type=int, default=2)
     parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--idle", type=float, default=20.0)
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
