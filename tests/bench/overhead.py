@@ -112,10 +112,8 @@ def compare(mode: str, target: Launched, given: argparse.Namespace) -> float:
     pairs = pairs[WARM_UP:]
     speed, cost = interval(pairs, speed_ratio), interval(pairs, cpu_ratio)
     bare_speed = median(theirs.tokens_per_s for _, theirs in pairs)
-    print(
     work = f"{given.requests} requests of {given.tokens} tokens at {given.parallel}"
     print(f"{mode}: {len(pairs)} pairs of {work}, bare {bare_speed:.0f} t/s")
-    )
     print("  tokens per second, launch / bare:   {:.4f}  (95 %: {:.4f} to {:.4f})".format(*speed))
     print("  CPU seconds for the same tokens:       {:.4f}  (95 %: {:.4f} to {:.4f})".format(*cost))
     return speed[2]
