@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from splitter.run.watch import Watch
 
 LOG_LINES = 12
+OUR_OWN = " GET /slots "  # older builds of llama-server log every request, also those of the watch
 METRICS_INTERVAL_S = 2.0  # nobody looks closer: Prometheus asks every 15 s by default
 
 
@@ -95,7 +96,8 @@ class LaunchWatch:
     def _line(self, line: str) -> None:
         if self._watch is not None:
             self._watch.on_line(line)
-        self._tail.append(line)
+        if OUR_OWN not in line:
+            self._tail.append(line)
         if self._live is None and self._print:
             self._print(line)
 
