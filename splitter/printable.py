@@ -1,5 +1,5 @@
-"""Words from a file, a server or an engine, made safe for a terminal: no control, format (bidi, zero width) or surrogate
-characters. `str.isprintable` is False for all of them and for every space but the plain one."""
+"""Words from a file, a server or an engine, made safe for a terminal: no control, format (bidi, zero width)
+or surrogate characters. `str.isprintable` is False for all of them and for every space but the plain one."""
 
 
 def printable(text: str, limit: int = 96) -> str:

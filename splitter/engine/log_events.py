@@ -99,25 +99,25 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
     (re.compile(pattern), reader)
     for pattern, reader in (
         (
-            r"(\S+) +(model|KV|RS|compute|output) buffer size *= *([\d.]+) MiB",
+            r"(\S+) +(model|KV|RS|compute|output) buffer size *= *(\d{1,12}(?:\.\d{1,9})?) MiB",
             lambda m: BufferAllocated(m[1], m[2], from_mib(float(m[3]))),
         ),
-        (r"offloaded (\d+)/(\d+) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
+        (r"offloaded (\d{1,18})/(\d{1,18}) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
         (
-            r"allocating ([\d.]+) MiB on device (\w+): cudaMalloc failed",
+            r"allocating (\d{1,12}(?:\.\d{1,9})?) MiB on device (\w+): cudaMalloc failed",
             lambda m: OutOfMemory(_device(m[2]), from_mib(float(m[1]))),
         ),
-        (r"failed to allocate (\S+) buffer of size (\d+)", lambda m: OutOfMemory(m[1], int(m[2]))),
-        (r"Device memory allocation of size (\d+) failed", lambda m: OutOfMemory(None, int(m[1]))),
+        (r"failed to allocate (\S+) buffer of size (\d{1,18})", lambda m: OutOfMemory(m[1], int(m[2]))),
+        (r"Device memory allocation of size (\d{1,18}) failed", lambda m: OutOfMemory(None, int(m[1]))),
         (r"unable to allocate (\S+) buffer", lambda m: OutOfMemory(m[1], None)),
         (r"CUDA error: out of memory|ErrorOutOfDeviceMemory", lambda _: OutOfMemory(None, None)),
         (
             r"failed to allocate (?:compute \w+ buffers|buffer for (?:kv|rs) cache)",
             lambda _: OutOfMemory(None, None),
         ),
-        (r"current device: (\d+), in function", lambda m: ErrorDevice(_device(m[1]))),
-        (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d+)", lambda m: PortTaken(int(m[1]))),
-        (r"Port (\d+) already appears to be in use", lambda m: PortTaken(int(m[1]))),
+        (r"current device: (\d{1,18}), in function", lambda m: ErrorDevice(_device(m[1]))),
+        (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d{1,18})", lambda m: PortTaken(int(m[1]))),
+        (r"Port (\d{1,18}) already appears to be in use", lambda m: PortTaken(int(m[1]))),
         (r"cannot bind|Socket Failed to Bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
         (r"error loading model: (.+)", lambda m: BadModel(m[1].strip())),
         (r"gguf_init_from_\w+: (.+)", lambda m: BadModel(m[1].strip())),

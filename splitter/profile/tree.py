@@ -31,8 +31,8 @@ class Node:
 def parse_tree(text: str, where: str) -> Mapping[str, Node]:
     """The document in `text`, which must be one mapping (an empty file is an empty one).
 
-    Only plain data is let in: no tags, anchors or aliases, of bounded size (safe_yaml), at most MAX_DEPTH levels; everything else is
-    a ProfileError that names `where` and the line.
+    Only plain data is let in: no tags, anchors or aliases, of bounded size (safe_yaml), at most MAX_DEPTH levels;
+    everything else is a ProfileError that names `where` and the line.
     """
     import yaml
 
