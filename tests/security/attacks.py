@@ -21,6 +21,11 @@ class Attack:
     architecture: str = "llama"
 
     @property
+    def unspeakable(self) -> bool:
+        """No Windows command line can name such a file."""
+        return not self.file.isprintable()
+
+    @property
     def refused(self) -> bool:
         return self.architecture != "llama"
 

@@ -47,7 +47,7 @@ def complaints(code: int, out: str, err: str, expected: set[int]) -> Iterator[st
 
 def said(attack: Attack, *arguments: str) -> list[str]:
     """A verb for people and as JSON: what is wrong with either."""
-    expected = {1} if attack.refused else {0}
+    expected = {1} if attack.refused else {2} if attack.unspeakable and arguments[0] == "plan" else {0}
     code, out, err = words(*arguments)
     wrong = list(complaints(code, out, err, expected))
     if "[bold red]" in attack.name and "[bold red]x[/bold red]" not in out:
@@ -100,7 +100,9 @@ def launch(attack: Attack, model: Path) -> list[str]:
             process.send_signal(signal.SIGINT)
             break
     out, err = process.communicate(timeout=60)
-    return list(complaints(process.returncode, "".join(lines) + out, err, {1} if attack.refused else {0, 130}))
+    foreign = attack.template != Attack("").template
+    expected = {1} if attack.refused else {0, 4, 130} if foreign else {0, 130}  # 4: the engine refuses such a template
+    return list(complaints(process.returncode, "".join(lines) + out, err, expected))
 
 
 def executed(folder: Path) -> list[str]:
