@@ -14,8 +14,3 @@ def printable_lines(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def printable_line(line: str) -> str:
-    """One line of a log: tabs become spaces, what else is no character to print becomes U+FFFD."""
-    return line if line.isprintable() else printable_lines(line.replace("\t", "    ")).replace("\n", " ")

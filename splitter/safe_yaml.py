@@ -2,7 +2,7 @@
 numbers. Behind it yaml's safe loader. Pure; yaml is imported when first needed."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Failure = Callable[[str, str], Exception]  # of a sentence and the next step
@@ -22,7 +22,8 @@ def check_yaml(text: str, where: str, error: Failure, max_depth: int, about: str
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise error(f"{where} is larger than {MAX_BYTES} bytes", f"is this the right file? {about}")
     depth = values = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    events: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
+    for event in events:
         place = f"{where}:{event.start_mark.line + 1}"
         _refuse_tricks(event, place, error)
         values += isinstance(event, yaml.NodeEvent)

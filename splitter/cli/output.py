@@ -10,9 +10,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from splitter.errors import SplitterError
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 JSON_VERSION = 1
+printable = printable_lines
 LONGEST_SENTENCE = 8000  # characters of an error: ten quoted lines of a log, a list of files
 Status = Literal["ok", "does_not_fit", "error"]
 
