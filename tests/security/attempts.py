@@ -74,7 +74,8 @@ def script(attack: Attack, model: Path) -> list[str]:
     seen = folder / "seen"
     done = subprocess.run(
         ["dash", str(folder / "run.sh")],
-        cwd=folder, env={**os.environ, "STANDIN_OUT": str(seen)}, capture_output=True, text=True, timeout=20, check=False,
+        cwd=folder, env={**os.environ, "STANDIN_OUT": str(seen)},
+        capture_output=True, text=True, timeout=20, check=False,
     )  # fmt: skip
     argv = seen.read_bytes().decode().split("\0") if seen.exists() else []
     if done.returncode or f"./{model.name}" not in argv:

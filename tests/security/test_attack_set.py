@@ -1,4 +1,4 @@
-"""The metadata attack set (tests/security/attacks.py) through the verbs; `python -m tests.security` prints the table."""
+"""The metadata attack set (tests/security/attacks.py) by verb; `python -m tests.security` prints the table."""
 
 from pathlib import Path
 
