@@ -1,5 +1,5 @@
-"""Words from a file, a server or an engine, made safe for a terminal: no control, format (bidi, zero width) or surrogate
-characters. `str.isprintable` is False for all of them and for every space but the plain one."""
+"""Words from a file, a server or an engine, made safe for a terminal: no control, format (bidi, zero width)
+or surrogate characters. `str.isprintable` is False for all of them and for every space but the plain one."""
 
 
 def printable(text: str, limit: int = 96) -> str:
@@ -14,8 +14,3 @@ def printable_lines(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def printable_line(line: str) -> str:
-    """One line of a log: tabs become spaces, what else is no character to print becomes U+FFFD."""
-    return line if line.isprintable() else printable_lines(line.replace("\t", "    ")).replace("\n", " ")

@@ -1,13 +1,15 @@
 """The one error boundary: verbs raise, this turns the error into a sentence (or JSON) and the exit code."""
 
 import gc
+import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from errno import ENAMETOOLONG, ENOSPC
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from splitter.cli.app import app
 from splitter.cli.background import leave_word
 from splitter.cli.output import Reported, envelope, error_item, print_error, print_json, status_of
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
+
+# Flags and variables whose value is a secret: --api-key, --password, -hft, KCPP_PASSWORD, LLAMA_API_KEY.
+SECRET_NAME = re.compile(r"(?:key|token|password|secret|^-hft)$", re.IGNORECASE)
 
 # Typer's own usage errors; its copy of click is private, its BadParameter is not.
 _ClickUsageError: Any = typer.BadParameter.__mro__[1]
@@ -99,11 +104,21 @@ def _report_bug(arguments: list[str]) -> int:
     with tempfile.NamedTemporaryFile(
         "w", prefix="splitter-bug-", suffix=".txt", delete=False, encoding="utf-8"
     ) as report:
-        report.write(f"arguments: {arguments}\n\n{traceback.format_exc()}")
+        report.write(without_secrets(f"arguments: {arguments}\n\n{traceback.format_exc()}", arguments))
     error = SplitterError("splitter itself failed", f"report this bug with {Path(report.name)}")
     error.code = "bug"
     _report(error, arguments)
     return EXIT_BUG
+
+
+def without_secrets(text: str, arguments: Iterable[str]) -> str:
+    """`text` without the keys that stand in `arguments`: in a command given to `check`, which may hold one."""
+    words = [word for argument in arguments for word in re.split(r"[\s=\"']+", argument)]
+    secrets = {value for flag, value in pairwise(words) if SECRET_NAME.search(flag)}
+    secrets = {value for value in secrets if value and not value.startswith("-")}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _replace_unprintable() -> None:

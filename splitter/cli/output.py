@@ -10,9 +10,11 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from splitter.errors import SplitterError
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 JSON_VERSION = 1
+printable = printable_lines
+LONGEST_SENTENCE = 8000  # characters of an error: ten quoted lines of a log, a list of files
 Status = Literal["ok", "does_not_fit", "error"]
 
 
@@ -22,7 +24,12 @@ def envelope(command: str, status: Status, data: Any, errors: list[dict[str, str
 
 
 def error_item(error: SplitterError) -> dict[str, str]:
-    return {"code": error.code, "message": error.message, "hint": error.hint}
+    return {"code": error.code, "message": _bounded(error.message), "hint": _bounded(error.hint)}
+
+
+def _bounded(text: str) -> str:
+    """A sentence that quotes a foreign name stays a sentence."""
+    return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1] + "…"
 
 
 def status_of(error: SplitterError) -> Status:
@@ -114,6 +121,6 @@ def print_json(document: dict[str, Any]) -> None:
 def print_error(error: SplitterError) -> None:
     """One sentence and the next step, on standard error."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), printable(error.message)))
+    console.print(Text.assemble(("error: ", "bold red"), printable(_bounded(error.message))))
     if error.hint:
-        console.print(Text.assemble(("  try: ", "bold"), printable(error.hint)))
+        console.print(Text.assemble(("  try: ", "bold"), printable(_bounded(error.hint))))

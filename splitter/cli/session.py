@@ -155,7 +155,7 @@ def _fetched(reference: str, output: Output) -> str:
     output.say(f"fetching {reference}")
     try:
         with output.transfer() as on_progress:
-            return fetch(reference, on_progress)
+            return fetch(reference, on_progress, output.say)
     except KeyboardInterrupt:
         output.say("what has arrived is kept: run the same command again to go on")
         raise

@@ -23,7 +23,7 @@ class Server:
     cors_origins: str = "localhost"
 
     def beyond_loopback(self) -> bool:
-        """Whether others may reach it. Names other than `localhost` count as reachable, whatever they resolve to now."""
+        """Whether others may reach it. A name other than `localhost` counts as reachable, whatever it means now."""
         if self.host.lower() == "localhost":
             return False
         try:

@@ -44,15 +44,6 @@ class DeviceFree:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """The speed of one finished part of a request: "prompt" or "generation"."""
-
-    part: str
-    tokens: int
-    tokens_per_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Ready:
     """The engine says that it listens; only its endpoint proves it."""
 
@@ -103,7 +94,7 @@ class InvalidArgument:
 
 
 Failed = OutOfMemory | ErrorDevice | PortTaken | BadModel | MissingFile | InvalidArgument
-Event = Loading | LayersOffloaded | BufferAllocated | DeviceFree | Timing | Ready | Failed
+Event = Loading | LayersOffloaded | BufferAllocated | DeviceFree | Ready | Failed
 Reader = Callable[[re.Match[str]], Event]
 
 
@@ -116,41 +107,29 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
     (re.compile(pattern), reader)
     for pattern, reader in (
         (
-            r"(\S+) +(model|KV|RS|compute|output) buffer size *= *([\d.]+) MiB",
+            r"(\S+) +(model|KV|RS|compute|output) buffer size *= *(\d{1,12}(?:\.\d{1,9})?) MiB",
             lambda m: BufferAllocated(m[1], m[2], from_mib(float(m[3]))),
         ),
         (
-            r"using device (\S+) .*- (\d+) MiB free",
+            r"using device (\S+) .*- (\d{1,12}) MiB free",
             lambda m: DeviceFree(m[1], from_mib(float(m[2]))),
         ),
+        (r"offloaded (\d{1,18})/(\d{1,18}) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
         (
-            r"(prompt )?eval time = +[\d.]+ ms / +(\d+) (?:tokens|runs) .*?([\d.]+) tokens per second",
-            lambda m: Timing("prompt" if m[1] else "generation", int(m[2]), float(m[3])),
-        ),
-        (
-            r"CtxLimit:.*\bAmt:(\d+)/.*\bGenerat\w+:.*?([\d.]+)T/s",
-            lambda m: Timing("generation", int(m[1]), float(m[2])),
-        ),
-        (
-            r"CtxLimit:.*\bGenerated:(\d+)/\d+ in .*?\(([\d.]+)T/s",
-            lambda m: Timing("generation", int(m[1]), float(m[2])),
-        ),
-        (r"offloaded (\d+)/(\d+) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
-        (
-            r"allocating ([\d.]+) MiB on device (\w+): cudaMalloc failed",
+            r"allocating (\d{1,12}(?:\.\d{1,9})?) MiB on device (\w+): cudaMalloc failed",
             lambda m: OutOfMemory(_device(m[2]), from_mib(float(m[1]))),
         ),
-        (r"failed to allocate (\S+) buffer of size (\d+)", lambda m: OutOfMemory(m[1], int(m[2]))),
-        (r"Device memory allocation of size (\d+) failed", lambda m: OutOfMemory(None, int(m[1]))),
+        (r"failed to allocate (\S+) buffer of size (\d{1,18})", lambda m: OutOfMemory(m[1], int(m[2]))),
+        (r"Device memory allocation of size (\d{1,18}) failed", lambda m: OutOfMemory(None, int(m[1]))),
         (r"unable to allocate (\S+) buffer", lambda m: OutOfMemory(m[1], None)),
         (r"CUDA error: out of memory|ErrorOutOfDeviceMemory", lambda _: OutOfMemory(None, None)),
         (
             r"failed to allocate (?:compute \w+ buffers|buffer for (?:kv|rs) cache)",
             lambda _: OutOfMemory(None, None),
         ),
-        (r"current device: (\d+), in function", lambda m: ErrorDevice(_device(m[1]))),
-        (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d+)", lambda m: PortTaken(int(m[1]))),
-        (r"Port (\d+) already appears to be in use", lambda m: PortTaken(int(m[1]))),
+        (r"current device: (\d{1,18}), in function", lambda m: ErrorDevice(_device(m[1]))),
+        (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d{1,18})", lambda m: PortTaken(int(m[1]))),
+        (r"Port (\d{1,18}) already appears to be in use", lambda m: PortTaken(int(m[1]))),
         (r"cannot bind|Socket Failed to Bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
         (r"error loading model: (.+)", lambda m: BadModel(m[1].strip())),
         (r"gguf_init_from_\w+: (.+)", lambda m: BadModel(m[1].strip())),

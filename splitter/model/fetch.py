@@ -8,6 +8,7 @@ blob is then huggingface-hub's again: `hf_hub_download` links it into the snapsh
 
 import errno
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from splitter.printable import printable
 from splitter.units import MIB, format_bytes
 
 OnProgress = Callable[[int, int], None]  # bytes here so far, bytes of all files
-SHA256_DIGITS = 64
+OnNote = Callable[[str], None]
+SHA256_DIGITS, SHA1_DIGITS = 64, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,17 @@ class RemoteFile:
     def partial(self) -> Path:
         return self.blob.with_name(f"{self.etag}.incomplete")
 
+    def checksum(self) -> "hashlib._Hash | None":
+        """What the ETag is to be compared with, before the first byte: SHA-256 of large files (LFS), git's blob hash of
+        small ones; None where it is neither (a mirror)."""
+        if not re.fullmatch(r"[0-9a-f]+", self.etag):
+            return None
+        if len(self.etag) == SHA256_DIGITS:
+            return hashlib.sha256()
+        if len(self.etag) == SHA1_DIGITS:
+            return hashlib.sha1(f"blob {self.size_bytes}\0".encode(), usedforsecurity=False)
+        return None
+
     def here_bytes(self) -> int:
         """Bytes of the file that are already on disk."""
         if self.is_here():
@@ -57,12 +70,13 @@ class RemoteFile:
         return self.blob.is_file() or self.pointer.is_file()
 
 
-def fetch(reference: str, on_progress: OnProgress | None = None) -> str:
+def fetch(reference: str, on_progress: OnProgress | None = None, on_note: OnNote | None = None) -> str:
     """The local path of the model that `reference` names: all parts of a split set, the first part's path.
 
-    Before the first byte the disk is asked for room. `on_progress(here, total)` gets bytes over all parts. ModelError
-    for a plain URL (nothing is downloaded behind the user's back from unknown hosts), for what the Hub refuses, and for
-    a broken or full line or disk; what has arrived by then is kept, also on Ctrl-C.
+    Before the first byte the disk is asked for room. `on_progress(here, total)` gets bytes over all parts; `on_note` a
+    remark: that the server names no checksum. ModelError for a plain URL (nothing is downloaded behind the user's back
+    from unknown hosts), for what the Hub refuses, for a file that is not what its checksum says (it is removed), and
+    for a broken or full line or disk; what has arrived by then is kept, also on Ctrl-C.
     """
     if not reference.lower().startswith("hf:"):
         raise ModelError(f"{reference} is not on this computer.", "Download the file, then name its path.")
@@ -78,6 +92,9 @@ def fetch(reference: str, on_progress: OnProgress | None = None) -> str:
     _check_space(parts)
     progress = _Progress(parts, on_progress)
     paths = [_download(part, progress) for part in parts]
+    for part in parts:
+        if on_note and part.checksum() is None:
+            on_note(f"{part.label}: the server names no checksum, only the size was checked")
     return paths[0]
 
 
@@ -168,26 +185,27 @@ def _transfer(part: RemoteFile, progress: _Progress) -> None:
     with WeakFileLock(lock):
         if part.is_here():
             return
-        resumed = part.here_bytes() > 0
         download(
             part.url, get_token(), part.partial, size_bytes=part.size_bytes, label=part.label, on_bytes=progress.add
         )
-        if resumed:
-            _check_hash(part)
+        _check_hash(part)
         _settle(part)
 
 
 def _check_hash(part: RemoteFile) -> None:
-    """A file put together from several downloads is compared with its SHA-256 (the ETag of large files)."""
-    if len(part.etag) != SHA256_DIGITS:
+    """Compares the whole file with the Hub's checksum; one that differs is removed."""
+    digest = part.checksum()
+    if digest is None:
         return
-    digest = hashlib.sha256()
     with part.partial.open("rb") as file:
         while block := file.read(MIB):
             digest.update(block)
     if digest.hexdigest() != part.etag:
         part.partial.unlink()
-        raise ModelError(f"{part.label} arrived damaged and was removed.", "Run the same command again.")
+        raise ModelError(
+            f"{part.label} arrived damaged and was removed: its checksum is not the Hub's.",
+            "Run the same command again; if it stays so, something between here and the Hub changes the file.",
+        )
 
 
 def _settle(part: RemoteFile) -> None:

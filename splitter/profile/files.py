@@ -9,7 +9,7 @@ from splitter.errors import ProfileError
 from splitter.folders import config_folder
 from splitter.profile.profile import Profile, built_in, merge
 from splitter.profile.schema import Layer, check_value, read_layer
-from splitter.profile.tree import MAX_BYTES
+from splitter.safe_yaml import MAX_BYTES
 from splitter.shipped import shipped_folder
 from splitter.whole_file import write_whole
 

@@ -1,12 +1,12 @@
 """YAML text -> a tree of plain values that remember their line. Pure; yaml is imported when first needed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from splitter.errors import ProfileError
+from splitter.safe_yaml import check_yaml
 
-MAX_BYTES = 65536
 MAX_DEPTH = 6
 
 Scalar = str | int | float | bool | None
@@ -31,15 +31,13 @@ class Node:
 def parse_tree(text: str, where: str) -> Mapping[str, Node]:
     """The document in `text`, which must be one mapping (an empty file is an empty one).
 
-    Only plain data is let in: no tags, anchors or aliases, at most MAX_BYTES and MAX_DEPTH levels; everything else is
-    a ProfileError that names `where` and the line.
+    Only plain data is let in: no tags, anchors or aliases, of bounded size (safe_yaml), at most MAX_DEPTH levels;
+    everything else is a ProfileError that names `where` and the line.
     """
     import yaml
 
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise ProfileError(f"{where} is larger than {MAX_BYTES} bytes", "is this the right file?")
     try:
-        _refuse_tricks(yaml.parse(text, Loader=yaml.SafeLoader), where)
+        check_yaml(text, where, ProfileError, MAX_DEPTH, "a profile has two levels")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as problem:
         raise _syntax_error(problem, where) from None
@@ -48,24 +46,6 @@ def parse_tree(text: str, where: str) -> Mapping[str, Node]:
     if not isinstance(root, yaml.MappingNode):
         raise ProfileError(f"{where} does not hold keys and values", "write lines such as `model: FILE.gguf`")
     return _convert_mapping(root, where)
-
-
-def _refuse_tricks(events: Iterator[Any], where: str) -> None:
-    import yaml
-
-    depth = 0
-    for event in events:
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ProfileError(f"{where}:{line}: anchors and aliases are not allowed", "write the value out")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ProfileError(f"{where}:{line}: nested deeper than {MAX_DEPTH} levels", "a profile has two levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if getattr(event, "tag", None):
-            raise ProfileError(f"{where}:{line}: the tag {event.tag} is not allowed", "write the plain value")
 
 
 def _syntax_error(problem: Any, where: str) -> ProfileError:

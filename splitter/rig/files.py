@@ -9,7 +9,7 @@ from splitter.rig.catalog import Catalog, parse_catalog, resolve
 from splitter.rig.device import Rig
 from splitter.rig.host import operating_system, probe_host
 from splitter.rig.rig_file import dump_rig, nearest, parse_rig, rig_from_cards
-from splitter.rig.yaml_text import MAX_BYTES
+from splitter.safe_yaml import MAX_BYTES
 from splitter.shipped import shipped_folder
 
 __all__ = ["dump_rig", "load_catalog", "load_rig", "rig_from_gpus", "shipped_rigs"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from splitter.errors import RigError
+from splitter.printable import printable
 from splitter.units import MIB
 
 GIGA = 10**9
@@ -123,7 +124,8 @@ def read_values(data: Any, keys: Mapping[str, Key], where: str) -> dict[str, Any
         try:
             values[keys[name].field] = keys[name].read(value)
         except ValueError as problem:
-            raise RigError(f"{where}: {name} {problem}, not {value!r}", "leave it out if you do not know it") from None
+            shown = printable(repr(value), 60)
+            raise RigError(f"{where}: {name} {problem}, not {shown}", "leave it out if you do not know it") from None
     return values
 
 
@@ -133,7 +135,7 @@ def refuse_unknown(data: Mapping[str, Any], known: tuple[str, ...], where: str) 
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(known)}"
-            raise RigError(f"{where}: '{key}' is not a key", hint)
+            raise RigError(f"{where}: '{printable(key, 60)}' is not a key", hint)
 
 
 def write_values(value: Any, keys: Mapping[str, Key]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from splitter.errors import RigError
+from splitter.safe_yaml import check_yaml
 
-MAX_BYTES = 65536
 MAX_DEPTH = 8
 
 
@@ -16,10 +16,8 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     import yaml
 
-    if len(text) > MAX_BYTES:
-        raise RigError(f"{where} is larger than {MAX_BYTES} bytes", "a rig file takes a line per card")
     try:
-        _refuse_tricks(text, where)
+        check_yaml(text, where, RigError, MAX_DEPTH, "a rig file takes a line per card")
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         return None if node is None else _plain(loader, node, where)
@@ -27,22 +25,6 @@ def parse_yaml(text: str, where: str) -> Any:
         raise RigError(f"{where}{_line(problem)} is not valid YAML", "check indentation, colons and quotes") from None
     except ValueError as problem:
         raise RigError(f"{where} holds a value that cannot be read: {problem}", "quote texts") from None
-
-
-def _refuse_tricks(text: str, where: str) -> None:
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        place = f"{where}, line {event.start_mark.line + 1 if event.start_mark else '?'}"
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise RigError(f"{place}: anchors and aliases are not allowed", "write the value out")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise RigError(f"{place}: nested deeper than {MAX_DEPTH} levels", "a rig has three")
 
 
 def _plain(loader: Any, node: Any, where: str) -> Any:

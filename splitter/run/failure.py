@@ -61,6 +61,6 @@ def again(state: State) -> str:
 
 
 def quoted(lines: Sequence[str]) -> str:
-    """The last lines of the log, after a colon: they echo the model's metadata, so nothing in them steers a terminal."""
+    """The last lines of the log, after a colon: foreign text, so nothing in them may steer a terminal."""
     said = [line for line in (printable(line, LONGEST_QUOTED) for line in lines[-BLAMED_LINES:]) if line][-LAST_LINES:]
     return ":\n" + "\n".join(f"  {line}" for line in said) if said else ""

@@ -1,7 +1,7 @@
 """The API key of a server that others can reach: taken from its file, or made and kept for the next launch.
 
-It lies in config_folder()/keys/api.key, one for all servers of this user: mode 0600 in a folder of mode 0700; on Windows
-the access list is cut down to the user with icacls. It is only ever passed on as that file's name.
+It lies in config_folder()/keys/api.key, one for all servers of this user: mode 0600 in a folder of mode 0700; on
+Windows the access list is cut down to the user with icacls. It is only ever passed on as that file's name.
 """
 
 import os

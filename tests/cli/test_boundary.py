@@ -108,7 +108,7 @@ def test_no_device_at_all(splitter: Splitter, engine: str) -> None:
 
 def test_a_draft_model_on_the_cpu(splitter: Splitter) -> None:
     data = splitter(*PLAN, "-md", TINY, "-devd", "none", "--json").json()["data"]
-    assert data["command"]["argv"][-6:-4] == ["-devd", "none"]
+    assert "-devd none" in " ".join(data["command"]["argv"])
     assert data["settings"]["draft_device_order"] == []
     assert splitter("profile", "new", "mine.yaml", TINY, "--rig", "phoenix", "-md", TINY, "-devd", "none").code == 0
     assert splitter("plan", "-p", "mine.yaml", "--json").json()["data"]["settings"]["draft_device_order"] == []

@@ -21,7 +21,7 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["splitter"]):  # type: ignore[no-untyped-call]
+with atheris.instrument_imports(include=["splitter"]):
     from tests.fuzz.targets import TARGETS, survives
 
 from tests.fuzz.seeds import CORPUS, seeds
@@ -99,7 +99,7 @@ def _fuzz(watched: Watched, work: Path, until_s: float, options: argparse.Namesp
     folder.mkdir(parents=True, exist_ok=True)
     setup: Any = atheris.Setup
     setup([sys.argv[0], str(work), *limits, f"-artifact_prefix={folder}/finding-"], one)
-    atheris.Fuzz()  # type: ignore[no-untyped-call]
+    atheris.Fuzz()
 
 
 def _end(watched: Watched, work: Path, options: argparse.Namespace) -> None:

@@ -99,4 +99,5 @@ def survives(target: str, data: bytes) -> None:
     try:
         TARGETS[target](data)
     except SplitterError as error:
-        assert error.message, "an error without a sentence"
+        if not error.message:
+            raise ValueError("an error without a sentence") from error

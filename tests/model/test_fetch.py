@@ -1,5 +1,6 @@
 """Downloads from a stand-in Hub with the real huggingface-hub: room, progress, going on, refusals."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -139,6 +140,45 @@ def test_a_foreign_beginning_is_noticed(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="arrived damaged and was removed"):
         fetch(REFERENCE)
     assert Path(fetch(REFERENCE)).read_bytes() == BIG
+
+
+def test_a_file_that_is_not_what_the_hub_says(hub: Hub, tmp_path: Path) -> None:
+    """Whole at the first try, resumed, and as a part of a split set: each is compared and removed."""
+    hub.etags[NAME] = "ab" * 32
+    with pytest.raises(ModelError, match="arrived damaged and was removed: its checksum is not the Hub's") as caught:
+        fetch(REFERENCE)
+    assert (caught.value.exit_code, "again" in caught.value.hint) == (1, True)
+    assert [path for path in (tmp_path / "hub").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+def test_a_damaged_part_of_a_split_set(hub: Hub, tmp_path: Path) -> None:
+    write_model(tmp_path / "set.gguf", split_max_tensors=4)
+    hub.files.update({part.name: part.read_bytes() for part in sorted(tmp_path.glob("set-*.gguf"))})
+    hub.etags["set-00002-of-00002.gguf"] = "cd" * 32
+    with pytest.raises(ModelError, match=r"set-00002-of-00002\.gguf arrived damaged"):
+        fetch("hf:owner/repo-GGUF/set-00001-of-00002.gguf")
+
+
+def test_small_files_have_gits_hash(hub: Hub) -> None:
+    """As `git hash-object` makes it: SHA-1 of "blob SIZE NUL DATA"."""
+    data = hub.files[NAME]
+    hub.etags[NAME] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    said: list[str] = []
+    assert Path(fetch(REFERENCE, None, said.append)).read_bytes() == data
+    assert said == []
+
+
+def test_small_files_are_compared_with_gits_hash(hub: Hub) -> None:
+    hub.etags[NAME] = "ef" * 20
+    with pytest.raises(ModelError, match="arrived damaged"):
+        fetch(REFERENCE)
+
+
+def test_a_mirror_without_checksums_is_told(hub: Hub) -> None:
+    hub.etags[NAME] = "0a" * 16
+    said: list[str] = []
+    assert Path(fetch(REFERENCE, None, said.append)).read_bytes() == BIG
+    assert said == [f"{REFERENCE}: the server names no checksum, only the size was checked"]
 
 
 def half_here(hub: Hub, tmp_path: Path) -> None:

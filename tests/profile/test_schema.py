@@ -12,7 +12,7 @@ from splitter.errors import ProfileError, SplitterError
 from splitter.memory.settings import Settings
 from splitter.profile.keys import KEYS, SECTIONS, nearest
 from splitter.profile.schema import check_value, profile_schema, read_layer
-from splitter.profile.tree import MAX_BYTES
+from splitter.safe_yaml import MAX_BYTES
 
 
 def values(text: str) -> dict[str, Any]:
