@@ -63,7 +63,7 @@ def test_requests_at_once_overlap_and_each_has_its_slot() -> None:
     assert sorted({body["id_slot"] for body in asked}) == [0, 1, 2]
     assert found.request_generation_tokens_per_s is not None
     assert found.inter_token_s is not None
-    assert 0.04 < found.inter_token_s.p50 < 1
+    assert found.inter_token_s.p50 > 0.04
 
 
 def test_more_requests_than_slots_are_said() -> None:
@@ -108,8 +108,8 @@ def test_no_budget_is_too_small_for_one_repetition() -> None:
 )
 def test_servers_that_misbehave(stream: list[Event], behaviour: dict[str, Any], says: str | None) -> None:
     with serving(LLAMA_PAGES, stream, **behaviour) as server:
-        target = identify(server.url, None, None, 0.3)
-        sweep = Sweep(32, 4, concurrencies=(2,), stopping=TWO, timeout_s=0.3)
+        target = identify(server.url, None, None, 0.3 if behaviour.get("gap_s") else 10)
+        sweep = Sweep(32, 4, concurrencies=(2,), stopping=TWO)
         if says is None:
             (found,) = measure_points(target, sweep)
             assert {run.timed_by for run in found.samples} == {"clock"}

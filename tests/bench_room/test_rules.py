@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splitter.bench.alternatives import alternatives, without
@@ -142,6 +142,7 @@ def test_the_interval_holds_the_truth_19_times_of_20(test: object) -> None:
     assert 930 <= hits <= 975
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.1, 1000), min_size=3, max_size=8))
 def test_a_measurement_does_not_differ_from_itself(values: list[float]) -> None:
     found = welch(values, values)
