@@ -57,14 +57,14 @@ def llama_bench_points(rows: Any, shapes: Sequence[Shape]) -> tuple[Point, ...]:
     """The points in llama-bench's JSON. EngineError when it is not what llama-bench writes."""
     try:
         return tuple(_point(rows, shape) for shape in shapes)
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, ZeroDivisionError):
         raise EngineError("llama-bench wrote something else than its JSON", "measure without --llama-bench") from None
 
 
 def _point(rows: Any, shape: Shape) -> Point:
     at = [row for row in rows if row.get("n_depth", 0) == shape.depth]
-    prompt = next(row for row in at if row["n_prompt"] and not row["n_gen"])["samples_ts"]
-    generation = next(row for row in at if row["n_gen"] and not row["n_prompt"])["samples_ts"]
+    prompt = [row for row in at if row["n_prompt"] and not row["n_gen"]][0]["samples_ts"]  # noqa: RUF015
+    generation = [row for row in at if row["n_gen"] and not row["n_prompt"]][0]["samples_ts"]  # noqa: RUF015
     pairs = zip(prompt, generation, strict=True)
     return Point(
         n_prompt=shape.n_prompt,

@@ -12,12 +12,17 @@ Event = dict[str, Any] | str
 
 
 class FakeServer(ThreadingHTTPServer):
-    """`pages` are GET answers by path, `stream` the events of every POST but /tokenize; `requests` what was posted."""
+    """`pages` are GET answers by path, `stream` the events of every POST but /tokenize; `requests` what was posted.
+
+    `behaviour`: `key` wanted, `status` and `error` for every answer, `gap_s` between two events, `wobble_s` more of it
+    in every second request, `dies_after` so many streams (the connection then breaks after its first event).
+    """
 
     def __init__(self, pages: dict[str, Any], stream: list[Event], **behaviour: Any) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages, self.stream, self.behaviour = pages, stream, behaviour
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.streams = 0
 
     @property
     def url(self) -> str:
@@ -39,7 +44,12 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, body))
         if self.path == "/tokenize":
             self.answer(200, {"tokens": [len(word) for word in body["content"].split()]})
-        elif not self.refused():
+        elif self.refused():
+            return
+        elif body.get("stream") is False:
+            self.answer(200, {"content": ""})
+        else:
+            self.server.streams += 1
             self.send_events()
 
     def refused(self) -> bool:
@@ -55,7 +65,10 @@ class Handler(BaseHTTPRequestHandler):
     def send_events(self) -> None:
         self.send_response(200)
         self.end_headers()
-        for event in self.server.stream:
+        behaviour, number = self.server.behaviour, self.server.streams
+        dies = number > behaviour.get("dies_after", number)
+        gap_s = behaviour.get("gap_s", 0) + (behaviour.get("wobble_s", 0) if number % 2 else 0)
+        for event in self.server.stream[: 1 if dies else None]:
             if event == "hang":
                 time.sleep(2)
             elif isinstance(event, str):
@@ -63,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
             self.wfile.flush()
-            time.sleep(self.server.behaviour.get("gap_s", 0))
+            time.sleep(gap_s)
 
     def answer(self, status: int, page: Any) -> None:
         self.send_response(status)
