@@ -12,6 +12,7 @@ from splitter.plan.speed import TYPICAL
 from splitter.plan.work import Work
 
 SWEEPS, ROUNDS = 3000, 6
+SMALLEST_STEP = 1e-9  # of a run's relative time
 OUTLIER = 0.05  # a run whose time is further than this from the fit counts less (Huber)
 # One model cannot tell the cost of a layer from that of its bytes, and without a pair of cards nothing tells a hop's:
 # then these stay at what is typical. Two runs that disagree with it by 1 % outweigh it.
@@ -97,18 +98,19 @@ def _prior_row(column: int, width: int, value: float) -> list[float]:
 def non_negative(rows: Sequence[Sequence[float]], wanted: Sequence[float]) -> list[float]:
     """x >= 0 with the least sum of squares of rows @ x - wanted, by coordinate descent; 0 for a column of zeros."""
     width = len(rows[0]) if rows else 0
-    squares = [sum(row[j] ** 2 for row in rows) for j in range(width)]
+    columns = [[row[j] for row in rows] for j in range(width)]
+    inner = [[_dot(a, b) for b in columns] for a in columns]
+    rest = [_dot(column, wanted) for column in columns]  # the columns' inner products with what is not yet explained
     x = [0.0] * width
-    rest = list(wanted)
     for _ in range(SWEEPS):
         largest = 0.0
-        for j in (j for j in range(width) if squares[j]):
-            step = max(sum(row[j] * r for row, r in zip(rows, rest, strict=True)) / squares[j], -x[j])
+        for j in (j for j in range(width) if inner[j][j]):
+            step = max(rest[j] / inner[j][j], -x[j])
             if step:
                 x[j] += step
-                rest = [r - row[j] * step for row, r in zip(rows, rest, strict=True)]
-                largest = max(largest, abs(step) * squares[j] ** 0.5)
-        if largest < 1e-10:
+                rest = [r - product * step for r, product in zip(rest, inner[j], strict=True)]
+                largest = max(largest, abs(step) * inner[j][j] ** 0.5)
+        if largest < SMALLEST_STEP:
             break
     return x
 

@@ -1,4 +1,4 @@
-"""Small emulated rigs in slowed time for the tuner and the calibration: the rig file, the engine's environment, the verb.
+"""Small emulated rigs in slowed time for the tuner and the calibration: rig file, engine environment, verb.
 
 The emulator makes each card take (weight bytes / its bandwidth) x TIME_SCALE per pass, so that a model of 60 MB is as
 slow as one of tens of GB and the host's own work is hidden behind the waiting. The rig file promises what the driver
