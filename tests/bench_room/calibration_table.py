@@ -28,7 +28,7 @@ from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.solve import solve
 from splitter.rig.files import load_rig
-from tests.bench_room.emulated import RIGS, TIME_SCALE, Card, World, small_model
+from tests.bench_room.emulated import RIGS, TIME_SCALES, Card, World, small_model
 from tests.engine.oracle import engine_dir
 
 WRONG = (0.62, 0.89, 0.75)  # reached / claimed, card by card
@@ -74,7 +74,7 @@ def placements(scene: Scene, plan: Plan) -> Iterator[tuple[str, Settings]]:
 
 
 def cases(folder: Path, name: str) -> Iterator[Case]:
-    world = World(folder, small_model(folder), wrong_cards(name))
+    world = World(folder, small_model(folder), wrong_cards(name), TIME_SCALES[name])
     small_model(folder, 20, 512, 1280)
     world.run("calibrate", "--prompt-tokens", "16", "--generate", "8", "-r", "2")
     os.environ.update(world.env())
@@ -92,11 +92,11 @@ def measured_cases(world: World, model: Path, engine: EngineRef, name: str) -> I
     plan = solve(facts, rig, Request(fixed=fixed, margin_bytes=(0,)), details=False)
     for what, settings in placements(plain, plan):
         before, after = evaluate_in(plain, settings), evaluate_in(calibrated, settings)
-        done = run_trial(before, engine, SHAPE, 3)
+        done = run_trial(before, engine, SHAPE, 2)
         assert done.outcome.failed is None, (name, what, done.outcome)
         measured = statistics.median(done.outcome.generation)
         # The rig file speaks of unslowed cards; a calibration learns what was measured, slowed as it was.
-        yield Case(name, what, speed(before) / TIME_SCALE, speed(after), measured)
+        yield Case(name, what, speed(before) / world.time_scale, speed(after), measured)
 
 
 def speed(plan: Plan) -> float:
