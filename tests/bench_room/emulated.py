@@ -29,7 +29,7 @@ TIME_SCALES = {
     "flagship-mix / 500": 8000,
 }
 ROOM_MIB = 200  # a card of so much more memory loses the same to the driver everywhere
-Card = tuple[int, float, float]  # free MiB, true GB/s, GB/s that the rig file claims
+Card = tuple[int, int, int]  # free MiB, true GB/s, GB/s that the rig file claims
 
 RIGS: dict[str, tuple[Card, ...]] = {
     "phoenix / 100": ((24, 112, 112), (48, 448, 448), (34, 192, 192)),
@@ -56,7 +56,7 @@ class World:
         path.write_text("\n".join(["name: emulated", host, "devices:", *rows]) + "\n", encoding="utf-8")
         return path
 
-    def _row(self, index: int, free: int, claimed: float) -> str:
+    def _row(self, index: int, free: int, claimed: int) -> str:
         total = (free + ROOM_MIB) * MIB
         lost = sum(size for _, size in device_overhead(total))
         values = f"total_mib: {total // MIB}, free_mib: {free + lost / MIB:.0f}, gb_per_s: {claimed}"
