@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from splitter.plan.speed import TYPICAL
 from splitter.plan.work import Work
 
-SWEEPS, ROUNDS = 3000, 6
+ROUNDS = 6
+SINGULAR = 1e-12
 OUTLIER = 0.05  # a run whose time is further than this from the fit counts less (Huber)
 # One model cannot tell the cost of a layer from that of its bytes, and without a pair of cards nothing tells a hop's:
 # then these stay at what is typical. Two runs that disagree with it by 1 % outweigh it.
@@ -95,22 +96,38 @@ def _prior_row(column: int, width: int, value: float) -> list[float]:
 
 
 def non_negative(rows: Sequence[Sequence[float]], wanted: Sequence[float]) -> list[float]:
-    """x >= 0 with the least sum of squares of rows @ x - wanted, by coordinate descent; 0 for a column of zeros."""
+    """x >= 0 with a small sum of squares of rows @ x - wanted; 0 for a column of zeros.
+
+    Least squares; as long as a constant comes out below 0, the most negative is set to 0 and the rest solved again.
+    """
     width = len(rows[0]) if rows else 0
-    squares = [sum(row[j] ** 2 for row in rows) for j in range(width)]
-    x = [0.0] * width
-    rest = list(wanted)
-    for _ in range(SWEEPS):
-        largest = 0.0
-        for j in (j for j in range(width) if squares[j]):
-            step = max(sum(row[j] * r for row, r in zip(rows, rest, strict=True)) / squares[j], -x[j])
-            if step:
-                x[j] += step
-                rest = [r - row[j] * step for row, r in zip(rows, rest, strict=True)]
-                largest = max(largest, abs(step) * squares[j] ** 0.5)
-        if largest < 1e-10:
-            break
-    return x
+    columns = [[row[j] for row in rows] for j in range(width)]
+    sizes = [_dot(column, column) ** 0.5 for column in columns]
+    free = [j for j in range(width) if sizes[j]]
+    while free:
+        scaled = [[value / sizes[j] for value in columns[j]] for j in free]
+        found = solve_linear([[_dot(a, b) for b in scaled] for a in scaled], [_dot(a, wanted) for a in scaled])
+        worst = min(range(len(free)), key=found.__getitem__)
+        if found[worst] >= 0:
+            by_column = {j: value / sizes[j] for j, value in zip(free, found, strict=True)}
+            return [by_column.get(j, 0.0) for j in range(width)]
+        del free[worst]
+    return [0.0] * width
+
+
+def solve_linear(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
+    """Gaussian elimination with pivoting; what the equations leave open is 0."""
+    size = len(right)
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for j in range(size):
+        pivot = max(range(j, size), key=lambda i: abs(rows[i][j]))
+        rows[j], rows[pivot] = rows[pivot], rows[j]
+        if abs(rows[j][j]) < SINGULAR:
+            rows[j] = [float(k == j) for k in range(size)] + [0.0]
+        for i in (i for i in range(size) if i != j):
+            factor = rows[i][j] / rows[j][j]
+            rows[i] = [a - factor * b for a, b in zip(rows[i], rows[j], strict=True)]
+    return [rows[j][size] / rows[j][j] for j in range(size)]
 
 
 def _flops(runs: Sequence[Run]) -> tuple[tuple[str, float], ...]:

@@ -1,4 +1,4 @@
-"""Which loads calibrate a rig: each card alone, neighbouring cards in pairs, the host where a card cannot hold all.
+"""Which loads calibrate a rig: each card alone or with most of the layers, neighbouring cards in pairs, RAM if it must.
 
 Pure: the plans are the solver's own under fixed devices, so that each is proven to fit.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.plan.plan import Plan
+from splitter.plan.work import work_of
 from splitter.rig.device import Rig
 
 Solve = Callable[[Mapping[str, Any]], Plan]
@@ -27,28 +28,42 @@ class Load:
 def loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
     """`solve` plans under fixed settings and raises DoesNotFitError; `layers` counts the output layer.
 
-    A card that cannot hold the model alone gets as many layers as fit, the rest in RAM; if RAM lacks the room too, the
-    load of all cards must do. The host is measured alone wherever it takes part.
+    A card that cannot hold the model alone gets as many layers as fit, the other cards the rest; where all cards
+    together cannot hold it, RAM gets the rest and the host is measured alone as well.
     """
     ids = [device.id for device in rig.devices]
-    found = [_load(f"{name} alone", solve, {"device_order": (name,)}) for name in ids]
-    for pair in pairwise(ids):
-        found.append(_pair(pair, layers, solve))
-    if len(ids) > 2:
-        found.append(_load("all cards", solve, {"device_order": tuple(ids)}))
+    found = [_alone(name, layers, solve) or _mostly(rig, name, layers, solve) for name in ids]
+    found += [_pair(pair, layers, solve) for pair in pairwise(ids)]
     known = [load for load in found if load is not None]
-    if any(load.plan.placement.layers[0] is None for load in known):
+    if {name for load in known for name, _ in work_of(load.plan).bytes_read} != set(ids):
+        known += [load for name in ids if (load := _load(f"{name} and RAM", solve, {"device_order": (name,)}))]
         host = _load("the host alone", solve, {"gpu_layers": 0, "device_order": ()})
         known += [host] if host else []
     return tuple(known)
 
 
+def _alone(name: str, layers: int, solve: Solve) -> Load | None:
+    return _load(f"{name} alone", solve, {"device_order": (name,), "gpu_layers": layers})
+
+
+def _mostly(rig: Rig, name: str, layers: int, solve: Solve) -> Load | None:
+    """As many layers on `name` as fit, the others sharing the rest by their free memory."""
+    others = [device for device in rig.devices if device.id != name]
+    order, room = (name, *(device.id for device in others)), sum(device.free_bytes for device in others)
+    for count in range(layers - 1, 0, -1) if room else ():
+        rest = tuple((layers - count) * device.free_bytes / room for device in others)
+        fixed = {"device_order": order, "tensor_split": (float(count), *rest), "gpu_layers": layers}
+        load = _load(f"mostly {name}", solve, fixed)
+        if load:
+            return load
+    return None
+
+
 def _pair(pair: tuple[str, str], layers: int, solve: Solve) -> Load | None:
     """Half of the layers on each of two cards; as the solver would split them where halves do not fit."""
     half = (float(layers - layers // 2), float(layers // 2))
-    label, order = " and ".join(pair), {"device_order": pair}
-    even = _load(label, solve, {**order, "tensor_split": half, "gpu_layers": layers})
-    return even or _load(label, solve, order)
+    label, order = " and ".join(pair), {"device_order": pair, "gpu_layers": layers}
+    return _load(label, solve, {**order, "tensor_split": half}) or _load(label, solve, order)
 
 
 def _load(label: str, solve: Solve, fixed: Mapping[str, Any]) -> Load | None:

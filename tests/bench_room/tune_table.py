@@ -28,7 +28,7 @@ from splitter.plan.evaluate import evaluate_in
 from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
 from splitter.rig.files import load_rig
-from tests.bench_room.emulated import RIGS, World, from_line, small_model
+from tests.bench_room.emulated import RIGS, TIME_SCALES, World, from_line, small_model
 from tests.engine.oracle import engine_dir
 
 WITHIN, MOST = 0.15, 12
@@ -119,7 +119,7 @@ def settings_of(data: Any) -> Settings:
 
 
 def row(folder: Path, name: str) -> Row:
-    world = World(folder, small_model(folder), RIGS[name])
+    world = World(folder, small_model(folder), RIGS[name], TIME_SCALES[name])
     ids = [f"CUDA{i}" for i in range(len(world.cards))]
     free = [card[0] for card in world.cards]
     bad = world.run("tune", "--from", from_line(world, ids[::-1], free[::-1]), *FIXED)

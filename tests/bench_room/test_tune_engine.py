@@ -1,0 +1,52 @@
+"""Tune and calibrate through the command line on one small emulated rig, killed once and resumed."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench_room.emulated import World, from_line, small_model
+from tests.bench_room.kill_tune import kept_trials, kills
+
+pytestmark = pytest.mark.engine
+
+CARDS = ((30, 100, 200), (30, 400, 500))
+FLAGS = ("-c", "512", "-np", "1", "-ub", "32", "-ngl", "9", "--prompt-tokens", "16", "--generate", "4")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, small_model(tmp_path, 8, 256, 512), CARDS, time_scale=2000)
+
+
+def test_tune_recovers_from_a_bad_start_and_writes_its_evidence(world: World) -> None:
+    done = world.run("tune", "--from", from_line(world, ["CUDA0", "CUDA1"], [8, 1]), *FLAGS, "--save-profile", "fast")
+    assert done["start"]["layers"] == {"CUDA0": 8, "CUDA1": 1}
+    assert done["best"]["layers"].get("CUDA1") == 9
+    assert done["gain"] > 0.5
+    assert all(trial["record_id"] for trial in done["trials"])
+    text = Path(done["profile"]).read_text(encoding="utf-8")
+    assert "# Found by `splitter tune`" in text
+    assert "device_order: [CUDA1]" in text
+    plan = world.run("plan", "-c", "512", "-np", "1", "-ub", "32", "-ngl", "9", "-dev", "CUDA1")
+    assert plan["speed"]["basis"] in {"roofline", "measured"}
+
+
+def test_what_the_user_fixed_is_never_varied(world: World) -> None:
+    done = world.run("tune", *FLAGS, "-dev", "CUDA0,CUDA1", "-ts", "5,4", "-fa", "on", "-ot", "^none$=CPU", "-t", "2")
+    assert {trial["label"] for trial in done["trials"]} == {"the start"}
+
+
+def test_calibrate_lists_and_forgets_and_the_next_plan_uses_it(world: World) -> None:
+    done = world.run("calibrate", "--prompt-tokens", "16", "--generate", "4", "-r", "1")
+    reached = {card["id"]: card["bandwidth_bytes_per_s"] * world.time_scale / 1e9 for card in done["cards"]}
+    assert set(reached) == {"CUDA0", "CUDA1"}
+    assert reached["CUDA0"] < reached["CUDA1"]
+    plan = world.run("plan", "-c", "512", "-np", "1", "-ngl", "9")  # slowed cards are slower than the host's real RAM
+    assert plan["speed"]["basis"] == "calibrated"
+    assert any("the speed is calibrated: measured on CUDA" in reason for reason in plan["reasons"])
+
+
+def test_killed_with_9_it_goes_on(world: World) -> None:
+    found = list(kills(world, 1, 3, 6.0))
+    assert len(found) <= 1
+    assert kept_trials(world.database()) == 0
