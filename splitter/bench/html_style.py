@@ -9,7 +9,8 @@ STYLE = """
 --model:#0b63a5;--context:#b34700;--compute:#00705a;--overhead:#8a3f74;--margin:#c3c9d2;--free:#eceff3;--taken:#98a1ae;
 --over:#bf1528;--predicted:#7b8491;--on:#fff;--on-grey:#14181f;--good:#00664f;--bad:#b01024;--l4:#5b6470;--l5:#7a6200;
 --hatch:#fff;--edge:#aeb6c1}
-@media(prefers-color-scheme:dark){:root{--page:#0d1015;--card:#161b22;--ink:#e8ecf1;--soft:#a9b3c0;--line:#2b323c;
+@media screen and (prefers-color-scheme:dark){:root{
+--page:#0d1015;--card:#161b22;--ink:#e8ecf1;--soft:#a9b3c0;--line:#2b323c;
 --code:#0d1015;--model:#5cb0f2;--context:#f0975a;--compute:#3ecba5;--overhead:#dd9acb;--margin:#4a525e;--free:#1e252e;
 --taken:#59616d;--over:#ff7b72;--predicted:#8a94a2;--on:#0d1015;--on-grey:#f4f6f9;--good:#4fd1a5;--bad:#ff8e86;
 --l4:#b4bcc8;--l5:#e0c341;--hatch:#0d1015;--edge:#4d5663}}
@@ -125,7 +126,8 @@ h1{font-size:24px}section{padding:16px 14px}.figures{grid-template-columns:1fr 1
 .figures div{padding:10px 12px}
 dd.n{font-size:19px}.plot{padding-left:40px;padding-right:14px}
 .facts tbody th{white-space:normal;overflow-wrap:normal;padding-right:12px}}
-@media print{:root{color-scheme:light}body{background:#fff;font-size:11pt}section,.figures div{border-color:#bbb}
+@media print{:root{color-scheme:light}
+body{background:#fff;font-size:11pt}section,.figures div{border-color:#bbb}
 figure,.bar,.figures div,tr{break-inside:avoid}h2,h3{break-after:avoid}
 details::details-content{content-visibility:visible;block-size:auto}summary{display:none}.scroll{overflow:visible}
 table{font-size:8pt}th,td{white-space:normal;padding-right:6px}*{print-color-adjust:exact}}

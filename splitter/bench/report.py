@@ -132,6 +132,12 @@ class Pairs:
     what: str
     rows: tuple[Pair, ...]
 
+    def scale(self) -> float:
+        """What a whole bar stands for; the bar of a promise beyond three times the fastest measured one is cut."""
+        measured = max((row.measured.high for row in self.rows if row.measured), default=0.0)
+        promised = (row.predicted for row in self.rows if row.predicted is not None)
+        return max(measured, *(p for p in promised if not measured or p <= 3 * measured), 0.0) or 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

@@ -88,16 +88,12 @@ def _svg(description: str, height: float, *content: str) -> str:
 
 def pair_bars(chart: Pairs) -> str:
     """Per record a measured bar with its smallest and largest repetition, and the promise below it."""
-    scale = max((_reach(row) for row in chart.rows), default=0.0) or 1.0
+    scale = chart.scale()
     promised = any(row.predicted is not None for row in chart.rows)
     items = [(swatch("measured"), "Measured, with smallest and largest repetition")]
     if promised:
         items.append((swatch("predicted"), "Predicted by the plan"))
     return legend(*items) + element("div", *(_pair_row(row, scale) for row in chart.rows), class_="bars")
-
-
-def _reach(row: Pair) -> float:
-    return max(row.predicted or 0.0, row.measured.high if row.measured else 0.0)
 
 
 def _pair_row(row: Pair, scale: float) -> str:
@@ -106,7 +102,8 @@ def _pair_row(row: Pair, scale: float) -> str:
     detail = row.problem
     if row.predicted is not None:
         off = f", measured {signed(row.error())}" if row.error() is not None else ""
-        detail = f"predicted {rate(row.predicted)} t/s ({row.basis}){off}" + (f"; {row.problem}" if detail else "")
+        cut = ", beyond this scale" if row.predicted > scale else ""
+        detail = f"predicted {rate(row.predicted)} t/s ({row.basis}){off}{cut}" + (f"; {row.problem}" if detail else "")
     drawn, height = [], 16.0
     if found:
         hover = f"measured {rate(found.middle)} t/s, {rate(found.low)} to {rate(found.high)}, {found.count} repetitions"
@@ -118,7 +115,7 @@ def _pair_row(row: Pair, scale: float) -> str:
             box(
                 "predicted",
                 0,
-                row.predicted / scale,
+                min(row.predicted / scale, 1.0),
                 8,
                 y=height + 2,
                 hover=text(f"predicted {rate(row.predicted)} t/s"),

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitter.bench.html_report import html_report
-from splitter.bench.report import Memory, MemoryRow, Report
+from splitter.bench.report import Memory, MemoryRow, Pair, Pairs, Report, Value
 from splitter.bench.report_memory import card_row
 from splitter.bench.report_records import report
-from splitter.bench.svg_bars import memory_bars, pieces
+from splitter.bench.svg_bars import memory_bars, pair_bars, pieces
 from splitter.bench.svg_lines import axis, depth_axis
 from splitter.units import MIB
 from tests.bench_room.report_records import HOSTILE, PLAN, TOO_MUCH, base, compared, hostile, point, tuned
@@ -171,3 +171,13 @@ def test_a_depth_axis_holds_the_deepest(deepest: int) -> None:
 
 def test_an_empty_report_is_a_page() -> None:
     assert html_report(Report("x", "", DAY)).startswith("<!DOCTYPE html>")
+
+
+def test_a_promise_far_off_does_not_hide_what_was_measured() -> None:
+    def pairs(promise: float) -> Pairs:
+        return Pairs("Generation", (Pair("a", promise, Value(10.0, 9.0, 12.0, 0.5, 3), "roofline"),))
+
+    assert (pairs(20.0).scale(), pairs(2000.0).scale()) == (20.0, 12.0)
+    assert "beyond this scale" in pair_bars(pairs(2000.0))
+    assert "beyond this scale" not in pair_bars(pairs(20.0))
+    assert max(float(share) for share in re.findall(r'width="([\d.]+)%"', pair_bars(pairs(2000.0)))) <= 100

@@ -6,7 +6,7 @@ import typer
 
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
-from splitter.errors import UsageError
+from splitter.errors import RecordsError, UsageError
 
 if TYPE_CHECKING:
     from splitter.bench.record import Record
@@ -20,6 +20,11 @@ splitter bench report 12 14 -o report.html
 
 splitter bench report --group 2026-01-02T03:04:05 -o tune.html
 """
+
+
+def add_to(app: typer.Typer) -> None:
+    """Puts the command into the group of `splitter bench`."""
+    app.command("report", epilog=EXAMPLES)(report)
 
 
 @with_options(OutputOptions)
@@ -40,7 +45,7 @@ def report(
 
     if (bool(ids) + bool(group) + last) > 1:
         raise UsageError("numbers, --group and --last are three ways to say the same", "give one of them")
-    output = Output("bench report", as_json=report.json)
+    output = Output("bench", as_json=report.json)
     with Records() as kept:
         chosen = _chosen(kept, ids or [], group)
     drawn = draw(chosen, now())
@@ -60,9 +65,9 @@ def _chosen(kept: "Records", ids: list[int], group: str | None) -> "tuple[Record
     if group:
         found = kept.list(group=group)
         if not found:
-            raise UsageError(f"there is no group {group}", "`splitter bench list` shows them")
+            raise RecordsError(f"there is no group {group}", "`splitter bench list` shows them")
         return found
     newest = kept.list(limit=1)
     if not newest:
-        raise UsageError("nothing has been measured yet", "run `splitter bench MODEL` first")
+        raise RecordsError("nothing has been measured yet", "run `splitter bench MODEL` first")
     return kept.list(group=newest[0].group) if newest[0].group else newest

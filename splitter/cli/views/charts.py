@@ -163,9 +163,9 @@ def _trial_line(trial: Trial, scale: float, on: Canvas, *, better: bool) -> Text
 
 def pairs_chart(chart: Pairs, on: Canvas) -> Iterator[Text]:
     """Two bars per record: measured, and what the plan promised."""
-    scale = max((max(p.predicted or 0.0, p.measured.middle if p.measured else 0.0) for p in chart.rows), default=0.0)
+    scale = chart.scale()
     for pair in chart.rows:
-        yield from _pair(pair, scale or 1.0, on)
+        yield from _pair(pair, scale, on)
 
 
 def _pair(pair: Pair, scale: float, on: Canvas) -> Iterator[Text]:
@@ -177,6 +177,8 @@ def _pair(pair: Pair, scale: float, on: Canvas) -> Iterator[Text]:
         yield Text("  measured  ").append(on.bar("measured", pair.measured.middle / scale, cells)).append(f" {said}")
     if pair.predicted is not None:
         said = f"{rate(pair.predicted)}"
-        yield Text("  predicted ").append(on.bar("predicted", pair.predicted / scale, cells)).append(f" {said}")
+        yield (
+            Text("  predicted ").append(on.bar("predicted", min(pair.predicted / scale, 1.0), cells)).append(f" {said}")
+        )
     if pair.problem:
         yield Text("  " + on.words(pair.problem), style="red")
