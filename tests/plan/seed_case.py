@@ -2,7 +2,8 @@
 
     python -m tests.plan.seed_case
 
-The seed names 40 GPU layers. Layers on GPU, MiB that the dry run counts per card (and leaves free), and the roofline in tokens per second.
+The seed names 40 GPU layers. Shown are layers on GPU, MiB that the dry run counts per card (and leaves free), and the
+roofline in tokens per second.
 """
 
 import os
