@@ -56,12 +56,11 @@ WORLD = {
     "run/watch.py": "samples a running instance from a thread",
     "run/process_use.py": "asks psutil what processes use",
     "run/metrics_server.py": "answers Prometheus over HTTP",
-    "bench/measure.py": "times requests over HTTP",
+    "bench/measure.py": "owns the rounds and the budget's clock",
     "bench/cards.py": "reads the cards while something is measured",
     "bench/client.py": "times requests over HTTP",
     "bench/duel.py": "launches commands in turn, and owns their clock",
     "bench/run_llama_bench.py": "runs llama-bench",
-    "bench/measure.py": "owns the rounds and the budget's clock",
     "bench/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
 }

@@ -66,7 +66,11 @@ def alternatives(command: EngineCommand) -> tuple[Alternative, ...]:
 def given(read: ReadCommand, engine: EngineRef, server: Server, env_files: Mapping[str, str]) -> Alternative:
     """Somebody's command as it is, but on our address and with our key."""
     flags = without(read.argv[1:], SERVER_FLAGS)
-    where = server_args(server) if read.kind == "llama-server" else ("--host", server.host, "--port", str(server.port))
+    where = (
+        server_args(server, engine.version)
+        if read.kind == "llama-server"
+        else ("--host", server.host, "--port", str(server.port))
+    )
     program = engine.path or read.program
     argv = (program, *flags, *where)
     command = EngineCommand(engine, argv, dict(read.env), server, read.model or "", env_files)

@@ -9,18 +9,13 @@ from splitter import __version__
 from splitter.cli.verbs import (
     bench,
     bench_records,
+    bench_report,
     calibrate,
     check,
     demo,
     doctor,
     inspect,
     launch,
-    models,
-    plan,
-    profile,
-    rig,
-    script,
-    tune,
     logs,
     models,
     plan,
@@ -29,6 +24,7 @@ from splitter.cli.verbs import (
     rig,
     script,
     stop,
+    tune,
 )
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
@@ -81,9 +77,9 @@ app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.command("ps", epilog=ps.EXAMPLES)(ps.ps)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
 app.command("stop", epilog=stop.EXAMPLES)(stop.stop)
-app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 bench_records.add_to(bench.app)
+bench_report.add_to(bench.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(profile.app, name="profile")

@@ -32,8 +32,8 @@ def say_on_stderr(text: str) -> None:
 class LogFile:
     """Writes lines; safe from several threads. `files` counts the newest one too.
 
-    `fresh` True: what is there is emptied, or with `append` kept; False: it becomes NAME.log.1. EngineError when it cannot be opened; what
-    fails later is said once per failure through `on_trouble`, and the lines meanwhile are lost.
+    `fresh` True: what is there is emptied, or with `append` kept; False: it becomes NAME.log.1. EngineError when it
+    cannot be opened; what fails later is said once per failure through `on_trouble`, and the lines meanwhile are lost.
     """
 
     def __init__(

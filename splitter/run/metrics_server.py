@@ -13,7 +13,9 @@ from splitter.run.reading import Expected, Reading
 
 
 @contextmanager
-def serving_metrics(address: MetricsAddress, latest: Callable[[], Reading], expected: Callable[[], Expected]) -> Iterator[None]:
+def serving_metrics(
+    address: MetricsAddress, latest: Callable[[], Reading], expected: Callable[[], Expected]
+) -> Iterator[None]:
     """Answers on `address` while the block runs. EngineError when the port is taken: nothing was started then."""
     registry = CollectorRegistry()
     registry.register(ReadingCollector(latest, expected))

@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from splitter.errors import SplitterError
 from splitter.folders import state_folder
-from splitter.run.conflict import conflict, unique_name
 from splitter.plan.plan import Plan
+from splitter.run.conflict import conflict, unique_name
 from splitter.run.entry import SAME_MOMENT_S, Entry, from_json, reserved, seen, to_json
 from splitter.run.guard import KILL, kill_group
 from splitter.run.process import kill_tree

@@ -29,7 +29,7 @@ Values = dict[tuple[str, ...], float]
 
 def page(reading: Reading, expected: Expected = EXPECTED) -> str:
     registry = CollectorRegistry()
-    registry.register(ReadingCollector(lambda: reading, expected))
+    registry.register(ReadingCollector(lambda: reading, lambda: expected))
     return generate_latest(registry).decode("utf-8")
 
 
@@ -134,7 +134,7 @@ def test_a_taken_port_is_a_sentence() -> None:
         port = holder.getsockname()[1]
         with (
             pytest.raises(EngineError, match=f"metrics port {port} .* already used by") as caught,
-            serving_metrics(MetricsAddress("127.0.0.1", port), lambda: BUSY, EXPECTED),
+            serving_metrics(MetricsAddress("127.0.0.1", port), lambda: BUSY, lambda: EXPECTED),
         ):
             pytest.fail("nothing may start")
     assert "--metrics" in caught.value.hint
@@ -143,7 +143,7 @@ def test_a_taken_port_is_a_sentence() -> None:
 def test_the_port_is_given_back() -> None:
     address = MetricsAddress("127.0.0.1", any_free_port())
     for _ in range(2):
-        with serving_metrics(address, lambda: BUSY, EXPECTED):
+        with serving_metrics(address, lambda: BUSY, lambda: EXPECTED):
             assert values(scrape(address.port))["splitter_engine_slots",] == 4
     assert not [thread for thread in threading.enumerate() if "serve_forever" in thread.name]
 

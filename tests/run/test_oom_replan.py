@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from splitter.engine.lessons import Lesson
-from splitter.engine.log_events import Timing, event
 from splitter.engine.shortage import Shortage, shortage
 from splitter.model.load import load_model
 from splitter.plan.request import Request
@@ -51,31 +50,6 @@ def test_the_log_tells_stage_device_and_size() -> None:
     )
     assert shortage(lines, loading=True) == Shortage("CUDA0", 80 * MIB, "context")
     assert shortage(("all is well",), loading=True) is None
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        (
-            "       eval time =     100.00 ms /    20 tokens (    5.00 ms per token,   200.00 tokens per second)",
-            Timing("generation", 20, 200.0),
-        ),
-        (
-            "prompt eval time =     100.00 ms /    20 tokens (    5.00 ms per token,   200.00 tokens per second)",
-            Timing("prompt", 20, 200.0),
-        ),
-        (
-            "[1] CtxLimit:9/4096, Amt:8/32, Init:0.00s, Process:0.1s (10.0T/s), Generate:0.4s (20.00T/s), Total:0.5s",
-            Timing("generation", 8, 20.0),
-        ),
-        (
-            "[1] CtxLimit:9/4096, Init:0.00s, Processed:1 in 0.1s (10.0T/s), Generated:8/32 in 0.4s (20.00T/s)",
-            Timing("generation", 8, 20.0),
-        ),
-    ],
-)
-def test_speeds_in_the_log(line: str, expected: Timing) -> None:
-    assert event(line) == expected
 
 
 def test_a_spill_is_slow_and_full() -> None:

@@ -7,7 +7,8 @@ import typer
 from rich.text import Text
 
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
-from splitter.cli.output import Output, Status, printable
+from splitter.cli.output import Output, Status
+from splitter.printable import printable
 
 if TYPE_CHECKING:
     from splitter.cli.check_steps import Checked

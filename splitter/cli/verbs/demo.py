@@ -14,7 +14,8 @@ from splitter.cli.options import (
     ServerOptions,
     with_options,
 )
-from splitter.cli.output import Output, printable
+from splitter.cli.output import Output
+from splitter.printable import printable
 
 EXAMPLES = """Example:
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from splitter.cli.options import OutputOptions, with_options
-from splitter.cli.output import Output, printable
+from splitter.cli.output import Output
+from splitter.printable import printable
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineRef

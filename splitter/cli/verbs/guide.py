@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import typer
 
-from splitter.cli.output import Output, printable
+from splitter.cli.output import Output
+from splitter.printable import printable
 
 SHOWN = 15
 Run = Callable[[list[str]], int]

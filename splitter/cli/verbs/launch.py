@@ -60,7 +60,7 @@ def launch(
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", help="Answer Prometheus at /metrics on this port of loopback.", metavar="[HOST:]PORT"),
+        typer.Option("--metrics", help="Serve Prometheus metrics there.", metavar="[HOST:]PORT"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
@@ -89,11 +89,10 @@ def launch(
         raise typer.Exit(4)
 
 
-def _supervise(
-    planned: "Planned", place: "Place", limits: "Limits", metrics: str | None, output: Output
-) -> int | None:
+def _supervise(planned: "Planned", place: "Place", limits: "Limits", metrics: str | None, output: Output) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
     from splitter.cli.launch_registry import seated
+    from splitter.cli.launch_spill import SpillWarner
     from splitter.cli.launch_steps import Announcer, Replanner
     from splitter.cli.launch_watch import watching
     from splitter.run.supervisor import launch as start
@@ -102,10 +101,16 @@ def _supervise(
         watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
         seated(planned, place, seen.on_log) as seat,
     ):
-        replanner = Replanner(planned, output, (seen.expect, seat.claim.replanned))
+        spill = SpillWarner(planned.plan, output.say)
+        replanner = Replanner(planned, output, (seen.expect, seat.claim.replanned, spill.expect))
+
+        def on_log(line: str) -> None:
+            spill.on_line(line)
+            seat.on_log(line)
+
         with start(
             planned.command,
-            on_log=seat.on_log,
+            on_log=on_log,
             limits=limits,
             watchers=(*seat.watchers, *seen.watchers, Announcer(output, limits)),
             replan=replanner,

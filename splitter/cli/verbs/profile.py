@@ -14,7 +14,8 @@ from splitter.cli.options import (
     ServerOptions,
     with_options,
 )
-from splitter.cli.output import Output, printable
+from splitter.cli.output import Output
+from splitter.printable import printable
 
 app = typer.Typer(help="Saved settings: list, show, new, set, check, schema.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]

@@ -7,9 +7,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.cli.output import error_item, printable
+from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile
+from splitter.printable import printable
 from splitter.rig.device import Rig
 
 

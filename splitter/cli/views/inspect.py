@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from splitter.cli.json_data import model_data
-from splitter.cli.output import printable
 from splitter.cli.views.plan import model_line
 from splitter.cli.views.words import size
 from splitter.memory.model import MemoryModel
@@ -17,6 +16,7 @@ from splitter.memory.settings import Settings
 from splitter.model.attention import cache_layers
 from splitter.model.facts import ModelFacts
 from splitter.model.summary import ModelSummary, summarize
+from splitter.printable import printable
 
 CONTEXT_STEP = 8192  # KV per token is what the cache grows by, seen over two contexts beyond every window
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from splitter.cli.output import printable
 from splitter.cli.views.words import rate
+from splitter.printable import printable
 from splitter.rig.card_reading import CardReading
 from splitter.run.reading import Expected, ProcessUse, Reading, rows
 from splitter.run.snapshot import Snapshot

@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from splitter.cli.model_steps import ListedModel
-from splitter.cli.output import error_item, printable
+from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
+from splitter.printable import printable
 from splitter.rig.device import Rig
 
 FIT_WORDS = {"gpu": "on GPUs", "cpu": "CPU only", "no": "does not fit"}

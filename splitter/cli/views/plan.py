@@ -6,12 +6,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.cli.output import printable
 from splitter.cli.views.words import layer_ranges, mib, rate, size
 from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
+from splitter.printable import printable
 
 WIDE = 78
 

@@ -6,8 +6,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.cli.output import printable
 from splitter.cli.views.words import bandwidth, size, yes_no
+from splitter.printable import printable
 from splitter.rig.device import Device, Host, Rig
 
 
