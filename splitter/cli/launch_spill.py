@@ -1,7 +1,7 @@
 """Says once when Windows seems to keep a part of a card's memory in RAM: nothing fails, everything is slow."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from splitter.engine.timing_lines import timings
 from splitter.plan.plan import Plan
@@ -36,18 +36,16 @@ class SpillWarner:
         if self._said or not told:
             return
         self._generations.extend(Generation(t.tokens, t.tokens / t.seconds) for t in told)
-        if self._is_spilled(SURELY_FULL) and self._is_spilled(self._memory()):
-            self._said = True
+        if not self._is_spilled(SURELY_FULL):
+            return
+        self._said = self._is_spilled(tuple((card.used_bytes, card.total_bytes) for card in self._read().cards))
+        self._generations.clear()  # the cards are asked again only after as many more slow ones
+        if self._said:
             self._say(WARNING)
 
-    def _is_spilled(self, used_and_total_bytes: tuple[tuple[int | None, int | None], ...]) -> bool:
+    def _is_spilled(self, used_and_total_bytes: Sequence[tuple[int | None, int | None]]) -> bool:
         predicted = self._plan.speed.generation_tokens_per_s
-        slots = self._plan.settings.parallel
-        return spilled(tuple(self._generations), predicted, used_and_total_bytes, slots)
-
-    def _memory(self) -> tuple[tuple[int | None, int | None], ...]:
-        self._generations.clear()  # asked again only after as many more slow ones
-        return tuple((card.used_bytes, card.total_bytes) for card in self._read().cards)
+        return spilled(tuple(self._generations), predicted, used_and_total_bytes, self._plan.settings.parallel)
 
     def _read_cards(self) -> Readings:
         from splitter.rig.sensors import read_cards

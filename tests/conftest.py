@@ -1,0 +1,19 @@
+"""No test reads or changes what the person at this machine saved, measured, learnt or has running."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engine import oracle  # its cache of the engine and the skeletons is found before the variables move
+
+FOLDERS = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's folders of design.md, empty, for this run and every process that it starts."""
+    assert oracle.CACHE.name == "splitter-engine"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in FOLDERS:
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        yield
