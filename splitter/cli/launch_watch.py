@@ -34,7 +34,7 @@ class LaunchWatch:
 
     def __init__(self, output: Output, *, quiet: bool) -> None:
         self._output = output
-        self._print = None if quiet or output.as_json else output.say
+        self._print = None if quiet or output.as_json else output.log_line
         self.shows_live = not quiet and not output.as_json and output.words.is_terminal
         self._tail: deque[str] = deque(maxlen=LOG_LINES)
         self._watch: Watch | None = None

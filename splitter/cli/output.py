@@ -13,7 +13,6 @@ from splitter.errors import SplitterError
 from splitter.printable import printable_lines
 
 JSON_VERSION = 1
-printable = printable_lines
 LONGEST_SENTENCE = 8000  # characters of an error: ten quoted lines of a log, a list of files
 Status = Literal["ok", "does_not_fit", "error"]
 
@@ -54,11 +53,16 @@ class Output:
     def plain(self, text: str) -> None:
         """Text to copy (a command line): unwrapped, unstyled."""
         if not self.as_json:
-            self.out.print(Text(printable(text)), soft_wrap=True)
+            self.out.print(Text(printable_lines(text)), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A remark, on standard error."""
-        self.words.print(Text(printable(text)))
+        self.words.print(Text(printable_lines(text)))
+
+    def log_line(self, line: str) -> None:
+        """A line of an engine's log, on standard error: nothing of it is styled or wrapped, so that it costs little."""
+        if not self.as_json and sys.stderr is not None:
+            sys.stderr.write(printable_lines(line) + "\n")
 
     def data(self, data: Any, status: Status = "ok", errors: list[dict[str, str]] | None = None) -> None:
         """The JSON object, on standard output; nothing without --json."""
@@ -121,6 +125,6 @@ def print_json(document: dict[str, Any]) -> None:
 def print_error(error: SplitterError) -> None:
     """One sentence and the next step, on standard error."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), printable(_bounded(error.message))))
+    console.print(Text.assemble(("error: ", "bold red"), printable_lines(_bounded(error.message))))
     if error.hint:
-        console.print(Text.assemble(("  try: ", "bold"), printable(_bounded(error.hint))))
+        console.print(Text.assemble(("  try: ", "bold"), printable_lines(_bounded(error.hint))))

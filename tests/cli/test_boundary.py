@@ -66,7 +66,19 @@ def launched(tmp_path: Path, *, until: str) -> tuple[subprocess.Popen[bytes], Pa
     from splitter.run.endpoint import any_free_port
 
     out, log = tmp_path / "out.json", tmp_path / "engine.log"
-    words = ("launch", TINY, "--engine", "embedded", "--port", str(any_free_port()), "--log-file", str(log), "--json")
+    words = (
+        "launch",
+        TINY,
+        "--engine",
+        "embedded",
+        "--port",
+        str(any_free_port()),
+        "--restart",
+        "never",
+        "--log-file",
+        str(log),
+        "--json",
+    )
     with out.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-m", "splitter", *words], stdout=file, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60

@@ -7,7 +7,7 @@ import typer
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
 from splitter.errors import RecordsError
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="A measurement's number, as `bench list` shows it.")]
 Format = Literal["json", "csv", "md"]

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output, Status
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 if TYPE_CHECKING:
     from splitter.cli.check_steps import Checked

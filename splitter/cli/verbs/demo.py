@@ -15,7 +15,7 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 EXAMPLES = """Example:
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineRef

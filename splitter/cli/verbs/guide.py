@@ -5,7 +5,7 @@ from collections.abc import Callable
 import typer
 
 from splitter.cli.output import Output
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 SHOWN = 15
 Run = Callable[[list[str]], int]

@@ -15,7 +15,7 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 app = typer.Typer(help="Saved settings: list, show, new, set, check, schema.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]

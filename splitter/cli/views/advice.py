@@ -10,7 +10,7 @@ from rich.text import Text
 from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 from splitter.rig.device import Rig
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from splitter.bench.result import BenchResult
 from splitter.bench.stats import Spread
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 
 def bench_data(result: BenchResult) -> dict[str, Any]:

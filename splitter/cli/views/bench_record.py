@@ -11,7 +11,7 @@ from rich.text import Text
 from splitter.bench.record import Point, Record
 from splitter.bench.stats import Percentiles, Spread
 from splitter.bench.verdict import PointRatio, Ratio
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 ENDED = {
     "spread": "the spread is small",

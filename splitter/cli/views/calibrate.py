@@ -10,7 +10,7 @@ from rich.text import Text
 from splitter.bench.calibration_store import MAX_AGE_DAYS, Kept
 from splitter.bench.plain import to_plain
 from splitter.cli.calibrate_steps import Calibrated
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 from splitter.rig.device import Rig
 
 

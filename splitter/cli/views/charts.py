@@ -20,7 +20,7 @@ from splitter.bench.report import (
 )
 from splitter.bench.report_words import measured, percent, rate, size, tokens
 from splitter.bench.svg_bars import PART_WORDS, pieces
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 WIDEST = 100
 # Per part: the character in UTF-8, in ASCII, and the colour. The characters differ, so that colour is never needed.

@@ -16,7 +16,7 @@ from splitter.memory.settings import Settings
 from splitter.model.attention import cache_layers
 from splitter.model.facts import ModelFacts
 from splitter.model.summary import ModelSummary, summarize
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 CONTEXT_STEP = 8192  # KV per token is what the cache grows by, seen over two contexts beyond every window
 

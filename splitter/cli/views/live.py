@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from splitter.cli.views.words import rate
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 from splitter.rig.card_reading import CardReading
 from splitter.run.reading import Expected, ProcessUse, Reading, rows
 from splitter.run.snapshot import Snapshot

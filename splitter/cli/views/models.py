@@ -10,7 +10,7 @@ from rich.text import Text
 from splitter.cli.model_steps import ListedModel
 from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 from splitter.rig.device import Rig
 
 FIT_WORDS = {"gpu": "on GPUs", "cpu": "CPU only", "no": "does not fit"}

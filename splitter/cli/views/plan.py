@@ -11,7 +11,7 @@ from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 WIDE = 78
 

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 from splitter.run.entry import Entry
 from splitter.units import format_bytes
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitter.cli.views.words import bandwidth, size, yes_no
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 from splitter.rig.device import Device, Host, Rig
 
 

@@ -14,7 +14,7 @@ from splitter.bench.trial import Candidate, Trial, layers_text
 from splitter.bench.tune import Tuned
 from splitter.cli.json_data import settings_data
 from splitter.cli.tune_steps import Job
-from splitter.printable import printable
+from splitter.printable import printable_lines as printable
 
 
 def tune_data(job: Job, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
