@@ -1,10 +1,17 @@
 """No test reads or changes what the person at this machine saved, measured, learnt or has running."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.engine import oracle  # its cache of the engine and the skeletons is found before the variables move
+
+settings.register_profile("splitter", deadline=None)  # a loaded machine is no finding
+settings.load_profile("splitter")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&` does that, and every process started here keeps it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 

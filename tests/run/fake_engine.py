@@ -3,7 +3,7 @@
 Behaviours: silent (never ready), slow (ready after 0.3 s), dies (exit 7 while loading), deaf (ignores SIGINT), stubborn
 (ignores SIGINT and SIGTERM), parent (starts a child that ignores both), leaver (leaves such a child behind and exits),
 chatty (2 MB of output), garbage (bytes that are not UTF-8), dies-later (exit 9 half a second after ready), kobold,
-kobold-no-model, errs (500 from 1.5 s on).
+kobold-no-model, errs (500 from 1.5 s on), lacks (no memory on CUDA0, in llama.cpp's words, a second after ready).
 """
 
 import json
@@ -51,6 +51,14 @@ def ignore(*numbers: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def lack_memory() -> None:
+    """What ggml_cuda_error of b11434 prints, and its abort."""
+    print("CUDA error: out of memory", file=sys.stderr)
+    print("  current device: 0, in function alloc at ggml/src/ggml-cuda/ggml-cuda.cu:421", file=sys.stderr)
+    print("  cuMemCreate(&handle, reserve_size, &prop, 0)", file=sys.stderr, flush=True)
+    os.abort()
+
+
 def main() -> None:
     print("fake engine:", os.environ.get("FAKE", ""), flush=True)
     if "chatty" in BEHAVIOURS:
@@ -76,6 +84,8 @@ def main() -> None:
         time.sleep(0.3)
     if "dies-later" in BEHAVIOURS:
         threading.Timer(0.5, lambda: os._exit(9)).start()
+    if "lacks" in BEHAVIOURS:
+        threading.Timer(1, lack_memory).start()
     ThreadingHTTPServer(("127.0.0.1", PORT), Page).serve_forever()
 
 

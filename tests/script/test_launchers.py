@@ -102,6 +102,9 @@ def test_the_sh_starts_what_lies_beside_it(profile: str, tmp_path: Path) -> None
     (folder / model).touch()
     if command.server.api_key_file:
         (folder / command.server.api_key_file).touch()
+        empty = subprocess.run([script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (empty.returncode, empty.stdout) == (1, ""), empty.stderr
+        (folder / command.server.api_key_file).write_text("key\n")
     done = subprocess.run([script], cwd=tmp_path, capture_output=True, text=True, check=True)
     found = [f"./{model}" if word == model else word for word in beside(command, engine.name)]
     assert done.stdout.split("\0")[:-1] == found
@@ -118,7 +121,7 @@ def bats(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tupl
     for profile in SHAPES:
         command, _ = generated(profile)
         (complete / download_name(command.model_path)).touch()
-    (complete / "splitter-keys.txt").touch()
+    (complete / "splitter-keys.txt").write_text("key\n")
     runs = wine.run(scripts, root)
     return dict(zip(SHAPES, zip(runs[::2], runs[1::2], strict=True), strict=True))
 
