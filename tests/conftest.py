@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from splitter.engine.learnt import cache_file, lessons_file
 from tests.engine import oracle  # its cache of the engine and the skeletons is found before the variables move
 
 settings.register_profile("splitter", deadline=None)  # a loaded machine is no finding
@@ -24,3 +25,10 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in FOLDERS:
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_learnt() -> None:
+    """What one test's engine ran out of is no lesson for the next one's plan."""
+    for file in (cache_file(), lessons_file()):
+        file.unlink(missing_ok=True)

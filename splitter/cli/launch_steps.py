@@ -44,21 +44,20 @@ class Replanner:
         self.planned, self._output, self._told = planned, output, told
 
     def __call__(self, short: Shortage) -> EngineCommand:
-        """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed."""
-        from splitter.engine.learnt import keep_lessons
+        """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed: then nothing
+        is kept, for the same request may work once another program is closed."""
+        from splitter.engine.learnt import keep_lessons, known_lessons, put_lessons
         from splitter.run.replan import learn, lessons, what_changed
 
-        before = self.planned
+        before, kept = self.planned, known_lessons()
         task = before.task
         learnt = learn(before.plan, looked_again(task, short, before.command.env))
         keep_lessons(task.rig, task.engine, lessons(before.plan, learnt))
         try:
             self.planned = prove_if_possible(solve(task, self._output), self._output)
-        except DoesNotFitError as error:
-            message = (
-                f"{short.device or 'a device'} ran out of memory, and no other plan obeys the request: {error.message}"
-            )
-            raise DoesNotFitError(message, error.hint) from None
+        except DoesNotFitError:
+            put_lessons(kept)
+            raise
         self._output.say(f"out of memory: {what_changed(before.plan, self.planned.plan, learnt)}")
         for tell in self._told:
             tell(self.planned.plan)

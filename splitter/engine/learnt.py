@@ -82,6 +82,11 @@ def keep_lessons(rig: Rig, engine: EngineRef, found: Mapping[str, Lesson]) -> No
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for device, lesson in found.items():
         lessons = merged(lessons, card_key(rig.device(device), engine.kind), replace(lesson, learnt_at=now))
+    put_lessons(lessons)
+
+
+def put_lessons(lessons: Mapping[str, Lesson]) -> None:
+    """These and no others."""
     _write(lessons_file(), {key: asdict(lesson) for key, lesson in lessons.items()})
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from splitter.engine.command import EngineCommand
 from splitter.engine.koboldcpp_devices import names_in_log
 from splitter.engine.shortage import Shortage, shortage
-from splitter.errors import SplitterError
+from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe
 from splitter.run.lifecycle import (
@@ -73,6 +73,7 @@ class Instance:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._state = State(since_s=self._clock())
         self._error: SplitterError | None = None
+        self._refusal: SplitterError | None = None
         self._shortage: Shortage | None = None
         self._handlers = handle_signals(raise_interrupt)
         try:
@@ -129,8 +130,7 @@ class Instance:
         """Returns when the endpoint answers and it is this child that answers.
 
         EngineError with the engine's last words when it ends first and is not to be started again, when another process
-        answers on its port, or when it is not ready in time; it is stopped then. DoesNotFitError when it ran out of
-        memory and no stricter plan obeys the user.
+        answers on its port, or when it is not ready in time; it is stopped then.
         """
         while self.phase != "ready" and not self._state.ended:
             self._turn()
@@ -252,13 +252,16 @@ class Instance:
         try:
             self.command = self._hooks.replan(self._shortage)
         except SplitterError as error:
-            self._error = error
-        self._handle(Replanned(possible=self._error is None))
+            self._refusal = error
+        self._handle(Replanned(possible=self._refusal is None))
 
     def _failure(self) -> SplitterError:
         if self._error is not None:
             return self._error
-        return describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)
+        told = describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)
+        if self._refusal is None:
+            return told
+        return EngineError(f"{told.message}; no other plan obeys the request: {self._refusal.message}", told.hint)
 
     def _tell_watchers(self) -> None:
         """A watcher that cannot write its file does not take the engine down."""

@@ -33,10 +33,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 
 def value_of(key: Key) -> st.SearchStrategy[Any]:
     """Values that `key` accepts."""
+    least, most = key.minimum or 0, min(60000, key.maximum or 60000)
     return {
         "text": TEXTS,
-        "integer": NUMBERS,
-        "number": st.one_of(NUMBERS, st.floats(0, 1e6)),
+        "integer": st.integers(max(1, int(least)), int(most)),
+        "number": st.one_of(st.integers(max(1, int(least)), int(most)), st.floats(least, most)),
         "boolean": st.booleans(),
         "choice": st.sampled_from(key.choices or ("",)),
         "version": st.sampled_from(["1.110", "11434", "b6325", "1e3"]),

@@ -150,12 +150,11 @@ def _planned(model: str | None, wishes: "Wishes", read: "ReadCommand | None", ou
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
     """Shows the record and keeps it: shown first, so that a full disk loses nothing."""
-    from splitter.bench.record import to_dict
-    from splitter.cli.views.bench_record import record_view
+    from splitter.cli.views.bench_record import bench_data, record_view
 
     output.show(*record_view(record))
     (kept,) = _kept((record,), output) if wishes.save else (record,)
-    output.data(to_dict(kept))
+    output.data(bench_data(kept))
 
 
 def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]":

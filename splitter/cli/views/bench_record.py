@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.bench.record import Point, Record
+from splitter.bench.record import Point, Record, to_dict
 from splitter.bench.stats import Percentiles, Spread
 from splitter.bench.verdict import PointRatio, Ratio
 from splitter.printable import printable_lines as printable
@@ -53,6 +53,15 @@ def title(record: Record) -> str:
     number = f"#{record.id} " if record.id is not None else ""
     label = f" [{record.label}]" if record.label else ""
     return printable(f"{number}{engine}: {record.model.name or record.model.path or '?'}{label}")
+
+
+def bench_data(record: Record) -> dict[str, Any]:
+    """The record as JSON, with the figures of its first point in front."""
+    data = to_dict(record)
+    if not record.points:
+        return data
+    names = ("prompt_tokens_per_s", "generation_tokens_per_s", "first_token_s")
+    return {name: data["points"][0][name] for name in names} | data
 
 
 def record_view(record: Record) -> Iterator[RenderableType]:
