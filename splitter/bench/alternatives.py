@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.engine.llama_server import server_args
 from splitter.engine.read_command_value import ReadCommand
 
 # Flags that say where layers go, with the number of their values; None: all words up to the next flag.
@@ -66,12 +65,9 @@ def alternatives(command: EngineCommand) -> tuple[Alternative, ...]:
 def given(read: ReadCommand, engine: EngineRef, server: Server, env_files: Mapping[str, str]) -> Alternative:
     """Somebody's command as it is, but on our address and with our key."""
     flags = without(read.argv[1:], SERVER_FLAGS)
-    where = (
-        server_args(server, engine.version)
-        if read.kind == "llama-server"
-        else ("--host", server.host, "--port", str(server.port))
-    )
+    in_argv = read.kind == "llama-server" and server.api_key_file is not None
+    key = ("--api-key-file", str(server.api_key_file)) if in_argv else ()
     program = engine.path or read.program
-    argv = (program, *flags, *where)
+    argv = (program, *flags, "--host", server.host, "--port", str(server.port), *key)
     command = EngineCommand(engine, argv, dict(read.env), server, read.model or "", env_files)
     return Alternative("command", command, "the given command")
