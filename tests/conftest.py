@@ -11,7 +11,7 @@ from tests.engine import oracle  # its cache of the engine and the skeletons is 
 
 settings.register_profile("splitter", deadline=None)  # a loaded machine is no finding
 settings.load_profile("splitter")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&` does that, and every process started here keeps it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under `&` in a script; every child would keep it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")

@@ -65,9 +65,9 @@ def alternatives(command: EngineCommand) -> tuple[Alternative, ...]:
 def given(read: ReadCommand, engine: EngineRef, server: Server, env_files: Mapping[str, str]) -> Alternative:
     """Somebody's command as it is, but on our address and with our key."""
     flags = without(read.argv[1:], SERVER_FLAGS)
-    key = ("--api-key-file", server.api_key_file) if server.api_key_file and read.kind == "llama-server" else ()
-    where = ("--host", server.host, "--port", str(server.port), *key)
+    in_argv = read.kind == "llama-server" and server.api_key_file is not None
+    key = ("--api-key-file", str(server.api_key_file)) if in_argv else ()
     program = engine.path or read.program
-    argv = (program, *flags, *where)
+    argv = (program, *flags, "--host", server.host, "--port", str(server.port), *key)
     command = EngineCommand(engine, argv, dict(read.env), server, read.model or "", env_files)
     return Alternative("command", command, "the given command")

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Value = TypeVar("Value")
+LARGEST = 2**63  # what is written as a whole number is a count, bytes or a time
 
 
 class MalformedError(ValueError):
@@ -70,7 +71,7 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     """A number may be written without its point; a boolean is no number."""
     if kind is Any:
         return value
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < LARGEST:
         return float(value)
     wanted = Mapping if kind is Mapping else kind
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):

@@ -1,5 +1,6 @@
 """Record: one measurement with all that is needed to understand and repeat it. Frozen values; None is unknown."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,7 @@ Kind = Literal["bench", "compare", "tune", "calibrate"]
 KINDS: tuple[Kind, ...] = ("bench", "compare", "tune", "calibrate")
 
 __all__ = ["KINDS", "EngineInfo", "HostInfo", "Kind", "MalformedError", "ModelInfo", "Point", "Predicted", "Record",
-           "from_dict", "to_dict"]  # fmt: skip
+           "from_dict", "from_json", "to_dict"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +130,13 @@ def to_dict(record: Record) -> dict[str, Any]:
 def from_dict(data: Any) -> Record:
     """The record that `data` describes; fields of a newer splitter are skipped. MalformedError names a wrong field."""
     return from_plain(Record, data)
+
+
+def from_json(text: str) -> Record:
+    """The record written in `text`. MalformedError for anything that is not one."""
+    try:
+        return from_dict(json.loads(text))
+    except MalformedError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"it is no JSON ({error})") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from splitter.bench.record import MalformedError, Record, from_dict, to_dict
+from splitter.bench.record import MalformedError, Record, from_json, to_dict
 from splitter.errors import RecordsError
 from splitter.folders import data_folder
 
@@ -180,8 +180,8 @@ class Records:
 
     def _record(self, row: tuple[Any, ...]) -> Record:
         try:
-            return replace(from_dict(json.loads(row[1])), id=row[0])
-        except (ValueError, MalformedError) as error:
+            return replace(from_json(row[1]), id=row[0])
+        except MalformedError as error:
             message = f"measurement {row[0]} in {self.path} is damaged: {error}"
             raise RecordsError(message, f"`splitter bench delete {row[0]}` forgets it") from None
 

@@ -151,4 +151,10 @@ def _model(values: Values) -> str | None:
 def _server(values: Values, spelled: Mapping[str, str], findings: Findings) -> Server:
     port = integer("port", values["port"][-1], spelled, findings) if "port" in values else 8080
     host = values["host"][-1] if "host" in values else "127.0.0.1"
-    return Server(host, port, values["api_key_file"][-1] if "api_key_file" in values else None)
+    return Server(
+        host,
+        port,
+        api_key_file=values["api_key_file"][-1] if "api_key_file" in values else None,
+        web_ui=values.get("web_ui", ["on"])[-1] not in OFF,
+        cors_origins=values.get("cors_origins", [Server().cors_origins])[-1],
+    )

@@ -79,6 +79,8 @@ host 1 --host HOST
 port 1 --port PORT
 api_key 1 --api-key
 api_key_file 1 --api-key-file API_KEY_FILE
+web_ui 0 --ui,--webui,!--no-ui,!--no-webui UI
+cors_origins 1 --cors-origins CORS_ORIGINS
 control_vector_layer_range 2 --control-vector-layer-range
 """
 
@@ -107,7 +109,7 @@ _ONE_VALUE = """
 --spec-ngram-size-m --spec-ngram-min-hits -lcs --lookup-cache-static -lcd --lookup-cache-dynamic -ctxcp
 --ctx-checkpoints --swa-checkpoints -cms --checkpoint-min-step -cram --cache-ram -r --reverse-prompt --pooling
 --image-min-tokens --image-max-tokens --mtmd-batch-max-tokens --video-fps
---video-timestamp-interval --video-ffmpeg-dir -a --alias --tags --embd-normalize --path --cors-origins
+--video-timestamp-interval --video-ffmpeg-dir -a --alias --tags --embd-normalize --path
 --cors-methods --cors-headers --api-prefix --ui-config --webui-config --ui-config-file --webui-config-file --tools
 --tools-runtime --mcp-servers-config --mcp-servers-json --ssl-key-file --ssl-cert-file --chat-template-kwargs -to
 --timeout --sse-ping-interval --threads-http --cache-reuse --slot-save-path --media-path --models-max
@@ -123,8 +125,8 @@ _NO_VALUE = """
 --cpu-moe-draft --spec-draft-backend-sampling --no-spec-draft-backend-sampling --cache-idle-slots
 --no-cache-idle-slots --context-shift --no-context-shift -sp --special --warmup --no-warmup --spm-infill -cb
 --cont-batching -nocb --no-cont-batching --reuse-port --cors-credentials --no-cors-credentials --ui-mcp-proxy
---webui-mcp-proxy --no-ui-mcp-proxy --no-webui-mcp-proxy -ag --agent -no-ag --no-agent --ui --webui --no-ui
---no-webui --rerank --reranking --cache-prompt --no-cache-prompt --metrics --props --slots --no-slots
+--webui-mcp-proxy --no-ui-mcp-proxy --no-webui-mcp-proxy -ag --agent -no-ag --no-agent
+--rerank --reranking --cache-prompt --no-cache-prompt --metrics --props --slots --no-slots
 --models-autoload --no-models-autoload --jinja --no-jinja --reasoning-preserve --no-reasoning-preserve
 --skip-chat-parsing --no-skip-chat-parsing --prefill-assistant --no-prefill-assistant --lora-init-without-apply
 --embd-gemma-default --fim-qwen-1.5b-default --fim-qwen-3b-default --fim-qwen-7b-default --fim-qwen-7b-spec

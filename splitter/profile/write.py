@@ -1,7 +1,7 @@
 """Values -> a profile's text: from a plan, from a command somebody wrote, or given one by one. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from splitter.engine.command import Server
@@ -60,8 +60,7 @@ def command_values(read: ReadCommand) -> dict[str, Any]:
     settings = {"device_order": _visible(read)} | dict(read.settings)
     settings = {name: value for name, value in settings.items() if not _open(name, value)}
     values: dict[str, Any] = {"model": read.model, "engine.kind": read.kind, "engine.version": read.version}
-    host = read.server.host or "127.0.0.1"
-    server = Server(host, read.server.port, read.server.api_key_file)
+    server = replace(read.server, host=read.server.host or "127.0.0.1")
     return values | {f"settings.{name}": value for name, value in settings.items()} | _server_values(server)
 
 

@@ -52,7 +52,8 @@ def read_key(server: Server) -> str | None:
         message = f"the API key file {server.api_key_file} cannot be read: {error.strerror}"
         raise EngineError(message, "check the path") from None
     if not lines:
-        message = f"the API key file {server.api_key_file} has an empty first line and no key: the engine would serve everybody"
+        file = server.api_key_file
+        message = f"the API key file {file} has an empty first line, no key: the engine would serve everybody"
         raise EngineError(message, "write the key into its first line")
     return lines[0]
 

@@ -1,6 +1,7 @@
 """Entry: what the registry keeps of one running instance, as a value and as JSON. Pure."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from splitter.plan.plan import Plan, PlannedDevice
 from splitter.run.snapshot import Snapshot
 
 FORMAT = 1
+LARGEST = 2**63  # of any number here: a process, a moment, bytes
 SAME_MOMENT_S = 2.0  # psutil counts from a boot time that the clock's corrections move
 DRIVER_SOURCES = {"nvml", "sysfs", "engine"}
 
@@ -184,7 +186,11 @@ def from_json(text: str) -> Entry | None:
 
 def is_of(data: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> bool:
     """Whether every key is there with a value of its kind; true and false are no numbers."""
-    return all(
-        key in data and isinstance(data[key], kind) and (bool in kind or not isinstance(data[key], bool))
-        for key, kind in kinds.items()
-    )
+    return all(key in data and isinstance(data[key], kind) and sound(data[key], kind) for key, kind in kinds.items())
+
+
+def sound(value: Any, kind: tuple[type, ...]) -> bool:
+    """Whether a number is one that an entry can have: finite, not negative."""
+    if isinstance(value, bool):
+        return bool in kind
+    return not isinstance(value, int | float) or (math.isfinite(value) and 0 <= value < LARGEST)

@@ -1,6 +1,6 @@
 """Fuzzes one reader with atheris (coverage-guided): pip install 'splitter[fuzz]', then
 
-    python -m tests.fuzz header --minutes 10      header profile rig log script command
+    python -m tests.fuzz header --minutes 10      header profile rig log script command entry record
 
 An input may take SLOWEST_S seconds and the process MEMORY_MIB; an input that breaks this, or that raises anything but a
 SplitterError, is kept as tests/fuzz/corpus/TARGET/finding-HASH, once per place in the code. Fuzzing goes on behind it.

@@ -1,8 +1,12 @@
 """Where fuzzing starts: a few sound inputs per target, so that mutation begins behind the first check."""
 
+import json
 import struct
 from pathlib import Path
 
+from splitter.bench.record import to_dict
+from splitter.run.entry import Entry, Reserved, to_json
+from tests.bench_room.make_record import make_point, make_record
 from tests.model.gguf_files import ARCHITECTURE, array, pair, raw_file, row, string
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +24,12 @@ server is listening on http://127.0.0.1:8080
 """
 
 
+ENTRY = to_json(Entry("phoenix", "1a", 41, 1.5e9, "llama-server", "11434", "127.0.0.1", 8080, "http://127.0.0.1:8080",
+    "/m/a.gguf", "A", "/l/a.log", ("llama-server", "-m", "/m/a.gguf"), None, 1.5e9,
+    (Reserved("CUDA0", "Tesla P100", "GPU-1", 2**33, True),), "ready", 42, 1.5e9, 1, 2.5, 1.5e9))  # fmt: skip
+_RECORDS = (make_record(), make_record("plan", "g", (make_point(), make_point(depth=512, concurrency=2))))
+
+
 def seeds(target: str) -> list[bytes]:
     """Sound inputs for `target`."""
     return {
@@ -29,6 +39,8 @@ def seeds(target: str) -> list[bytes]:
         "log": lambda: [LOG.encode(), *(line.encode() for line in LOG.splitlines())],
         "script": lambda: [b"\xff".join(words) for words in _NAMES],
         "command": _commands,
+        "entry": lambda: [ENTRY.encode()],
+        "record": lambda: [json.dumps(to_dict(found)).encode() for found in _RECORDS],
     }[target]()
 
 

@@ -1,8 +1,15 @@
 """The readers of foreign bytes, each as a function of bytes. Nothing but a SplitterError may come out of one."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from splitter.bench.html_report import html_report
+from splitter.bench.record import MalformedError, from_json, to_dict
+from splitter.bench.report_records import report
+from splitter.cli.bench_export import FORMATS, summary
+from splitter.cli.views.bench_record import list_view, record_view
+from splitter.cli.views.ps import ps_view
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.engine.last_words import last_words
@@ -17,6 +24,7 @@ from splitter.profile.schema import read_layer
 from splitter.profile.write import render_profile
 from splitter.rig.files import load_catalog
 from splitter.rig.rig_file import parse_rig
+from splitter.run import entry as entries
 from splitter.run.failure import quoted
 from splitter.script.render import render
 from tests.engine_room.plans import facts, plan, rig
@@ -84,6 +92,27 @@ def command(data: bytes) -> None:
     read_script(text, f"fuzz{suffix}") if suffix else read_command(text)
 
 
+def entry(data: bytes) -> None:
+    """The registry's file of an instance: what is read can be shown, and written again."""
+    found = entries.from_json(data.decode("utf-8", "replace"))
+    if found is not None:
+        assert entries.from_json(entries.to_json(found)) == found
+        assert list(ps_view([found], 1.8e9))
+
+
+def record(data: bytes) -> None:
+    """A kept measurement: what is read can be listed, shown, exported, drawn and written again."""
+    try:
+        found = from_json(data.decode("utf-8", "replace"))
+    except MalformedError:
+        return
+    assert to_dict(from_json(json.dumps(to_dict(found)))) == to_dict(found) or "NaN" in json.dumps(to_dict(found))
+    list(list_view([found])), list(record_view(found)), summary(found)
+    for form in FORMATS.values():
+        form([found])
+    html_report(report([found], "now"))
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "header": header,
     "profile": profile,
@@ -91,6 +120,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "log": log,
     "script": script,
     "command": command,
+    "entry": entry,
+    "record": record,
 }
 
 

@@ -123,12 +123,20 @@ def test_edits_that_cannot_be(text: str, path: str, value: Any, words: str) -> N
         edit_profile(text, path, value)
 
 
-@pytest.mark.parametrize(("kind", "version"), [("llama-server", "11434"), ("koboldcpp", "1.123")])
-def test_plan_to_script_to_profile_to_plan_is_the_same_plan(kind: EngineKind, version: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "version", "server"),
+    [
+        ("llama-server", "11434", Server()),
+        ("llama-server", "11434", Server(web_ui=False, cors_origins="https://a.example,https://b.example")),
+        ("llama-server", "6150", Server(web_ui=False)),
+        ("koboldcpp", "1.123", Server()),
+    ],
+)
+def test_plan_to_script_to_profile_to_plan_is_the_same_plan(kind: EngineKind, version: str, server: Server) -> None:
     facts = load_model(str(skeleton("qwen2.5-32b-q4_k_m")))
     request = Request(fixed={"context_size": 4096}, engine=kind, engine_version=version)
     plan = solve(facts, rig(), request)
-    command = build_command(plan, EngineRef(kind, None, version), Server())
+    command = build_command(plan, EngineRef(kind, None, version), server)
     texts = [render_profile(plan_values(plan, command.server))]
     for script in render(plan, command):
         texts.append(render_profile(command_values(read_script(script.content.decode(), script.name, version=version))))

@@ -9,7 +9,6 @@ engine's log whole to its last words. Linux only (signals, a terminal, the emula
 import argparse
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time

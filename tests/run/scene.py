@@ -107,7 +107,14 @@ class Scene:
 
     def _start(self) -> psutil.Popen:
         splitter = [sys.executable, "-m", "splitter"]
-        argv = [*splitter, "launch", "--profile", str(self.folder / "scene.yaml"), "--rig", str(self.folder / "rig.yaml")]
+        argv = [
+            *splitter,
+            "launch",
+            "--profile",
+            str(self.folder / "scene.yaml"),
+            "--rig",
+            str(self.folder / "rig.yaml"),
+        ]
         argv += ["--engine-path", str(self.folder / "llama-server"), "--port", str(self.port), "--margin", "0"]
         argv += ["-c", str(self.stage.context), "--log-file", str(self.log)]
         argv += [word.format(metrics=self.metrics_port) for word in self.stage.flags]

@@ -98,6 +98,7 @@ class Troubles:
     negative: Run
     koboldcpp: Run
     on_path: Run
+    empty_key: Run
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +114,12 @@ def troubles(wine: Wine, tmp_path_factory: pytest.TempPathFactory) -> Troubles:
     server = Server(port=5001, api_key_file=windows_path(root / "key file.txt"))
     command, (koboldcpp, _) = files(engine, model, kind="koboldcpp", version="1.123", server=server)
     _, (on_path, _) = files(None, model)
+    (root / "empty & key.txt").touch()
+    keyless = Server(api_key_file=windows_path(root / "empty & key.txt"))
+    _, (empty_key, _) = files(engine, model, server=keyless)
     (root / "path").mkdir()
     shutil.copy(wine.standin, root / "path" / "llama-server.exe")
-    batches = (no_engine, no_model, working, working, koboldcpp, on_path)
+    batches = (no_engine, no_model, working, working, koboldcpp, on_path, empty_key)
     scripts = [put(root / str(i), batch) for i, batch in enumerate(batches)]
     path = f"PATH={windows_path(root / 'path')};C:\\windows\\system32"
     runs = wine.run(scripts, root, ("", "", "STANDIN_CODE=3", "STANDIN_CODE=-1073741819", "", path))
@@ -136,6 +140,14 @@ def test_a_missing_model_is_named_and_waits(troubles: Troubles) -> None:
     assert "The model was not found." in run.output
     assert '"C:\\gone & lost\\100% ^model!.gguf"' in run.output
     assert "Press" in run.output
+
+
+def test_an_empty_key_file_starts_nothing(troubles: Troubles) -> None:
+    """llama-server would listen without a key."""
+    run = troubles.empty_key
+    assert (run.code, run.starts) == (1, ())
+    assert "The API key file was not found." in run.output
+    assert '"empty & key.txt"' in run.output or "empty & key.txt" in run.output
 
 
 def test_the_engines_exit_code_is_kept(troubles: Troubles) -> None:
