@@ -82,7 +82,9 @@ def _report_interrupt(arguments: list[str]) -> int:
         item = {"code": "interrupted", "message": "interrupted", "hint": ""}
         print_json(envelope(_verb(arguments), "error", None, [item]))
     elif sys.stderr is not None:
-        sys.stderr.write("interrupted\n")
+        with suppress(OSError):  # the terminal was closed: that was the interruption
+            sys.stderr.write("interrupted\n")
+            sys.stderr.flush()
     return EXIT_INTERRUPTED
 
 
