@@ -258,6 +258,15 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("terminal-closed", Stage(terminal=True), close_window, EXIT_INTERRUPTED, "ready at", CLEANED, 0),
     Fault(
+        "terminal-closed-loading",
+        Stage(terminal=True, serve=GATE, supervision=STOPS),
+        lambda s: (s.spawned(), s.close_terminal())[0],
+        EXIT_INTERRUPTED,
+        "CUDA0",
+        None,
+        errors=0,
+    ),
+    Fault(
         "driver-disappears",
         Stage(modules={"pynvml.py": LOST_DRIVER}, flags=("--restart", "never", "--metrics", "{metrics}")),
         lose_driver, EXIT_INTERRUPTED, EARLY, CLEANED, errors=0,
