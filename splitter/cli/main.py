@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from errno import ENAMETOOLONG, ENOSPC
+from errno import EIO, ENAMETOOLONG, ENOSPC
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
@@ -51,11 +51,23 @@ def run(arguments: list[str]) -> int:
         sys.stderr = None  # the reader is gone: nothing more can be said
         return 1
     except Exception as error:  # noqa: BLE001  the boundary: whatever is left is our bug, and it is kept for the report
-        refused = _refused(error)
-        return _report(refused, arguments) if refused else _report_bug(arguments)
+        return _report_unforeseen(error, arguments)
     if code == EXIT_INTERRUPTED:  # typer's answer to Ctrl-C
         _report_interrupt(arguments)
     return code if isinstance(code, int) else 0
+
+
+def _report_unforeseen(error: Exception, arguments: list[str]) -> int:
+    if _terminal_closed(error):
+        return _report_interrupt(arguments)
+    refused = _refused(error)
+    return _report(refused, arguments) if refused else _report_bug(arguments)
+
+
+def _terminal_closed(error: BaseException) -> bool:
+    """SIGHUP interrupts, and what would say goodbye to the terminal finds it gone (EIO)."""
+    cause = error.__context__
+    return isinstance(error, OSError) and error.errno == EIO and isinstance(cause, KeyboardInterrupt)
 
 
 def _usage_error(error: Any) -> UsageError:
@@ -82,7 +94,9 @@ def _report_interrupt(arguments: list[str]) -> int:
         item = {"code": "interrupted", "message": "interrupted", "hint": ""}
         print_json(envelope(_verb(arguments), "error", None, [item]))
     elif sys.stderr is not None:
-        sys.stderr.write("interrupted\n")
+        with suppress(OSError):  # the terminal was closed: that was the interruption
+            sys.stderr.write("interrupted\n")
+            sys.stderr.flush()
     return EXIT_INTERRUPTED
 
 

@@ -131,6 +131,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
         (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d{1,18})", lambda m: PortTaken(int(m[1]))),
         (r"Port (\d{1,18}) already appears to be in use", lambda m: PortTaken(int(m[1]))),
         (r"cannot bind|Socket Failed to Bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
+        (r"failed to open GGUF file '(.+)' \(No such file or directory\)", lambda m: MissingFile(m[1])),
         (r"error loading model: (.+)", lambda m: BadModel(m[1].strip())),
         (r"gguf_init_from_\w+: (.+)", lambda m: BadModel(m[1].strip())),
         (r"Cannot find [\w ]+ file: (.+)", lambda m: MissingFile(m[1].strip())),

@@ -109,7 +109,7 @@ def what_changed(before: Plan, after: Plan, learnt: Learnt) -> str:
 def _differences(before: Plan, after: Plan) -> list[str]:
     parts = [text for text in (_moved(before, after), *_flags(before, after)) if text]
     old, new = before.speed.generation_tokens_per_s, after.speed.generation_tokens_per_s
-    if parts and old and new:
+    if parts and old and new and f"{old:.1f}" != f"{new:.1f}":
         parts.append(f"{new:.1f} instead of {old:.1f} tokens per second are expected")
     return parts
 

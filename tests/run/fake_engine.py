@@ -59,6 +59,14 @@ def lack_memory() -> None:
     os.abort()
 
 
+def end_later() -> None:
+    """The ends that come after it was ready."""
+    if "dies-later" in BEHAVIOURS:
+        threading.Timer(0.5, lambda: os._exit(9)).start()
+    if "lacks" in BEHAVIOURS:
+        threading.Timer(1, lack_memory).start()
+
+
 def main() -> None:
     print("fake engine:", os.environ.get("FAKE", ""), flush=True)
     if "chatty" in BEHAVIOURS:
@@ -82,10 +90,7 @@ def main() -> None:
         time.sleep(600)
     if "slow" in BEHAVIOURS:
         time.sleep(0.3)
-    if "dies-later" in BEHAVIOURS:
-        threading.Timer(0.5, lambda: os._exit(9)).start()
-    if "lacks" in BEHAVIOURS:
-        threading.Timer(1, lack_memory).start()
+    end_later()
     ThreadingHTTPServer(("127.0.0.1", PORT), Page).serve_forever()
 
 

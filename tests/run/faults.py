@@ -70,7 +70,8 @@ time.time = jumping
 @dataclass(frozen=True)
 class Fault:
     """`act` is what happens to the launch; `code` its exit code; `sentence` what it must have said; `errors` how many
-    "error:" lines; `last_words` what the engine's log must hold; `stage` what had no memory, for the log's reader."""
+    "error:" lines; `last_words` what the engine's log must hold (every start, up to the end);
+    `oom` the step that had no memory."""
 
     name: str
     stage: Stage
@@ -140,6 +141,10 @@ def truncate(scene: Scene) -> None:
     scene.model.write_bytes(scene.model.read_bytes()[:60_000])
 
 
+def delete(scene: Scene) -> None:
+    scene.model.unlink()
+
+
 def take(scene: Scene) -> None:
     scene.take_port()
 
@@ -185,7 +190,7 @@ def killed(number: signal.Signals) -> tuple[Fault, Fault]:
         Fault(f"engine-{name}", Stage(), partial(hit, number), 4, rf"ended while it ran \(killed by {number.name}\)"),
         Fault(
             f"engine-{name}-heals", Stage(flags=HEALS), partial(heal, number), EXIT_INTERRUPTED,
-            "llama-server died: it will be restarted.*is ready again", CLEANED, errors=0,
+            "llama-server died: it will be restarted.*is ready again", f"{LISTENING}.*{LISTENING}.*{CLEANED}", errors=0,
         ),
     )  # fmt: skip
 
@@ -234,7 +239,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("port-taken-before", Stage(port_taken=True), nothing, 4, r"port \d+ on 127.0.0.1 is already used", None),
     while_loading("port-taken-between", take, r"port \d+ is taken by another program", "couldn't bind"),
     while_loading("model-truncated", truncate, "cannot read the model", "exiting due to model loading error"),
-    while_loading("model-deleted", lambda s: s.model.unlink(), "there is no file", "exiting due to model loading error"),
+    while_loading("model-deleted", delete, "there is no file", "exiting due to model loading error"),
     while_loading(
         "model-replaced", lambda s: s.model.write_bytes(b"no model" * 9999), "cannot read the model",
         "exiting due to model loading error",
@@ -252,6 +257,15 @@ FAULTS: tuple[Fault, ...] = (
         EXIT_INTERRUPTED, EARLY, None, errors=0,
     ),
     Fault("terminal-closed", Stage(terminal=True), close_window, EXIT_INTERRUPTED, "ready at", CLEANED, 0),
+    Fault(
+        "terminal-closed-loading",
+        Stage(terminal=True, serve=GATE, supervision=STOPS),
+        lambda s: (s.spawned(), s.close_terminal())[0],
+        EXIT_INTERRUPTED,
+        "CUDA0",
+        None,
+        errors=0,
+    ),
     Fault(
         "driver-disappears",
         Stage(modules={"pynvml.py": LOST_DRIVER}, flags=("--restart", "never", "--metrics", "{metrics}")),
@@ -295,7 +309,7 @@ def judge(fault: Fault, scene: Scene, code: int | None) -> list[str]:
     if "Traceback" in said or "Exception" in said:
         wrong.append("traceback")
     log = scene.log.read_text(errors="replace") if scene.log.is_file() else ""
-    if fault.last_words and fault.last_words not in log:
+    if fault.last_words and not re.search(fault.last_words, log, re.DOTALL):
         wrong.append(f"the log lacks {fault.last_words!r}: {log[-800:]}")
     if fault.oom:
         short = shortage(log.splitlines(), loading=True)

@@ -95,26 +95,19 @@ class Scene:
         engine.chmod(0o755)
         modules = self.folder / "modules"
         modules.mkdir()
-        for name, text in self.stage.modules.items():
-            (modules / name).write_text(text)
-        card = CARDS[0]
+        for module, text in self.stage.modules.items():
+            (modules / module).write_text(text)
+        (name, total, free, speed) = CARDS[0]
         (self.folder / "rig.yaml").write_text(
             "name: rig\nhost: {ram_mib: 32768, ram_free_mib: 30000, ram_gb_per_s: 40, cores: 2, os: linux}\n"
-            f"devices: [{{name: {card[0]}, id: CUDA0, total_mib: {card[1]}, free_mib: {card[2]}, gb_per_s: {card[3]}}}]\n"
+            f"devices: [{{name: {name}, id: CUDA0, total_mib: {total}, free_mib: {free}, gb_per_s: {speed}}}]\n"
         )
         rows = [f"  {row}" for row in ("backoff_s: 0.1", *self.stage.supervision)]
         (self.folder / "scene.yaml").write_text("\n".join(("model: model.gguf", "supervision:", *rows)) + "\n")
 
     def _start(self) -> psutil.Popen:
-        splitter = [sys.executable, "-m", "splitter"]
-        argv = [
-            *splitter,
-            "launch",
-            "--profile",
-            str(self.folder / "scene.yaml"),
-            "--rig",
-            str(self.folder / "rig.yaml"),
-        ]
+        argv = [sys.executable, "-m", "splitter", "launch", "--profile", str(self.folder / "scene.yaml")]
+        argv += ["--rig", str(self.folder / "rig.yaml")]
         argv += ["--engine-path", str(self.folder / "llama-server"), "--port", str(self.port), "--margin", "0"]
         argv += ["-c", str(self.stage.context), "--log-file", str(self.log)]
         argv += [word.format(metrics=self.metrics_port) for word in self.stage.flags]
