@@ -1,9 +1,10 @@
 """Successive halving around an incumbent: outcomes -> the next candidate to measure, or nothing left. Pure.
 
-A round measures the incumbent's neighbours with few repetitions, drops those that are not better within the noise,
-measures the better half again with more, and makes the best the new incumbent if it is clearly better; its neighbours
-are the next round. A neighbour that is better by far becomes the incumbent at once. The same outcomes always lead
-along the same path: an interrupted tune is resumed by replaying its history.
+A round measures the incumbent's neighbours with few repetitions, drops those that are not better within the noise, and
+measures the better half again with more, and with it whatever cannot be told from the best. A neighbour that is better
+by far and beyond the noise (verdict.py) becomes the incumbent at once. A close one must win a duel: launched in turns
+with the incumbent, judged pair by pair, so that what slows the machine for a while slows both. The same outcomes always
+lead along the same path: an interrupted tune is resumed by replaying its history.
 """
 
 import statistics
@@ -12,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from splitter.bench.trial import Candidate, Outcome
+from splitter.bench.verdict import Ratio, paired, welch
 
-REPETITIONS = (2, 4, 8)  # in all, after each rung
+REPETITIONS = (3, 5)  # in all, after each rung; verdicts need three
+TURNS = 3  # launches of each in a duel
+PER_TURN = 2  # repetitions of each
 WORTH = 0.01  # a change must bring at least this
-AT_ONCE = 0.03  # and with this it need not wait for its round
-NOISE_FLOOR = 0.003  # repetitions of one launch agree better than launches do
-T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36)
+AT_ONCE = 0.03  # and with this it needs no duel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,11 @@ class Barred:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`pool` is what the round still considers, in the order to measure it; `rung` how far it is."""
+    """`pool` is what the round still considers, in the order to measure it; `rung` how far it is.
+
+    `rival` is in a duel with the incumbent, `turns` are the middles of its launches so far: the incumbent's, the
+    rival's, and so on. `seen` are all that ran; `past` the keys of earlier incumbents, which cannot come back.
+    """
 
     incumbent: Candidate
     pool: tuple[Candidate, ...] = ()
@@ -46,10 +52,16 @@ class State:
     failed: frozenset[str] = frozenset()
     barred: tuple[Barred, ...] = ()
     lost: frozenset[str] = frozenset()
+    rival: Candidate | None = None
+    turns: tuple[float, ...] = ()
+    seen: tuple[Candidate, ...] = ()
+    past: frozenset[str] = frozenset()
 
 
 def next_candidate(state: State) -> Candidate | None:
     """What to measure now; None when the round is over (ask `wants_neighbours`)."""
+    if state.rival is not None:
+        return state.rival if len(state.turns) % 2 else state.incumbent
     if _count(state, state.incumbent) < REPETITIONS[state.rung] and state.incumbent.key not in state.failed:
         return state.incumbent
     return next((c for c in state.pool if _count(state, c) < REPETITIONS[state.rung]), None)
@@ -57,18 +69,21 @@ def next_candidate(state: State) -> Candidate | None:
 
 def repetitions(state: State, wanted: Candidate) -> int:
     """How many more `wanted` needs on this rung."""
+    if state.rival is not None:
+        return PER_TURN
     return max(REPETITIONS[state.rung] - _count(state, wanted), 1)
 
 
 def wants_neighbours(state: State) -> bool:
     """Whether the incumbent's neighbours are still to be looked at; False and nothing to measure: done."""
-    return not state.pool and not state.expanded
+    return not state.pool and not state.expanded and state.rival is None
 
 
 def with_neighbours(state: State, found: Iterable[Candidate]) -> State:
-    """A new round; what was measured, failed or is barred is left out."""
-    pool = tuple(c for c in found if _is_new(state, c))
-    return replace(state, pool=pool, rung=0, expanded=True)
+    """A new round; what failed or is barred is left out, and what was measured unless it may yet be better."""
+    again = (c for c in state.seen if _may_come_back(state, c))
+    pool = (*(c for c in found if _is_new(state, c)), *again)
+    return _settled(replace(state, pool=pool, rung=0, expanded=True))
 
 
 def after(state: State, done: Candidate, outcome: Outcome) -> State:
@@ -76,35 +91,49 @@ def after(state: State, done: Candidate, outcome: Outcome) -> State:
     if outcome.failed is not None:
         return _settled(_without(state, done, outcome))
     scores = {**state.scores, done.key: (*state.scores.get(done.key, ()), *outcome.scores)}
-    state = replace(state, scores=MappingProxyType(scores))
-    gain = _mean(state, done) / _mean(state, state.incumbent) - 1 if _count(state, state.incumbent) else 0.0
-    if done.key != state.incumbent.key and gain >= AT_ONCE and clearly_better(state, done):
+    seen = state.seen if done.key in state.scores else (*state.seen, done)
+    state = replace(state, scores=MappingProxyType(scores), seen=seen)
+    if state.rival is not None:
+        return _after_turn(replace(state, turns=(*state.turns, statistics.median(outcome.scores))), state.rival)
+    if done.key != state.incumbent.key and _better_by_far(state, done):
         return _crowned(state, done)
     return _settled(state)
 
 
-def interval(values: tuple[float, ...]) -> tuple[float, float]:
-    """Where the true mean lies, with 95 % of confidence and never narrower than the noise between launches."""
-    mean = statistics.fmean(values)
-    reach = NOISE_FLOOR * mean
-    if len(values) > 2:
-        t = T_95[min(len(values) - 2, len(T_95) - 1)]
-        reach = max(reach, t * statistics.stdev(values) / len(values) ** 0.5)
-    elif len(values) == 2:
-        reach = max(reach, abs(values[0] - values[1]))
-    return mean - reach, mean + reach
-
-
 def clearly_better(state: State, other: Candidate) -> bool:
     """Whether `other` beats the incumbent by more than the noise and by enough to matter."""
-    low, _ = interval(state.scores[other.key])
-    _, high = interval(state.scores[state.incumbent.key])
-    return low > high and _mean(state, other) > _mean(state, state.incumbent) * (1 + WORTH)
+    found = _ratio(state, other, state.incumbent)
+    return found is not None and found.low is not None and found.low > 1 and found.ratio > 1 + WORTH
+
+
+def _better_by_far(state: State, other: Candidate) -> bool:
+    found = _ratio(state, other, state.incumbent)
+    return found is not None and found.ratio >= 1 + AT_ONCE and clearly_better(state, other)
+
+
+def _ratio(state: State, ours: Candidate, theirs: Candidate) -> Ratio | None:
+    return welch(state.scores.get(ours.key, ()), state.scores.get(theirs.key, ()))
+
+
+def _after_turn(state: State, rival: Candidate) -> State:
+    """The duel goes on, or the rival wins it and is the incumbent, or the round is over."""
+    if len(state.turns) < 2 * TURNS:
+        return state
+    found = paired(state.turns[1::2], state.turns[::2])
+    if found is not None and found.low is not None and found.low > 1 and found.ratio > 1 + WORTH:
+        return _crowned(state, rival)
+    return replace(state, pool=(), rung=0, rival=None, turns=())
 
 
 def _is_new(state: State, found: Candidate) -> bool:
     fresh = found.key not in state.scores and found.key not in state.failed and found.label not in state.lost
     return fresh and found.key != state.incumbent.key and not any(bar.holds_for(found) for bar in state.barred)
+
+
+def _may_come_back(state: State, seen: Candidate) -> bool:
+    if seen.key in state.past | state.failed | {state.incumbent.key} or seen.label in state.lost:
+        return False
+    return not any(bar.holds_for(seen) for bar in state.barred) and _may_be_better(state, seen)
 
 
 def _without(state: State, dead: Candidate, outcome: Outcome) -> State:
@@ -117,7 +146,7 @@ def _without(state: State, dead: Candidate, outcome: Outcome) -> State:
         bars = (*bars, Barred(tuple((name, held[name]) for name in blamed if name), dead.settings.ubatch_size))
     failed = state.failed | {dead.key}
     pool = tuple(c for c in state.pool if c.key not in failed and not any(bar.holds_for(c) for bar in bars))
-    return replace(state, pool=pool, failed=failed, barred=bars)
+    return replace(state, pool=pool, failed=failed, barred=bars, rival=None, turns=())
 
 
 def _settled(state: State) -> State:
@@ -129,21 +158,30 @@ def _settled(state: State) -> State:
     hopeful = sorted((c for c in state.pool if _may_be_better(state, c)), key=lambda c: -_mean(state, c))
     losers = state.lost | {c.label for c in state.pool if c not in hopeful and c.axis != "layers"}
     state = replace(state, lost=losers)
-    if hopeful and clearly_better(state, hopeful[0]):
-        return _crowned(state, hopeful[0])
-    if state.rung + 1 == len(REPETITIONS) or not hopeful:
+    if not hopeful:
         return replace(state, pool=(), rung=0)
-    kept = tuple(hopeful[: (len(hopeful) + 1) // 2])
-    return replace(state, pool=kept, rung=state.rung + 1)
+    if _better_by_far(state, hopeful[0]):
+        return _crowned(state, hopeful[0])
+    if state.rung + 1 == len(REPETITIONS):
+        return replace(state, pool=(), rung=0, rival=hopeful[0])
+    half = hopeful[: (len(hopeful) + 1) // 2]
+    kept = tuple(c for c in hopeful if c in half or _may_beat(state, c, hopeful[0], 1 + WORTH))
+    return _settled(replace(state, pool=kept, rung=state.rung + 1))
 
 
 def _crowned(state: State, best: Candidate) -> State:
-    return replace(state, incumbent=best, pool=(), rung=0, expanded=False)
+    past = state.past | {state.incumbent.key}
+    return replace(state, incumbent=best, pool=(), rung=0, expanded=False, rival=None, turns=(), past=past)
 
 
 def _may_be_better(state: State, other: Candidate) -> bool:
-    _, high = interval(state.scores[other.key])
-    return high > _mean(state, state.incumbent) * (1 + WORTH)
+    return _may_beat(state, other, state.incumbent, 1 + WORTH)
+
+
+def _may_beat(state: State, ours: Candidate, theirs: Candidate, by: float) -> bool:
+    """Whether the noise leaves it open that `ours` beats `theirs` by that factor."""
+    found = _ratio(state, ours, theirs)
+    return found is None or found.high is None or found.high > by
 
 
 def _count(state: State, wanted: Candidate) -> int:

@@ -69,9 +69,10 @@ def neighbours(space: Space, incumbent: Candidate, *, first: bool = False) -> tu
     found: dict[str, Candidate] = {}
     for plan, axis, label in _plans(space, base, first):
         made = candidate(plan, label, axis, incumbent)
-        if made.key != incumbent.key and made.key not in found and _hopeful(made, incumbent):
+        own = axis == "plan"  # measured whatever the speed model says of it: it may be the start that it is wrong about
+        if made.key != incumbent.key and made.key not in found and (own or _hopeful(made, incumbent)):
             found[made.key] = made
-    ranked = sorted(found.values(), key=lambda c: (-_promise(c, incumbent), c.axis == "layers"))
+    ranked = sorted(found.values(), key=lambda c: (c.axis != "plan", -_promise(c, incumbent), c.axis == "layers"))
     return tuple(ranked[:MOST])
 
 

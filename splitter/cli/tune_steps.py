@@ -207,9 +207,20 @@ def evidence(job: Job, tuned: Tuned) -> str:
             lines.append(f"{what}: {words}, {found.count} repetitions).")
     gain = tuned.gain()
     if gain is not None:
-        lines.append(f"A whole request is {100 * gain:+.1f} % faster than at the start.")
+        lines.append(f"A whole request is {100 * gain:+.1f} % faster than at the start{confirmation(tuned)}.")
     lines.append(f"{len(tuned.trials)} trials, {tuned.launches()} launches; ended by: {tuned.ended_by}.")
     return "\n".join(lines)
+
+
+def confirmation(tuned: Tuned) -> str:
+    """How the gain was confirmed, in words; "" where it was not."""
+    found = tuned.confirmed
+    if found is None:
+        return "" if tuned.best.key == tuned.start.key else " (not measured again: the choice flatters it)"
+    between = ""
+    if found.low is not None and found.high is not None:
+        between = f", 95 % between {100 * (found.low - 1):+.1f} and {100 * (found.high - 1):+.1f} %"
+    return f" (measured again in turns at the end{between})"
 
 
 def _now() -> str:

@@ -21,12 +21,12 @@ from tests.engine.oracle import engine_dir
 from tests.plan.real_time import MAKE_MODEL
 
 TIME_SCALE = 1000
-# So slow that the cards' time hides the work of a busy machine's cores: some 0.3 to 0.6 s per token.
+# So slow that the cards' time hides the work of a busy machine's cores: more than 0.13 s per token.
 TIME_SCALES = {
-    "phoenix / 100": 1500,
-    "budget-pair / 100": 3000,
-    "twelve-and-twentyfour / 300": 5000,
-    "flagship-mix / 500": 8000,
+    "phoenix / 100": 800,
+    "budget-pair / 100": 1000,
+    "twelve-and-twentyfour / 300": 1900,
+    "flagship-mix / 500": 3300,
 }
 ROOM_MIB = 200  # a card of so much more memory loses the same to the driver everywhere
 Card = tuple[int, int, int]  # free MiB, true GB/s, GB/s that the rig file claims

@@ -2,8 +2,8 @@
 
     python -m tests.bench_room.kill_tune [KILLS]
 
-Prints, for each kill, the trials that were kept; at the end that the last run ended by itself. An engine outlives its
-supervisor only where run/process.py does not yet guarantee its death: such orphans are counted, and ended here.
+Prints, for each kill, the trials that were kept; at the end that the last run ended by itself. No engine may outlive
+its supervisor (run/process.py guards them): orphans are counted, ended here, and fail the run.
 """
 
 import json
@@ -48,6 +48,13 @@ def kept_trials(path: Path) -> int:
         records = {number for (number,) in connection.execute("SELECT id FROM records")}
     assert {document["record_id"] for document in documents} <= records
     return len(documents)
+
+
+def trial_records(path: Path) -> list[int]:
+    """The records of the kept trials, in order."""
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT document FROM tune_trials ORDER BY position").fetchall()
+    return [json.loads(text)["record_id"] for (text,) in rows]
 
 
 def kill_once(world: World, words: tuple[str, ...], after_s: float) -> Killed | None:
@@ -98,6 +105,7 @@ def main(count: int) -> None:
                 f"{killed.orphans} engines outlived it\n"
             )
             sys.stdout.flush()
+            assert killed.orphans == 0, killed
         spent = time.monotonic() - begin
         sys.stdout.write(f"database whole after each, the last run resumed and ended by itself ({spent:.0f} s)\n")
 

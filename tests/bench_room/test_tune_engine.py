@@ -1,11 +1,13 @@
 """Tune and calibrate through the command line on one small emulated rig, killed once and resumed."""
 
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.bench_room.emulated import World, from_line, small_model
-from tests.bench_room.kill_tune import kept_trials, kills
+from tests.bench_room.emulated import KILL, World, from_line, small_model
+from tests.bench_room.kill_tune import end_orphans, kept_trials, trial_records
 
 pytestmark = pytest.mark.engine
 
@@ -27,8 +29,15 @@ def test_tune_recovers_from_a_bad_start_and_writes_its_evidence(world: World) ->
     text = Path(done["profile"]).read_text(encoding="utf-8")
     assert "# Found by `splitter tune`" in text
     assert "device_order: [CUDA1]" in text
-    plan = world.run("plan", "-c", "512", "-np", "1", "-ub", "32", "-ngl", "9", "-dev", "CUDA1")
-    assert plan["speed"]["basis"] in {"roofline", "measured"}
+    assert "measured again in turns at the end" in text
+    assert done["confirmed"]["verdict"] == "larger"
+    assert done["gain"] == pytest.approx(done["confirmed"]["ratio"] - 1)
+    plan = world.run("plan", "--profile", "fast")
+    spread = done["best"]["generation_tokens_per_s"]
+    assert plan["speed"]["basis"] == "measured"
+    assert spread["minimum"] <= plan["speed"]["generation_tokens_per_s"] <= spread["maximum"]
+    other = world.run("plan", "--profile", "fast", "-c", "256")
+    assert other["speed"]["basis"] == "roofline", "what was not measured so is not called measured"
 
 
 def test_what_the_user_fixed_is_never_varied(world: World) -> None:
@@ -46,7 +55,31 @@ def test_calibrate_lists_and_forgets_and_the_next_plan_uses_it(world: World) -> 
     assert any("the speed is calibrated: measured on CUDA" in reason for reason in plan["reasons"])
 
 
-def test_killed_with_9_it_goes_on(world: World) -> None:
-    found = list(kills(world, 1, 3, 6.0))
-    assert len(found) <= 1
+def test_a_profile_is_where_a_tune_starts(world: World) -> None:
+    split = ("-dev", "CUDA1,CUDA0", "-ts", "3,6")
+    world.run("plan", *FLAGS, *split, "--save-profile", "mine")
+    done = world.run("tune", "--profile", "mine", "--minutes", "0", "--prompt-tokens", "16", "--generate", "4")
+    assert done["start"]["layers"] == {"CUDA1": 3, "CUDA0": 6}
+    assert done["start"]["settings"]["ubatch_size"] == 32
+    assert [trial["label"] for trial in done["trials"]] == ["the start"]
+    assert done["ended_by"] == "time"
+
+
+def test_killed_with_9_it_goes_on_from_the_trials_that_were_kept(world: World) -> None:
+    words = (*FLAGS, "--from", from_line(world, ["CUDA0", "CUDA1"], [8, 1]))
+    process = world.start("tune", *words)
+    while kept_trials(world.database()) < 1:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    assert process.wait() == -KILL, "the tune ended before it could be killed"
+    process.communicate()
+    assert end_orphans(family) == 0
+    kept = trial_records(world.database())
+    assert kept
+    done = world.run("tune", *words)
+    assert [trial["record_id"] for trial in done["trials"]][: len(kept)] == kept
+    assert len(done["trials"]) > len(kept)
+    assert done["ended_by"] == "nothing better"
     assert kept_trials(world.database()) == 0

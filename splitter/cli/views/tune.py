@@ -13,7 +13,7 @@ from splitter.bench.stats import spread
 from splitter.bench.trial import Candidate, Trial, layers_text
 from splitter.bench.tune import Tuned
 from splitter.cli.json_data import settings_data
-from splitter.cli.tune_steps import Job
+from splitter.cli.tune_steps import Job, confirmation
 from splitter.printable import printable_lines as printable
 
 
@@ -22,6 +22,7 @@ def tune_data(job: Job, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
         "start": _candidate_data(tuned, tuned.start),
         "best": _candidate_data(tuned, tuned.best),
         "gain": tuned.gain(),
+        "confirmed": to_plain(tuned.confirmed),
         "ended_by": tuned.ended_by,
         "launches": tuned.launches(),
         "trials": [
@@ -51,7 +52,7 @@ def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
         table.add_row(printable(trial.label), *_cells(trial))
     yield table
     gain = tuned.gain()
-    faster = "" if gain is None else f", {100 * gain:+.1f} % over the start"
+    faster = "" if gain is None else f", {100 * gain:+.1f} % over the start{confirmation(tuned)}"
     yield Text(f"fastest: {tuned.best.label} ({layers_text(tuned.best.counts)}){faster}", style="bold")
     why = "nothing within the noise is better" if tuned.ended_by != "time" else "the time is spent"
     yield Text(f"{len(tuned.trials)} trials, {tuned.launches()} launches; {why}")
