@@ -64,7 +64,8 @@ def test_bad_files(tmp_path: Path) -> None:
     failure = blamed("-m", str(broken), "--port", free_port())
     assert failure.kind == "bad_model"
     assert "corrupted or incomplete" in failure.sentence
-    assert "No such file" in blamed("-m", str(missing), "--port", free_port()).sentence
+    failure = blamed("-m", str(missing), "--port", free_port())
+    assert (failure.kind, failure.sentence) == ("missing_file", f"there is no file {missing}")
 
 
 @pytest.mark.parametrize("flags", [("--nonsense",), ("-fa", "maybe"), ("-dev", "CUDA9")])

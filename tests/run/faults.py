@@ -325,6 +325,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[], metavar="CASE")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job passes on a deaf ear
     bad = 0
     sys.stdout.write(f"{'case':26} runs   ok  exit    left     said\n")
     with ThreadPoolExecutor(args.jobs) as pool:

@@ -4,7 +4,6 @@ Every process of a scene carries the scene's folder in its environment, so that 
 """
 
 import fcntl
-import json
 import os
 import re
 import select
@@ -23,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from splitter.run.endpoint import any_free_port, is_free
+from splitter.run.registry import Registry
 from tests.engine.oracle import RigRow, engine_dir
 from tests.run.launched import TINY
 
@@ -205,10 +205,9 @@ class Scene:
         return found if is_free("127.0.0.1", self.port) else [*found, "port"]
 
     def listed(self) -> list[str]:
-        """The names that `splitter ps` lists."""
-        listed = [sys.executable, "-m", "splitter", "ps", "--json"]
-        done = subprocess.run(listed, env=self.env | {MARK: "ps"}, capture_output=True, text=True, check=False)
-        return [entry["name"] for entry in json.loads(done.stdout)["data"]["instances"]]
+        """The names that `splitter ps` lists, asked as it asks."""
+        folder = self.folder / "STATE" / "splitter" / "instances"
+        return [entry.name for entry in Registry(folder).entries()]
 
     def _let_go(self) -> None:
         if self.holder is not None:

@@ -13,6 +13,7 @@ from splitter.rig.files import load_rig
 from splitter.run.replan import learn
 from splitter.run.spill import Generation, spilled
 from splitter.units import MIB
+from tests.engine.oracle import RIGS
 from tests.run.oom_replan import CONTEXTS, launched, rig_file, small_model
 
 TINY = str(Path(__file__).parents[2] / "examples" / "tiny.gguf")
@@ -25,6 +26,17 @@ def test_ready_without_a_person_and_at_once_the_next_time(rig: str, tmp_path: Pa
     first = launched(model, file, "-c", str(CONTEXTS[rig]))
     assert (first.ready, first.starts) == (True, 2), first.said
     second = launched(model, file, "-c", str(CONTEXTS[rig]))
+    assert (second.ready, second.starts, second.said) == (True, 1, ())
+
+
+@pytest.mark.engine
+def test_ready_where_the_driver_over_reports(tmp_path: Path) -> None:
+    """Nobody tells what is free: only the failures do, one card at a time."""
+    model, file = small_model(tmp_path), rig_file(tmp_path, "phoenix")
+    first = launched(model, file, "-c", str(CONTEXTS["phoenix"]), over_reports=True)
+    assert first.ready, first.said
+    assert 2 <= first.starts <= 1 + len(RIGS["phoenix"])
+    second = launched(model, file, "-c", str(CONTEXTS["phoenix"]), over_reports=True)
     assert (second.ready, second.starts, second.said) == (True, 1, ())
 
 

@@ -17,7 +17,13 @@ from splitter.units import format_bytes, to_mib
 
 BAR_CELLS = 20
 LEAST_LOG_LINES, MOST_LOG_LINES = 3, 12
-PHASE_STYLES = {"ready": "bold green", "failed": "bold red", "degraded": "bold yellow"}
+PHASE_STYLES = {
+    "ready": "bold green",
+    "failed": "bold red",
+    "degraded": "bold yellow",
+    "waiting": "bold yellow",
+    "replanning": "bold yellow",
+}
 
 
 class LiveView:
@@ -48,8 +54,9 @@ def figure_lines(reading: Reading, expected: Expected, now: float, *, ascii_only
 
 
 def state_line(snapshot: Snapshot, now: float) -> Text:
-    """The phase, where it listens, how long it runs."""
-    words = [printable(snapshot.url), f"up {duration(now - snapshot.started_at)}", f"restarts {snapshot.restarts}"]
+    """The phase, where it listens, how long its process runs."""
+    up = [] if snapshot.pid is None else [f"up {duration(now - snapshot.started_at)}"]
+    words = [printable(snapshot.url), *up, f"restarts {snapshot.restarts}"]
     if snapshot.failure:
         words.append(f"last failure: {snapshot.failure.replace('_', ' ')}")
     return Text.assemble((snapshot.phase, PHASE_STYLES.get(snapshot.phase, "bold")), "  ", "  ".join(words))
