@@ -9,6 +9,7 @@ from typing import Any
 
 from splitter.bench.record import Point, Record, to_dict
 from splitter.cli.views.bench_record import milliseconds, percent, speed
+from splitter.printable import printable_lines
 from splitter.units import format_bytes
 
 COLUMNS = ("id", "created_at", "kind", "group", "label", "engine", "engine_version", "model", "quantization",
@@ -69,7 +70,7 @@ def _point_row(point: Point | None) -> tuple[Any, ...]:
 
 def as_markdown(records: Sequence[Record]) -> str:
     """One section per record."""
-    return "\n".join("\n".join(_section(record)) for record in records) + "\n"
+    return printable_lines("\n".join("\n".join(_section(record)) for record in records) + "\n")
 
 
 def _section(record: Record) -> Iterator[str]:

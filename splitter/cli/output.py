@@ -108,15 +108,13 @@ class Reported:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Escapes what the terminal's encoding cannot say, and file names that are no text (lone surrogates)."""
+    """Escapes what the terminal's encoding cannot say, what could steer it, and names that are no text."""
     Reported.now = True
     if sys.stdout is None:  # closed by the caller
         return
     utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(document, ensure_ascii=not utf8, indent=2)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not text.replace("\n", "").isprintable():
         text = json.dumps(document, indent=2)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

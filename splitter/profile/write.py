@@ -9,6 +9,7 @@ from splitter.engine.read_command_devices import VISIBLE
 from splitter.engine.read_command_value import ReadCommand
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
+from splitter.printable import printable_lines
 from splitter.profile.keys import KEYS
 from splitter.profile.schema import check_value
 
@@ -22,7 +23,7 @@ def render_profile(values: Mapping[str, Any], comment: str = "") -> str:
     ProfileError for an unknown key or a wrong value.
     """
     checked = {path: check_value(path, value, "profile") for path, value in values.items() if value is not None}
-    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    lines = [f"# {line}".rstrip() for line in printable_lines(comment).splitlines()]
     section = ""
     for key in KEYS:
         if key.path not in checked:

@@ -1,7 +1,5 @@
 """The comment at the top of a script: what was planned, for which rig, how to make it again. Pure."""
 
-import re
-
 from splitter import __version__
 from splitter.engine.command import EngineCommand
 from splitter.plan.plan import Plan, PlannedDevice
@@ -35,5 +33,6 @@ def _device(planned: PlannedDevice) -> str:
 
 
 def _one_line(text: str) -> str:
-    """`text` without control characters, and without a caret at its end (it would swallow cmd's next line)."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).rstrip(" ^")
+    """`text` without control or format characters, and without a caret at its end (it would swallow cmd's next
+    line)."""
+    return "".join(c if c.isprintable() else " " for c in text).rstrip(" ^")

@@ -9,6 +9,7 @@ import re
 from splitter.engine.command import EngineCommand
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
+from splitter.printable import printable
 from splitter.script.download import is_reference
 from splitter.script.header import header_lines
 
@@ -50,8 +51,16 @@ def unit_word(text: str) -> str:
     """`text` as one item of a unit's list, such as Environment=."""
     if PLAIN.fullmatch(text):
         return text
-    escaped = "".join(ESCAPES.get(c, c if ord(c) >= 32 and c != "\x7f" else f"\\x{ord(c):02x}") for c in text)
+    escaped = "".join(ESCAPES.get(c) or (c if c.isprintable() else _code(c)) for c in text)
     return '"' + escaped.replace("%", "%%") + '"'
+
+
+def _code(character: str) -> str:
+    """A control or format character in C's spelling. A lone surrogate is a byte of a name that is no text."""
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 128 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _command(command: EngineCommand) -> str:
@@ -65,7 +74,7 @@ def _command(command: EngineCommand) -> str:
 
 def _one_line(text: str) -> str:
     """`text` as a unit's free text; a backslash at its end would join the next line."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).replace("%", "%%").strip().rstrip("\\")
+    return printable(text, 200).replace("%", "%%").rstrip("\\")
 
 
 def _check_paths(plan: Plan, command: EngineCommand) -> None:

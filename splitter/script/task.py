@@ -69,8 +69,10 @@ def render_task(plan: Plan, command: EngineCommand, name: str, remake: str) -> b
 
 
 def _text(text: str) -> str:
-    """`text` as an element's content; what XML cannot hold becomes U+FFFD."""
-    return escape(NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text))
+    """`text` as an element's content, with control and format characters as references; what XML cannot hold becomes
+    U+FFFD."""
+    kept = escape(NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text))
+    return "".join(c if c.isprintable() or c in "\r\n" else f"&#x{ord(c):x};" for c in kept)
 
 
 def _check_paths(plan: Plan, command: EngineCommand) -> None:

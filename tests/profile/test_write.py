@@ -25,7 +25,6 @@ from splitter.script.render import render
 from tests.check.builders import SEED, rig
 from tests.engine.oracle import skeleton
 
-NUMBERS = st.integers(1, 60000)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     lambda t: t.strip() and "\0" not in t
 )
@@ -33,17 +32,17 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 
 def value_of(key: Key) -> st.SearchStrategy[Any]:
     """Values that `key` accepts."""
-    least, most = key.minimum or 0, min(60000, key.maximum or 60000)
+    whole = st.integers(1, int(key.maximum or 60000))
     return {
         "text": TEXTS,
-        "integer": st.integers(max(1, int(least)), int(most)),
-        "number": st.one_of(st.integers(max(1, int(least)), int(most)), st.floats(least, most)),
+        "integer": whole,
+        "number": st.one_of(whole, st.floats(key.minimum or 0, 1e6)),
         "boolean": st.booleans(),
         "choice": st.sampled_from(key.choices or ("",)),
         "version": st.sampled_from(["1.110", "11434", "b6325", "1e3"]),
-        "numbers": st.lists(st.one_of(NUMBERS, st.floats(0, 1e6)), min_size=1, max_size=4).map(tuple),
+        "numbers": st.lists(st.one_of(whole, st.floats(0, 1e6)), min_size=1, max_size=4).map(tuple),
         "texts": st.lists(TEXTS, min_size=1, max_size=3).map(tuple),
-        "context": st.one_of(NUMBERS, st.just("max")),
+        "context": st.one_of(whole, st.just("max")),
     }[key.kind]
 
 

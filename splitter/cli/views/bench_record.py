@@ -118,7 +118,9 @@ def list_view(records: Sequence[Record]) -> Iterator[RenderableType]:
         first = record.points[0] if record.points else None
         found = speed(first.generation_tokens_per_s) if first else "not measured"
         name = record.model.name or record.model.path or "?"
-        made.add_row(str(record.id), record.created_at, record.kind, printable(name), printable(record.label), found)
+        made.add_row(
+            str(record.id), printable(record.created_at), record.kind, printable(name), printable(record.label), found
+        )
     yield made
 
 
