@@ -11,6 +11,7 @@ from splitter.run.entry import Entry
 from splitter.units import format_bytes
 
 NOTHING = "No instance runs. Start one with `splitter launch MODEL --detach`."
+UNBROKEN = {"phase", "url", "pid"}  # people copy an address: it stays on one line where there is room at all
 PHASE_STYLES = {"ready": "green", "failed": "red", "degraded": "yellow"}
 
 
@@ -20,9 +21,8 @@ def ps_view(entries: Sequence[Entry], now: float) -> Iterator[RenderableType]:
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("name", "phase", "engine", "model", "url", "pid", "uptime", "restarts", "memory"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column in {"pid", "uptime", "restarts"} else "left"
-        )
+        justify = "right" if column in {"pid", "uptime", "restarts"} else "left"
+        table.add_column(column, overflow="fold", justify=justify, no_wrap=column in UNBROKEN)
     for entry in entries:
         table.add_row(*_cells(entry, now))
     yield table
