@@ -1,6 +1,8 @@
 """Words from a file, a server or an engine, made safe for a terminal: no control, format (bidi, zero width)
 or surrogate characters. `str.isprintable` is False for all of them and for every space but the plain one."""
 
+SENTENCE = 600  # characters of a reason or a warning: our own words around a foreign name, never cut in practice
+
 
 def printable(text: str, limit: int = 96) -> str:
     """`text` on one line without such characters, at most `limit` characters long."""

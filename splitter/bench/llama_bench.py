@@ -86,9 +86,3 @@ def _sample(shape: Shape, prompt_per_s: float, generation_per_s: float) -> RunSa
     first_s = prompt_s + 1 / generation_per_s
     counts = (shape.n_prompt, shape.n_generate)
     return RunSample(*counts, prompt_s, generation_s, first_s, prompt_s + generation_s, "engine", shape.n_generate)
-
-
-def llama_bench_build(rows: Any) -> str | None:
-    """The build number that llama-bench states."""
-    number = rows[0].get("build_number") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
-    return None if number is None else str(number)

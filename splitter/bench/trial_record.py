@@ -3,23 +3,33 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitter.bench.plain import to_plain
 from splitter.bench.record import EngineInfo, HostInfo, Kind, ModelInfo, Point, Predicted, Record
 from splitter.bench.records import Records
 from splitter.bench.result import RunSample
 from splitter.bench.stats import percentiles, spread
-from splitter.bench.trial_run import Measured, Shape
 from splitter.engine.command import EngineRef
 from splitter.plan.plan import Plan
 from splitter.rig.device import Rig
+
+if TYPE_CHECKING:
+    from splitter.bench.trial_run import Measured, Shape  # it starts engines: a plan that asks for a speed does not
 
 NEWEST = 200  # records looked through for a measurement of the same settings
 
 
 def trial_record(
-    kind: Kind, plan: Plan, engine: EngineRef, done: Measured, shape: Shape, *, group: str, label: str, created_at: str
+    kind: Kind,
+    plan: Plan,
+    engine: EngineRef,
+    done: "Measured",
+    shape: "Shape",
+    *,
+    group: str,
+    label: str,
+    created_at: str,
 ) -> Record:
     """The record of one launch."""
     facts, host = plan.facts, plan.rig.host
@@ -42,7 +52,7 @@ def trial_record(
     )
 
 
-def point_of(runs: Sequence[RunSample], shape: Shape) -> Point:
+def point_of(runs: Sequence[RunSample], shape: "Shape") -> Point:
     """The runs as one point."""
     prompt = [value for run in runs if (value := run.prompt_tokens_per_s)]
     generation = [value for run in runs if (value := run.generation_tokens_per_s)]

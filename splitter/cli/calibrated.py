@@ -22,11 +22,12 @@ class Priced:
 
 def priced(rig: Rig, engine: EngineRef) -> Priced:
     """`rig` as measured, if it was; a database that cannot be read costs the calibration, not the plan."""
-    from splitter.bench.calibration_store import calibration_of
     from splitter.bench.records import Records, records_path
 
     if not rig.devices or not records_path().is_file():
         return Priced(rig)
+    from splitter.bench.calibration_store import calibration_of
+
     try:
         with Records() as records:
             found = calibration_of(records, rig, engine, driver_version(rig), datetime.now(UTC))
@@ -64,10 +65,11 @@ def noted(plan: Plan, price: Priced) -> Plan:
 def measured(plan: Plan, engine: EngineRef) -> Plan:
     """`plan` with the speed of its latest measurement, where these settings were measured on these cards."""
     from splitter.bench.records import Records, records_path
-    from splitter.bench.trial_record import speed_measured
 
     if not records_path().is_file():
         return plan
+    from splitter.bench.trial_record import speed_measured
+
     try:
         with Records() as records:
             found = speed_measured(records, plan, engine)

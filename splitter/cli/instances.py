@@ -38,7 +38,6 @@ def _unknown(name: str | None, known: Sequence[str]) -> SplitterError:
     if name is None:
         return SplitterError("nothing was launched yet", "splitter launch MODEL")
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = ", ".join(dict.fromkeys(known)) or "none"
-    return SplitterError(
-        f"there is no instance called {name!r}", f"did you mean {near[0]}?" if near else f"known are: {listed}"
-    )
+    listed = ", ".join(dict.fromkeys(known))
+    hint = f"did you mean {near[0]}?" if near else f"known are: {listed}" if known else "none runs: see `splitter ps`"
+    return SplitterError(f"there is no instance called {name!r}", hint)

@@ -7,7 +7,7 @@ import typer
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
 from splitter.errors import RecordsError
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="A measurement's number, as `bench list` shows it.")]
 Format = Literal["json", "csv", "md"]
@@ -56,7 +56,7 @@ def show(report: OutputOptions, number: Id) -> None:
     with Records() as kept:
         record = kept.get(number)
     output.show(*record_view(record), "")
-    output.show(*(printable(f"{name:<10} {value}") for name, value in about(record)))
+    output.show(*(printable_lines(f"{name:<10} {value}") for name, value in about(record)))
     output.data(to_dict(record))
 
 

@@ -59,6 +59,8 @@ def calibrate(
         output.show(*(kept_view(kept) if show else [f"forgot {len(kept)} calibrations"]))
         output.data(kept_data(kept) if show else {"forgotten": len(kept)})
         return
+    if engine.engine == "embedded":
+        raise UsageError("the embedded engine computes on the CPU: no card to calibrate", "name another --engine")
     wishes = Wishes(devices, engine, margin, GoalOptions(), FlagOptions(), ServerOptions())
     task = resolve(model, wishes, output, local=True)
     shape = Shape(prompt_tokens, generate)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output, Status
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
     from splitter.cli.check_steps import Checked
@@ -43,7 +43,9 @@ def check(
     checked = evaluate_read(read, devices, engine, margin, output)
     output.show(*plan_view(checked.plan, output.out.width))
     for refusal in checked.refusals:
-        output.show(Text(f"{checked.engine.kind} would not start: {printable(refusal.message)}", style="bold red"))
+        output.show(
+            Text(f"{checked.engine.kind} would not start: {printable_lines(refusal.message)}", style="bold red")
+        )
     status, code = _verdict(checked)
     data = plan_data(checked.plan, checked.engine, checked.command)
     output.data(data, status, [asdict(refusal) for refusal in checked.refusals])

@@ -15,7 +15,7 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 EXAMPLES = """Example:
 
@@ -68,4 +68,4 @@ def _answer(url: str) -> str:
 
     body: dict[str, Any] = {"prompt": PROMPT, "n_predict": ANSWER_TOKENS, "temperature": 0}
     reply = ask(url, "/completion", body=body, timeout_s=120).json()
-    return printable(str(reply.get("content", ""))) if isinstance(reply, dict) else ""
+    return printable_lines(str(reply.get("content", ""))) if isinstance(reply, dict) else ""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineRef
@@ -33,8 +33,8 @@ def doctor(report: OutputOptions) -> None:
         findings = diagnose(_look())
     for finding in findings:
         level = (f"{finding.level:<8}", STYLES[finding.level])
-        hint = [f"\n         do: {printable(finding.hint)}"] if finding.hint else []
-        output.show(Text.assemble(level, f" {printable(f'{finding.subject}: {finding.message}')}", *hint))
+        hint = [f"\n         do: {printable_lines(finding.hint)}"] if finding.hint else []
+        output.show(Text.assemble(level, f" {printable_lines(f'{finding.subject}: {finding.message}')}", *hint))
     output.data({"findings": [asdict(finding) for finding in findings]})
 
 

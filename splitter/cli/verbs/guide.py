@@ -5,7 +5,7 @@ from collections.abc import Callable
 import typer
 
 from splitter.cli.output import Output
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 SHOWN = 15
 Run = Callable[[list[str]], int]
@@ -52,7 +52,7 @@ def choose_model(output: Output) -> str:
     with output.progress("looking for models"):
         found = find_models().models
     for number, model in enumerate(found[:SHOWN], start=1):
-        output.show(printable(f"{number:>3}. {model.name} ({size(model.size_bytes)}, {model.source})"))
+        output.show(printable_lines(f"{number:>3}. {model.name} ({size(model.size_bytes)}, {model.source})"))
     if len(found) > SHOWN:
         output.show(f"     and {len(found) - SHOWN} more: splitter models")
     if not found:

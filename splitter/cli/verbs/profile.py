@@ -15,7 +15,7 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 app = typer.Typer(help="Saved settings: list, show, new, set, check, schema.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]
@@ -45,7 +45,7 @@ def list_profiles(report: OutputOptions) -> None:
     output = Output("profile", as_json=report.json)
     found = available()
     for item in found:
-        output.show(printable(f"{item.name:<16} {item.error or item.description} ({item.origin})"))
+        output.show(printable_lines(f"{item.name:<16} {item.error or item.description} ({item.origin})"))
     rows = [
         {"name": item.name, "path": str(item.path), "origin": item.origin, "description": item.description}
         for item in found
@@ -65,7 +65,7 @@ def show_profile(report: OutputOptions, profile: Name) -> None:
     loaded = load_profile(profile)
     table = Table("key", "value", "source", box=None, header_style="bold", pad_edge=False)
     for key, found in sorted(loaded.values.items()):
-        table.add_row(key, printable(str(found.value)), printable(found.source))
+        table.add_row(key, printable_lines(str(found.value)), printable_lines(found.source))
     output.show(table)
     values = {key: {"value": found.value, "source": found.source} for key, found in sorted(loaded.values.items())}
     output.data({"name": loaded.name, "path": loaded.path, "values": values})
@@ -136,7 +136,7 @@ def check_profile(report: OutputOptions, profile: Name) -> None:
     output = Output("profile", as_json=report.json)
     loaded = load_profile(profile)
     to_request(loaded)
-    output.show(printable(f"{loaded.name}: no mistakes"))
+    output.show(printable_lines(f"{loaded.name}: no mistakes"))
     output.data({"name": loaded.name, "path": loaded.path})
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile
-from splitter.printable import printable_lines as printable
+from splitter.printable import SENTENCE, printable
 from splitter.rig.device import Rig
 
 
@@ -19,7 +19,7 @@ def advice_view(name: str, rig: Rig, advice: Advice) -> Iterator[RenderableType]
     yield _table(advice)
     style = "green" if advice.recommended else "" if advice.fits() else "bold red"
     chosen = f"recommended: {printable(advice.recommended)}: " if advice.recommended else ""
-    yield Text(f"{chosen}{printable(advice.reason)}", style=style)
+    yield Text(f"{chosen}{printable(advice.reason, SENTENCE)}", style=style)
     for file in advice.files:
         error = file.candidate.error
         if error is not None and file.fits is None:

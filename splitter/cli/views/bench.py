@@ -10,7 +10,7 @@ from rich.text import Text
 
 from splitter.bench.result import BenchResult
 from splitter.bench.stats import Spread
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 
 def bench_data(result: BenchResult) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _spread_data(found: Spread | None) -> dict[str, Any] | None:
 
 
 def bench_view(result: BenchResult) -> Iterator[RenderableType]:
-    yield Text(printable(f"{result.engine} at {result.url}: {result.model}"), style="bold")
+    yield Text(printable_lines(f"{result.engine} at {result.url}: {result.model}"), style="bold")
     table = Table("measured", box=None, header_style="bold", pad_edge=False)
     for column in ("median", "min", "max", "+/- (MAD)"):
         table.add_column(column, justify="right", no_wrap=True)

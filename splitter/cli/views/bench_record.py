@@ -11,7 +11,7 @@ from rich.text import Text
 from splitter.bench.record import Point, Record, to_dict
 from splitter.bench.stats import Percentiles, Spread
 from splitter.bench.verdict import PointRatio, Ratio
-from splitter.printable import printable_lines as printable
+from splitter.printable import SENTENCE, printable
 
 ENDED = {
     "spread": "the spread is small",
@@ -25,7 +25,7 @@ def table(*columns: str, left: int = 1) -> Table:
     """Names left, numbers right."""
     made = Table(box=None, header_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number < left else "right", no_wrap=number >= left)
+        made.add_column(column, justify="left" if number < left else "right", overflow="fold")
     return made
 
 
@@ -40,6 +40,11 @@ def speed(found: Spread | None) -> str:
 def milliseconds(found: Percentiles | None) -> str:
     """p50/p95/p99."""
     return "?" if found is None else "/".join(f"{value * 1000:.1f}" for value in (found.p50, found.p95, found.p99))
+
+
+def minute(moment: str) -> str:
+    """An ISO time without its seconds and its zone (records are in UTC)."""
+    return moment[:16].replace("T", " ")
 
 
 def percent(share: float | None) -> str:
@@ -68,7 +73,7 @@ def record_view(record: Record) -> Iterator[RenderableType]:
     """What was measured, and how."""
     yield Text(title(record), style="bold")
     if record.error:
-        yield Text(printable(f"not measured: {record.error}"), style="bold red")
+        yield Text(printable(f"not measured: {record.error}", SENTENCE), style="bold red")
     yield points_table(record.points)
     yield latency_table(record.points)
     for point in record.points:
@@ -105,7 +110,7 @@ def point_words(point: Point) -> Iterator[RenderableType]:
     asked = f"{point.n_prompt} tokens read, {point.n_generate} written"
     yield Text(f"{where}: {asked}; timed by {timed}; ended because {ENDED.get(point.ended_by, point.ended_by)}")
     for warning in point.warnings:
-        yield Text(printable(f"warning: {warning}"), style="yellow")
+        yield Text(printable(f"warning: {warning}", SENTENCE), style="yellow")
 
 
 def list_view(records: Sequence[Record]) -> Iterator[RenderableType]:
@@ -113,13 +118,13 @@ def list_view(records: Sequence[Record]) -> Iterator[RenderableType]:
     if not records:
         yield Text("nothing has been measured yet: `splitter bench MODEL` does")
         return
-    made = table("id", "when", "kind", "model", "label", "generation t/s", left=5)
+    made = table("id", "when (UTC)", "kind", "model", "label", "generation t/s", left=5)
     for record in records:
         first = record.points[0] if record.points else None
         found = speed(first.generation_tokens_per_s) if first else "not measured"
         name = record.model.name or record.model.path or "?"
         made.add_row(
-            str(record.id), printable(record.created_at), record.kind, printable(name), printable(record.label), found
+            str(record.id), minute(record.created_at), record.kind, printable(name), printable(record.label), found
         )
     yield made
 
@@ -156,7 +161,7 @@ def duel_view(records: Sequence[Record], ratios: Sequence[Sequence[PointRatio]])
     for record, found in zip(records, ratios, strict=True):
         name = record.label
         if record.error:
-            yield Text(printable(f"{name}: {record.error}"), style="bold red")
+            yield Text(printable(f"{name}: {record.error}", SENTENCE), style="bold red")
         by_shape = {(r.shape.depth, r.shape.concurrency): r.generation for r in found}
         for point in record.points:
             ratio = by_shape.get((point.depth, point.concurrency))
@@ -166,4 +171,6 @@ def duel_view(records: Sequence[Record], ratios: Sequence[Sequence[PointRatio]])
     yield made
     for record in records:
         for point in record.points:
-            yield from (Text(printable(f"{record.label}: warning: {w}"), style="yellow") for w in point.warnings)
+            yield from (
+                Text(printable(f"{record.label}: warning: {w}", SENTENCE), style="yellow") for w in point.warnings
+            )

@@ -10,7 +10,7 @@ from rich.text import Text
 from splitter.bench.calibration_store import MAX_AGE_DAYS, Kept
 from splitter.bench.plain import to_plain
 from splitter.cli.calibrate_steps import Calibrated
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 from splitter.rig.device import Rig
 
 
@@ -43,7 +43,7 @@ def calibrated_view(rig: Rig, done: Calibrated) -> Iterator[RenderableType]:
         assumed = known[name].bandwidth_bytes_per_s
         share = f"{100 * value / assumed:.0f} %" if assumed else "?"
         given = f"{assumed / 1e9:.0f}" if assumed else "?"
-        table.add_row(printable(f"{name} {known[name].name}"), given, f"{value / 1e9:.4g}", share)
+        table.add_row(printable_lines(f"{name} {known[name].name}"), given, f"{value / 1e9:.4g}", share)
     yield table
     fitted = done.fitted
     yield Text(
@@ -65,7 +65,9 @@ def kept_view(kept: Sequence[Kept]) -> Iterator[RenderableType]:
     for item in kept:
         speed = item.constants.get("bandwidth_bytes_per_s") or item.constants.get("host_bandwidth_bytes_per_s")
         reached = f"{speed / 1e9:.4g}" if speed else "?"
-        table.add_row(printable(item.card), f"{item.engine} {item.version}".strip(), reached, item.created_at[:10])
+        table.add_row(
+            printable_lines(item.card), f"{item.engine} {item.version}".strip(), reached, item.created_at[:10]
+        )
     yield table
 
 

@@ -20,7 +20,7 @@ from splitter.bench.report import (
 )
 from splitter.bench.report_words import measured, percent, rate, size, tokens
 from splitter.bench.svg_bars import PART_WORDS, pieces
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 WIDEST = 100
 # Per part: the character in UTF-8, in ASCII, and the colour. The characters differ, so that colour is never needed.
@@ -56,7 +56,7 @@ class Canvas:
 
     def words(self, text: str) -> str:
         """What the terminal can say, with nothing that could steer it."""
-        clean = printable(text).replace("\n", " ").replace("\t", " ")
+        clean = printable_lines(text).replace("\n", " ").replace("\t", " ")
         return clean if self.utf8 else clean.replace("\N{PLUS-MINUS SIGN}", "+/-").encode("ascii", "replace").decode()
 
 

@@ -16,7 +16,7 @@ from splitter.memory.settings import Settings
 from splitter.model.attention import cache_layers
 from splitter.model.facts import ModelFacts
 from splitter.model.summary import ModelSummary, summarize
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 CONTEXT_STEP = 8192  # KV per token is what the cache grows by, seen over two contexts beyond every window
 
@@ -74,7 +74,7 @@ def shape_table(facts: ModelFacts, summary: ModelSummary) -> Table:
         per_token, fixed = cache_growth(facts)
         rows.append(("KV per token (f16)", f"{size(per_token)}, plus {size(fixed)} fixed"))
     for name, value in rows:
-        table.add_row(name, "?" if value is None else printable(str(value)))
+        table.add_row(name, "?" if value is None else printable_lines(str(value)))
     return table
 
 

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from splitter.cli.views.words import rate
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 from splitter.rig.card_reading import CardReading
 from splitter.run.reading import Expected, ProcessUse, Reading, rows
 from splitter.run.snapshot import Snapshot
@@ -49,14 +49,14 @@ def figure_lines(reading: Reading, expected: Expected, now: float, *, ascii_only
     for card, planned in rows(reading.cards.cards, expected):
         yield card_line(card, planned, ascii_only=ascii_only)
     if reading.cards.note:
-        yield Text(printable(f"cards: {reading.cards.note}"), style="yellow")
+        yield Text(printable_lines(f"cards: {reading.cards.note}"), style="yellow")
     yield process_line(reading.engine, reading.supervisor)
 
 
 def state_line(snapshot: Snapshot, now: float) -> Text:
     """The phase, where it listens, how long its process runs."""
     up = [] if snapshot.pid is None else [f"up {duration(now - snapshot.started_at)}"]
-    words = [printable(snapshot.url), *up, f"restarts {snapshot.restarts}"]
+    words = [printable_lines(snapshot.url), *up, f"restarts {snapshot.restarts}"]
     if snapshot.failure:
         words.append(f"last failure: {snapshot.failure.replace('_', ' ')}")
     return Text.assemble((snapshot.phase, PHASE_STYLES.get(snapshot.phase, "bold")), "  ", "  ".join(words))
@@ -87,7 +87,9 @@ def card_line(card: CardReading, planned_bytes: int | None, *, ascii_only: bool)
     memory = f"{_mib(card.used_bytes)}{planned} / {_mib(card.total_bytes)} MiB"
     bar = memory_bar(card.used_bytes, planned_bytes, card.total_bytes, ascii_only=ascii_only)
     words = [memory, _percent(card.utilization), _with_unit(card.temperature_c, "C"), _power(card)]
-    line = Text.assemble((printable(card.device_id), "bold"), f" {printable(card.name)} {bar} {'  '.join(words)}")
+    line = Text.assemble(
+        (printable_lines(card.device_id), "bold"), f" {printable_lines(card.name)} {bar} {'  '.join(words)}"
+    )
     if card.throttled:
         line.append(f"  slowed: {', '.join(card.throttled)}", style="bold yellow")
     return line
@@ -113,7 +115,7 @@ def process_line(engine: ProcessUse | None, supervisor: ProcessUse | None) -> Te
 def log_lines(log: Sequence[str], count: int, width: int) -> Iterator[Text]:
     """The last lines, each cut to the width: the log is context, not a figure."""
     for line in list(log)[-count:]:
-        text = Text(printable(line.expandtabs(4)), style="dim", no_wrap=True, overflow="crop")
+        text = Text(printable_lines(line.expandtabs(4)), style="dim", no_wrap=True, overflow="crop")
         text.truncate(width, overflow="crop")
         yield text
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from splitter.cli.model_steps import ListedModel
 from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 from splitter.rig.device import Rig
 
 FIT_WORDS = {"gpu": "on GPUs", "cpu": "CPU only", "no": "does not fit"}
@@ -25,7 +25,7 @@ def models_view(listed: tuple[ListedModel, ...], rig: Rig | None) -> Iterator[Re
     yield _table(listed, rig)
     for item in listed:
         if item.error and item.fit != "no":
-            yield Text(f"{printable(item.found.name)}: {printable(item.error.message)}", style="red")
+            yield Text(f"{printable_lines(item.found.name)}: {printable_lines(item.error.message)}", style="red")
 
 
 def _table(listed: tuple[ListedModel, ...], rig: Rig | None) -> Table:
@@ -34,7 +34,7 @@ def _table(listed: tuple[ListedModel, ...], rig: Rig | None) -> Table:
     table.add_column("where", no_wrap=True)
     for column in ("size", "quantisation"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column(f"fits {printable(rig.name)}" if rig else "fits", overflow="fold")
+    table.add_column(f"fits {printable_lines(rig.name)}" if rig else "fits", overflow="fold")
     for column in ("predicted", "context"):
         table.add_column(column, justify="right", no_wrap=True)
     for item in listed:
@@ -45,7 +45,7 @@ def _table(listed: tuple[ListedModel, ...], rig: Rig | None) -> Table:
 def _cells(item: ListedModel) -> tuple[str, ...]:
     plan, facts = item.plan, item.facts
     return (
-        printable(item.found.name) + (f" ({item.found.parts} files)" if item.found.parts > 1 else ""),
+        printable_lines(item.found.name) + (f" ({item.found.parts} files)" if item.found.parts > 1 else ""),
         item.found.source,
         size(item.found.size_bytes),
         (facts.quantization if facts else None) or "?",

@@ -11,7 +11,7 @@ from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
-from splitter.printable import printable_lines as printable
+from splitter.printable import SENTENCE, printable
 
 WIDE = 78
 
@@ -32,7 +32,7 @@ def plan_view(plan: Plan, width: int = WIDE) -> Iterator[RenderableType]:
     else:
         yield from memory_lines(plan)
     yield Text(verdict(plan), style="green" if plan.fits() else "bold red")
-    yield from (Text(f"- {printable(reason)}") for reason in plan.reasons)
+    yield from (Text(f"- {printable(reason, SENTENCE)}") for reason in plan.reasons)
     yield from notices_view(plan.warnings)
     if plan.alternatives:
         yield alternatives_table(plan)
@@ -133,7 +133,9 @@ def verdict(plan: Plan) -> str:
 def notices_view(notices: tuple[Notice, ...]) -> Iterator[RenderableType]:
     for notice in notices:
         yield Text.assemble(
-            ("warning: ", "bold yellow"), printable(notice.message), *([f" ({notice.hint})"] if notice.hint else [])
+            ("warning: ", "bold yellow"),
+            printable(notice.message, SENTENCE),
+            *([f" ({notice.hint})"] if notice.hint else []),
         )
 
 

@@ -6,11 +6,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 from splitter.run.entry import Entry
 from splitter.units import format_bytes
 
 NOTHING = "No instance runs. Start one with `splitter launch MODEL --detach`."
+UNBROKEN = {"phase", "url", "pid"}  # people copy an address: it stays on one line where there is room at all
 PHASE_STYLES = {"ready": "green", "failed": "red", "degraded": "yellow"}
 
 
@@ -20,9 +21,8 @@ def ps_view(entries: Sequence[Entry], now: float) -> Iterator[RenderableType]:
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("name", "phase", "engine", "model", "url", "pid", "uptime", "restarts", "memory"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column in {"pid", "uptime", "restarts"} else "left"
-        )
+        justify = "right" if column in {"pid", "uptime", "restarts"} else "left"
+        table.add_column(column, overflow="fold", justify=justify, no_wrap=column in UNBROKEN)
     for entry in entries:
         table.add_row(*_cells(entry, now))
     yield table
@@ -41,7 +41,7 @@ def _cells(entry: Entry, now: float) -> tuple[Text, ...]:
         memory(entry),
     )
     styles = ("", PHASE_STYLES.get(entry.phase, ""), *[""] * 7)
-    return tuple(Text(printable(word), style=style) for word, style in zip(words, styles, strict=True))
+    return tuple(Text(printable_lines(word), style=style) for word, style in zip(words, styles, strict=True))
 
 
 def memory(entry: Entry) -> str:
@@ -61,7 +61,7 @@ def duration(seconds: float) -> str:
 
 
 def detached_view(entry: Entry) -> Iterator[RenderableType]:
-    name = printable(entry.name)
-    yield Text(f"{name} is ready at {printable(entry.url)} and runs in the background")
+    name = printable_lines(entry.name)
+    yield Text(f"{name} is ready at {printable_lines(entry.url)} and runs in the background")
     yield Text(f"  log:  splitter logs -f {name}")
     yield Text(f"  stop: splitter stop {name}")

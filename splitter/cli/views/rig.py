@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitter.cli.views.words import bandwidth, size, yes_no
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 from splitter.rig.device import Device, Host, Rig
 
 
@@ -28,7 +28,7 @@ def device_table(devices: tuple[Device, ...]) -> Table:
     for device in devices:
         table.add_row(
             device.id,
-            printable(device.name),
+            printable_lines(device.name),
             size(device.total_bytes),
             size(device.free_bytes),
             bandwidth(device.bandwidth_bytes_per_s),

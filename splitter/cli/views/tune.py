@@ -14,7 +14,7 @@ from splitter.bench.trial import Candidate, Trial, layers_text
 from splitter.bench.tune import Tuned
 from splitter.cli.json_data import settings_data
 from splitter.cli.tune_steps import Job, confirmation
-from splitter.printable import printable_lines as printable
+from splitter.printable import printable_lines
 
 
 def tune_data(job: Job, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
     for column in ("prompt t/s", "generation t/s", "from", "to"):
         table.add_column(column, justify="right", no_wrap=True)
     for trial in tuned.trials:
-        table.add_row(printable(trial.label), *_cells(trial))
+        table.add_row(printable_lines(trial.label), *_cells(trial))
     yield table
     gain = tuned.gain()
     faster = "" if gain is None else f", {100 * gain:+.1f} % over the start{confirmation(tuned)}"
@@ -65,7 +65,7 @@ def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
 def _cells(trial: Trial) -> tuple[str, ...]:
     outcome = trial.outcome
     if outcome.failed is not None:
-        return ("", printable(outcome.failed), "", "")
+        return ("", printable_lines(outcome.failed), "", "")
     generation, prompt = spread(outcome.generation), spread(outcome.prompt)
     if generation is None:
         return ("?", "?", "?", "?")
