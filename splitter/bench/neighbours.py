@@ -96,6 +96,7 @@ def _plans(space: Space, base: Plan, first: bool) -> Iterator[tuple[Plan, str, s
             yield own, "plan", "splitter's own plan"
     yield from _moved_layers(space, base)
     yield from _solved_again(space, base)
+    yield from _smaller_batches(space, base)
     for axis, label, changes in _varied(space, base):
         plan = space.plan(replace(base.settings, **changes))
         if plan:
@@ -160,13 +161,27 @@ def _solved_again(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
             yield plan, "devices", f"without {name}"
     for name in (device.id for device in rig.devices if device.id not in order):
         plan = space.solved(**kept, device_order=(*order, name))
-        if plan:
+        if plan and dict(zip(plan.settings.device_order, counts_of(plan.placement), strict=True)).get(name):
             yield plan, "devices", f"with {name}"
     if space.frees("split_mode", "gpu_layers", "n_cpu_moe", "override_tensors") and len(rig.devices) > 1:
         for mode in ("none", "tensor"):
             plan = space.solved(**kept, split_mode=mode) if _allows(base, mode) else None
             if plan:
                 yield plan, "split mode", f"-sm {mode}"
+
+
+def _smaller_batches(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
+    """The split that a smaller micro-batch leaves room for, where that is the faster one."""
+    settings = base.settings
+    if base.engine == "koboldcpp" or not space.frees("ubatch_size", "device_order", "tensor_split"):
+        return
+    best = base.speed.generation_tokens_per_s or 0.0
+    for size in [size for size in UBATCHES if size < settings.ubatch_size][:-3:-1]:
+        plan = space.solved(ubatch_size=size, batch_size=settings.batch_size)
+        speed = plan.speed.generation_tokens_per_s if plan else None
+        if plan and speed and speed > best:
+            best = speed
+            yield plan, "layers", f"-ub {size} and the split that it leaves room for"
 
 
 def _allows(base: Plan, mode: str) -> bool:

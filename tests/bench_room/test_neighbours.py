@@ -128,3 +128,22 @@ def test_batches_larger_than_the_prompt_make_no_difference_and_are_not_tried() -
     longer = replace(where, n_prompt=512)
     found = {made.settings.ubatch_size for made in neighbours(longer, start_of(where)) if made.axis == "micro-batch"}
     assert found == {32, 128}
+
+
+def test_a_smaller_microbatch_is_tried_with_the_split_that_it_leaves_room_for() -> None:
+    where = space(cards=rig(card(0, 90, 200), card(1, 110, 800)), n_prompt=16)
+    large = candidate(where.solve({"ubatch_size": 512}), "the start", "start")
+    found = [made for made in neighbours(where, large) if made.label.startswith("-ub ")]
+    assert found
+    for made in found:
+        assert made.settings.ubatch_size < 512
+        assert made.predicted is not None
+        assert large.predicted is not None
+        assert made.predicted > large.predicted
+
+
+def test_a_card_that_would_hold_nothing_is_not_taken_in() -> None:
+    where = space(cards=rig(card(0, 400, 100), card(1, 400, 800)))
+    alone = candidate(where.solve({}), "the start", "start")
+    assert alone.settings.device_order == ("CUDA1",)
+    assert not [made for made in neighbours(where, alone) if made.label == "with CUDA0"]

@@ -56,8 +56,8 @@ def test_calibrate_lists_and_forgets_and_the_next_plan_uses_it(world: World) -> 
 
 
 def test_a_profile_is_where_a_tune_starts(world: World) -> None:
-    split = ("-dev", "CUDA1,CUDA0", "-ts", "3,6")
-    world.run("plan", *FLAGS, *split, "--save-profile", "mine")
+    line = from_line(world, ["CUDA1", "CUDA0"], [3, 6])
+    world.run("tune", "--from", line, *FLAGS, "--minutes", "0", "--save-profile", "mine")
     done = world.run("tune", "--profile", "mine", "--minutes", "0", "--prompt-tokens", "16", "--generate", "4")
     assert done["start"]["layers"] == {"CUDA1": 3, "CUDA0": 6}
     assert done["start"]["settings"]["ubatch_size"] == 32
