@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from splitter.bench.record import to_dict
@@ -32,7 +33,7 @@ _RECORDS = (make_record(), make_record("plan", "g", (make_point(), make_point(de
 
 def seeds(target: str) -> list[bytes]:
     """Sound inputs for `target`."""
-    return {
+    makers: dict[str, Callable[[], list[bytes]]] = {
         "header": _headers,
         "profile": lambda: _files("profiles/*.yaml"),
         "rig": lambda: _files("examples/rigs/*.yaml"),
@@ -41,7 +42,8 @@ def seeds(target: str) -> list[bytes]:
         "command": _commands,
         "entry": lambda: [ENTRY.encode()],
         "record": lambda: [json.dumps(to_dict(found)).encode() for found in _RECORDS],
-    }[target]()
+    }
+    return makers[target]()
 
 
 _NAMES = (

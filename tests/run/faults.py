@@ -25,7 +25,7 @@ from tests.engine.oracle import CACHE
 from tests.run.oom_replan import small_model
 from tests.run.scene import GATE, REAL, STAND_IN, Scene, Stage
 
-Act = Callable[[Scene], None]
+Act = Callable[[Scene], object]
 ONCE = "if [ -e {folder}/again ]; then " + REAL + "; fi; touch {folder}/again; " + STAND_IN
 LISTENING, CLEANED = "listening on", "cleaning up before exit"
 HEALS = ("--restart", "on-failure", "--max-restarts", "2")
@@ -172,6 +172,18 @@ def lose_driver(scene: Scene) -> None:
     ask(scene, signal.SIGINT)
 
 
+def interrupt_loading(scene: Scene) -> None:
+    """Ctrl-C while the engine loads."""
+    scene.spawned()
+    ask(scene, signal.SIGINT)
+
+
+def close_window_loading(scene: Scene) -> None:
+    """The terminal goes while the engine loads."""
+    scene.spawned()
+    scene.close_terminal()
+
+
 def close_window(scene: Scene) -> None:
     scene.ready()
     scene.close_terminal()
@@ -253,14 +265,14 @@ FAULTS: tuple[Fault, ...] = (
     stopped("ctrl-c", when_ready(signal.SIGINT)),
     stopped("ctrl-c-twice", when_ready(signal.SIGINT, signal.SIGINT)),
     Fault(
-        "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), lambda s: (s.spawned(), ask(s, signal.SIGINT))[0],
+        "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), interrupt_loading,
         EXIT_INTERRUPTED, EARLY, None, errors=0,
     ),
     Fault("terminal-closed", Stage(terminal=True), close_window, EXIT_INTERRUPTED, "ready at", CLEANED, 0),
     Fault(
         "terminal-closed-loading",
         Stage(terminal=True, serve=GATE, supervision=STOPS),
-        lambda s: (s.spawned(), s.close_terminal())[0],
+        close_window_loading,
         EXIT_INTERRUPTED,
         "CUDA0",
         None,

@@ -21,8 +21,8 @@ def ps_view(entries: Sequence[Entry], now: float) -> Iterator[RenderableType]:
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("name", "phase", "engine", "model", "url", "pid", "uptime", "restarts", "memory"):
-        justify = "right" if column in {"pid", "uptime", "restarts"} else "left"
-        table.add_column(column, overflow="fold", justify=justify, no_wrap=column in UNBROKEN)
+        right = column in {"pid", "uptime", "restarts"}
+        table.add_column(column, overflow="fold", justify="right" if right else "left", no_wrap=column in UNBROKEN)
     for entry in entries:
         table.add_row(*_cells(entry, now))
     yield table
