@@ -74,6 +74,8 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is float and type(value) is int and abs(value) < LARGEST:
         return float(value)
     wanted = Mapping if kind is Mapping else kind
+    if type(value) is int and abs(value) >= LARGEST:
+        raise MalformedError(f"{where} is too large")
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise MalformedError(f"{where} is no {'object' if wanted is Mapping else wanted.__name__}")
     return value

@@ -10,6 +10,7 @@ from splitter.bench.result import RunSample
 from splitter.bench.stats import Percentiles, Spread
 
 Kind = Literal["bench", "compare", "tune", "calibrate"]
+LONGEST_NUMBER = 20
 KINDS: tuple[Kind, ...] = ("bench", "compare", "tune", "calibrate")
 
 __all__ = ["KINDS", "EngineInfo", "HostInfo", "Kind", "MalformedError", "ModelInfo", "Point", "Predicted", "Record",
@@ -135,8 +136,15 @@ def from_dict(data: Any) -> Record:
 def from_json(text: str) -> Record:
     """The record written in `text`. MalformedError for anything that is not one."""
     try:
-        return from_dict(json.loads(text))
+        return from_dict(json.loads(text, parse_int=_whole))
     except MalformedError:
         raise
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"it is no JSON ({error})") from None
+
+
+def _whole(digits: str) -> int:
+    """A count, bytes or a time: nothing that no float could hold."""
+    if len(digits) > LONGEST_NUMBER:
+        raise MalformedError(f"a number of {len(digits)} digits")
+    return int(digits)

@@ -131,7 +131,10 @@ def about(record: Record) -> Iterator[tuple[str, str]]:
 
 def _cards(record: Record) -> Iterator[tuple[str, str]]:
     """The rig as planned, and the cards' state after measuring."""
-    for device in (record.rig or {}).get("devices", []):
+    devices = (record.rig or {}).get("devices")
+    for device in devices if isinstance(devices, Sequence) else ():
+        if not isinstance(device, Mapping):
+            continue
         total = device.get("total_bytes")
         size = f", {format_bytes(total)}" if isinstance(total, int) else ""
         yield str(device.get("id", "?")), f"{device.get('name', '?')}{size}"
@@ -148,8 +151,9 @@ def _state(card: Mapping[str, Any]) -> str:
         "sm_clock_mhz": "{} MHz",
         "memory_clock_mhz": "memory {} MHz",
     }
-    known = [text.format(card[name]) for name, text in texts.items() if card.get(name) is not None]
-    slow = card.get("throttled") or ()
+    known = [text.format(card[name]) for name, text in texts.items() if isinstance(card.get(name), int | float)]
+    slow = card.get("throttled")
+    slow = slow if isinstance(slow, list | tuple) else ()
     return ", ".join([*known, *(f"throttled: {reason}" for reason in slow)]) or "it does not tell"
 
 

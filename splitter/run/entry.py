@@ -1,7 +1,6 @@
 """Entry: what the registry keeps of one running instance, as a value and as JSON. Pure."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -193,4 +192,4 @@ def sound(value: Any, kind: tuple[type, ...]) -> bool:
     """Whether a number is one that an entry can have: finite, not negative."""
     if isinstance(value, bool):
         return bool in kind
-    return not isinstance(value, int | float) or (math.isfinite(value) and 0 <= value < LARGEST)
+    return not isinstance(value, int | float) or 0 <= value < LARGEST

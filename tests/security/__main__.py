@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tests.security.attacks import ATTACKS
 from tests.security.attempts import RIG, executed, launch, said, script, write_all
+from tests.security.kept import instance, measured, planned_page, saved_profile, services
+
+COLUMNS = ("plan", "inspect", "script", "ps+logs", "bench", "page", "profile", "services", "launch")
 
 
 def main() -> int:
@@ -14,15 +17,21 @@ def main() -> int:
     broken = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        os.environ |= {"XDG_CONFIG_HOME": f"{name}/config", "COLUMNS": "160"}
+        homes = {f"XDG_{kind}_HOME": f"{name}/{kind.lower()}" for kind in ("CONFIG", "STATE", "DATA", "CACHE")}
+        os.environ |= {**homes, "COLUMNS": "160"}
         models = write_all(folder)
-        print(f"{'attack':<32} plan     inspect  script   launch")
+        print(f"{'attack':<32} " + " ".join(f"{column:<8}" for column in COLUMNS))
         for attack in ATTACKS:
             model = models[attack.title]
             cells = (
                 said(attack, "plan", str(model), *RIG),
                 said(attack, "inspect", str(model)),
                 script(attack, model),
+                instance(attack, model),
+                measured(attack, model),
+                planned_page(attack, model),
+                saved_profile(attack, model),
+                services(attack),
                 launch(attack, model),
             )
             marks = ["ok" if not wrong else "BROKEN" for wrong in cells]

@@ -1,4 +1,4 @@
-"""Thirty hostile models: names, templates, numbers and file names that aim at terminals, shells, markup and memory."""
+"""Hostile models: names, templates, numbers and file names that aim at terminals, shells, markup and memory."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ ATTACKS = (
     Attack("line and paragraph separators", "a\u2028b\u2029c\x85d\x0bd\x0ce"),
     Attack("tag characters", "a" + "".join(chr(0xE0000 + ord(c)) for c in "hidden")),
     Attack("rich markup", "[bold red]x[/bold red] [link=http://evil.example]y[/link] [/] :skull:"),
+    Attack("HTML and XML", '</title><script>alert(1)</script><img src=x onerror="alert(1)">]]></Description><Exec>'),
     Attack("shell substitution", SHELL),
     Attack("cmd.exe variables", f"%COMSPEC% !PATH! ^& echo x> {MARKER} & rem"),
     Attack("quotes", f"\"' \" & touch {MARKER} & '"),

@@ -86,7 +86,7 @@ def script(attack: Attack, model: Path) -> list[str]:
 
 
 def launch(attack: Attack, model: Path) -> list[str]:
-    """`splitter launch` as a process with the embedded engine, stopped once it is ready; its log file as well."""
+    """`splitter launch` as a process with the embedded engine; `ps` and `logs` once it is ready, then it is stopped."""
     log, port = model.parent / "engine.log", any_free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "splitter", "launch", str(model), "--engine", "embedded", "-ngl", "0", "-c", "256",
@@ -94,16 +94,18 @@ def launch(attack: Attack, model: Path) -> list[str]:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape",
     )  # fmt: skip
     assert process.stdout
-    lines = []
+    lines, wrong = [], []
     for line in process.stdout:
         lines.append(line)
         if line.startswith("ready at"):
+            for verb in (("ps",), ("logs",), ("logs", "--json")):
+                wrong += complaints(*words(*verb), {0})
             process.send_signal(signal.SIGINT)
             break
     out, err = process.communicate(timeout=60)
     foreign = attack.template != Attack("").template
     expected = {1} if attack.refused else {0, 4, 130} if foreign else {0, 130}  # 4: the engine refuses such a template
-    return list(complaints(process.returncode, "".join(lines) + out, err, expected))
+    return [*wrong, *complaints(process.returncode, "".join(lines) + out, err, expected)]
 
 
 def executed(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from tests.script.wine import Wine
 from tests.security.attacks import ATTACKS, Attack
 from tests.security.attempts import RIG, complaints, executed, launch, said, script, words, write_all
+from tests.security.kept import instance, measured, planned_page, saved_profile, services
 
 LAUNCHED = ("line breaks", "colour escape", "a template of four mebibytes", "file name for shells")
 
@@ -19,12 +20,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for kind in ("CONFIG", "STATE", "DATA"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
     monkeypatch.setenv("COLUMNS", "160")
 
 
 def test_there_are_thirty() -> None:
-    assert len({attack.title for attack in ATTACKS}) == 30
+    assert len({attack.title for attack in ATTACKS}) == len(ATTACKS) >= 30
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.title)
@@ -34,6 +36,13 @@ def test_plan_inspect_and_script(attack: Attack, models: dict[str, Path]) -> Non
     wrong += said(attack, "inspect", str(model))
     wrong += script(attack, model)
     assert [*wrong, *executed(model.parents[1])] == []
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.title)
+def test_what_is_kept_of_it(attack: Attack, models: dict[str, Path]) -> None:
+    model = models[attack.title]
+    wrong = instance(attack, model) + measured(attack, model) + planned_page(attack, model)
+    assert [*wrong, *saved_profile(attack, model), *services(attack)] == []
 
 
 def test_models_and_doctor(models: dict[str, Path], tmp_path: Path) -> None:

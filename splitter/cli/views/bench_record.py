@@ -108,7 +108,8 @@ def point_words(point: Point) -> Iterator[RenderableType]:
     timed = "the engine" if all(run.timed_by == "engine" for run in point.samples) else "our clock"
     where = f"depth {point.depth}, {point.concurrency} at once"
     asked = f"{point.n_prompt} tokens read, {point.n_generate} written"
-    yield Text(f"{where}: {asked}; timed by {timed}; ended because {ENDED.get(point.ended_by, point.ended_by)}")
+    because = ENDED.get(point.ended_by, printable(point.ended_by))
+    yield Text(f"{where}: {asked}; timed by {timed}; ended because {because}")
     for warning in point.warnings:
         yield Text(printable(f"warning: {warning}", SENTENCE), style="yellow")
 
