@@ -116,11 +116,20 @@ def _ratio(state: State, ours: Candidate, theirs: Candidate) -> Ratio | None:
 
 
 def _after_turn(state: State, rival: Candidate) -> State:
-    """The duel goes on, or the rival wins it and is the incumbent, or the round is over."""
-    if len(state.turns) < 2 * TURNS:
+    """The duel goes on, or the rival wins it and is the incumbent, or the round is over.
+
+    Undecided with the rival ahead, it goes on for as many turns again; one hiccup must not cost it the duel then.
+    """
+    if len(state.turns) < 2 * TURNS or len(state.turns) % 2:
         return state
+    pairs = [ours / theirs for ours, theirs in zip(state.turns[1::2], state.turns[::2], strict=True)]
     found = paired(state.turns[1::2], state.turns[::2])
     if found is not None and found.low is not None and found.low > 1 and found.ratio > 1 + WORTH:
+        return _crowned(state, rival)
+    ahead = statistics.median(pairs) > 1 + WORTH
+    if ahead and len(pairs) < 2 * TURNS:
+        return state
+    if ahead and sum(pair > 1 for pair in pairs) >= len(pairs) - 1:
         return _crowned(state, rival)
     return replace(state, pool=(), rung=0, rival=None, turns=())
 

@@ -101,7 +101,7 @@ def tune(
         return Tuned(start, best, tuple(log.done), "time")
     turns, in_time = _turns(start, best, log)
     found = paired([now for _, now in turns], [before for before, _ in turns])
-    if found is not None and found.ratio <= 1:
+    if found is not None and statistics.median(now / before for before, now in turns) <= 1:
         best, found = start, None
     return Tuned(start, best, tuple(log.done), "nothing better" if in_time else "time", found)
 
