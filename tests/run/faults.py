@@ -145,6 +145,20 @@ def delete(scene: Scene) -> None:
     scene.model.unlink()
 
 
+def replace_model(scene: Scene) -> None:
+    scene.model.write_bytes(b"no model" * 9999)
+
+
+def stop_loading(scene: Scene) -> None:
+    scene.spawned()
+    ask(scene, signal.SIGINT)
+
+
+def close_loading(scene: Scene) -> None:
+    scene.spawned()
+    scene.close_terminal()
+
+
 def take(scene: Scene) -> None:
     scene.take_port()
 
@@ -241,7 +255,7 @@ FAULTS: tuple[Fault, ...] = (
     while_loading("model-truncated", truncate, "cannot read the model", "exiting due to model loading error"),
     while_loading("model-deleted", delete, "there is no file", "exiting due to model loading error"),
     while_loading(
-        "model-replaced", lambda s: s.model.write_bytes(b"no model" * 9999), "cannot read the model",
+        "model-replaced", replace_model, "cannot read the model",
         "exiting due to model loading error",
     ),
     Fault(
@@ -253,14 +267,14 @@ FAULTS: tuple[Fault, ...] = (
     stopped("ctrl-c", when_ready(signal.SIGINT)),
     stopped("ctrl-c-twice", when_ready(signal.SIGINT, signal.SIGINT)),
     Fault(
-        "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), lambda s: (s.spawned(), ask(s, signal.SIGINT))[0],
+        "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), stop_loading,
         EXIT_INTERRUPTED, EARLY, None, errors=0,
     ),
     Fault("terminal-closed", Stage(terminal=True), close_window, EXIT_INTERRUPTED, "ready at", CLEANED, 0),
     Fault(
         "terminal-closed-loading",
         Stage(terminal=True, serve=GATE, supervision=STOPS),
-        lambda s: (s.spawned(), s.close_terminal())[0],
+        close_loading,
         EXIT_INTERRUPTED,
         "CUDA0",
         None,
