@@ -25,7 +25,7 @@ from tests.engine.oracle import CACHE
 from tests.run.oom_replan import small_model
 from tests.run.scene import GATE, REAL, STAND_IN, Scene, Stage
 
-Act = Callable[[Scene], object]
+Act = Callable[[Scene], None]
 ONCE = "if [ -e {folder}/again ]; then " + REAL + "; fi; touch {folder}/again; " + STAND_IN
 LISTENING, CLEANED = "listening on", "cleaning up before exit"
 HEALS = ("--restart", "on-failure", "--max-restarts", "2")
@@ -145,6 +145,20 @@ def delete(scene: Scene) -> None:
     scene.model.unlink()
 
 
+def replace_model(scene: Scene) -> None:
+    scene.model.write_bytes(b"no model" * 9999)
+
+
+def stop_loading(scene: Scene) -> None:
+    scene.spawned()
+    ask(scene, signal.SIGINT)
+
+
+def close_loading(scene: Scene) -> None:
+    scene.spawned()
+    scene.close_terminal()
+
+
 def take(scene: Scene) -> None:
     scene.take_port()
 
@@ -170,18 +184,6 @@ def lose_driver(scene: Scene) -> None:
     scene.until(lambda: used not in page(scene), "without the card")
     scene.until(lambda: "splitter_engine_up 1.0" in page(scene), "up")
     ask(scene, signal.SIGINT)
-
-
-def interrupt_loading(scene: Scene) -> None:
-    """Ctrl-C while the engine loads."""
-    scene.spawned()
-    ask(scene, signal.SIGINT)
-
-
-def close_window_loading(scene: Scene) -> None:
-    """The terminal goes while the engine loads."""
-    scene.spawned()
-    scene.close_terminal()
 
 
 def close_window(scene: Scene) -> None:
@@ -253,7 +255,7 @@ FAULTS: tuple[Fault, ...] = (
     while_loading("model-truncated", truncate, "cannot read the model", "exiting due to model loading error"),
     while_loading("model-deleted", delete, "there is no file", "exiting due to model loading error"),
     while_loading(
-        "model-replaced", lambda s: s.model.write_bytes(b"no model" * 9999), "cannot read the model",
+        "model-replaced", replace_model, "cannot read the model",
         "exiting due to model loading error",
     ),
     Fault(
@@ -265,14 +267,14 @@ FAULTS: tuple[Fault, ...] = (
     stopped("ctrl-c", when_ready(signal.SIGINT)),
     stopped("ctrl-c-twice", when_ready(signal.SIGINT, signal.SIGINT)),
     Fault(
-        "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), interrupt_loading,
+        "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), stop_loading,
         EXIT_INTERRUPTED, EARLY, None, errors=0,
     ),
     Fault("terminal-closed", Stage(terminal=True), close_window, EXIT_INTERRUPTED, "ready at", CLEANED, 0),
     Fault(
         "terminal-closed-loading",
         Stage(terminal=True, serve=GATE, supervision=STOPS),
-        close_window_loading,
+        close_loading,
         EXIT_INTERRUPTED,
         "CUDA0",
         None,
