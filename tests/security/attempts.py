@@ -94,7 +94,8 @@ def launch(attack: Attack, model: Path) -> list[str]:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape",
     )  # fmt: skip
     assert process.stdout
-    lines, wrong = [], []
+    lines: list[str] = []
+    wrong: list[str] = []
     for line in process.stdout:
         lines.append(line)
         if line.startswith("ready at"):

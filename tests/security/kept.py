@@ -46,7 +46,13 @@ def instance(attack: Attack, model: Path) -> list[str]:
     with Registry().claim(wanted, {text: 2**30}, 0.0) as claim:
         for verb in (("ps",), ("ps", "--json"), ("logs", "kept"), ("logs", "kept", "--json")):
             wrong += complaints(*words(*verb), {0})
-        threading.Timer(0.3, lambda: (log.open("ab").write(b"\x1b]0;late\x07\n"), claim.release())).start()
+
+        def end() -> None:
+            with log.open("ab") as file:
+                file.write(b"\x1b]0;late\x07\n")
+            claim.release()
+
+        threading.Timer(0.3, end).start()
         code, out, err = words("logs", "kept", "-f")
     wrong += complaints(code, out, err, {0})
     if "late" not in out:
