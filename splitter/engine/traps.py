@@ -12,8 +12,6 @@ from splitter.memory.settings import Settings
 from splitter.plan.plan import Notice, Plan
 from splitter.rig.device import Rig
 
-KEY_FLAGS = frozenset({"api_key", "api_key_file", "password"})
-KEY_VARIABLES = frozenset({"LLAMA_API_KEY", "KCPP_PASSWORD"})
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 

@@ -22,6 +22,7 @@ from splitter.run.lifecycle import (
     Answered,
     Ended,
     Event,
+    Failure,
     Limits,
     NotStarted,
     Phase,
@@ -258,9 +259,11 @@ class Instance:
     def _failure(self) -> SplitterError:
         if self._error is not None:
             return self._error
-        told = describe(self.command, self._state, self._limits, exit_words(self.exit_code), self.lines)
-        if self._refusal is None:
-            return told
+        how = exit_words(self.exit_code)
+        if self._refusal is None or self._shortage is None:
+            return describe(self.command, self._state, self._limits, how, self.lines)
+        died: Failure = "died" if self._shortage.stage == "running" else "died_loading"
+        told = describe(self.command, replace(self._state, failure=died), self._limits, how, self.lines)
         return EngineError(f"{told.message}; no other plan obeys the request: {self._refusal.message}", told.hint)
 
     def _tell_watchers(self) -> None:

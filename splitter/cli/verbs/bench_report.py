@@ -38,6 +38,7 @@ def report(
     ] = None,
 ) -> None:
     """Draw measurements: memory per card, speed by depth, tune history, plan against measured."""
+    from splitter.bench.record import to_dict
     from splitter.bench.records import Records
     from splitter.bench.report_records import report as draw
     from splitter.cli.report_steps import now, save_report
@@ -55,7 +56,8 @@ def report(
         output.say(f"wrote {page}")
     else:
         output.show(*charts_view(drawn, canvas(output.out)))
-    output.data({"ids": [record.id for record in chosen], "file": page, "size_bytes": size_bytes})
+    records = [to_dict(record) for record in chosen]
+    output.data({"ids": [record.id for record in chosen], "file": page, "size_bytes": size_bytes, "records": records})
 
 
 def _chosen(kept: "Records", ids: list[int], group: str | None) -> "tuple[Record, ...]":

@@ -72,12 +72,15 @@ def launch(
     from splitter.cli.launch_steps import limits_of
     from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
     from splitter.cli.views.plan import plan_view
+    from splitter.run.metrics_address import metrics_address
 
     supervises, wishes = background(), Wishes(devices, engine, margin, goal, flags, server)
     output = Output("launch", as_json=report.json and supervises is None)
     if detach and supervises is None:
         _in_background(context.obj, output)
         return
+    if metrics is not None:
+        metrics_address(metrics)  # a wrong one is refused before anything is read
     place = Place(model, wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
     task = resolve(model, wishes, output, local=True)
     planned = prove_if_possible(solve(task, output), output)
