@@ -72,7 +72,8 @@ def _nearest(path: Path) -> str:
     close = difflib.get_close_matches(path.name.lower(), by_key, n=NAMES_SHOWN, cutoff=0.5)
     if close:
         return f"Nearest there: {_list([by_key[key] for key in close])}."
-    return f"GGUF files there: {_list(names)}." if names else "That folder holds no .gguf file; `splitter models` lists what is here."
+    nothing = "That folder holds no .gguf file; `splitter models` lists what is here."
+    return f"GGUF files there: {_list(names)}." if names else nothing
 
 
 def _inside(folder: Path) -> str:
