@@ -2,6 +2,7 @@
 
 import gc
 import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -33,7 +34,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(100_000, 50, 50)  # planning makes many small values and no cycles: collecting costs a tenth
     _replace_unprintable()
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # once more, while the first was answered
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # a Ctrl-C from here on would end Python by the signal, not with the code
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

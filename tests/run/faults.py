@@ -265,7 +265,7 @@ FAULTS: tuple[Fault, ...] = (
     stopped("supervisor-kill", when_ready(signal.SIGKILL), -signal.SIGKILL, LISTENING, "ready at"),
     stopped("supervisor-term", when_ready(signal.SIGTERM)),
     stopped("ctrl-c", when_ready(signal.SIGINT)),
-    stopped("ctrl-c-twice", when_ready(signal.SIGINT, signal.SIGINT)),
+    stopped("ctrl-c-twice", when_ready(signal.SIGINT, signal.SIGINT), words=f"{CLEANED}|second interrupt, terminating"),
     Fault(
         "ctrl-c-loading", Stage(serve=GATE, supervision=STOPS), stop_loading,
         EXIT_INTERRUPTED, EARLY, None, errors=0,
