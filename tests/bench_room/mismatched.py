@@ -33,8 +33,10 @@ def outcomes(model: Path, rig: str, rounds: int, repetitions: int) -> tuple[Outc
     reference = EngineRef("llama-server", str(engine.binary("llama-server")), VERSION)
     command = build_command(plan, reference, Server(port=any_free_port()))
     env = {**command.env, **engine.env(RIGS[rig], RIG_EMULATOR_TIME_SCALE=str(TIME_SCALE))}
+    seen = ("--device", ",".join(device.id for device in as_rig(rig).devices))  # else this build has the CPU alone
+    more = {"plan": (), "fit": (*seen, *FIT_MARGIN), "proportional": seen}
     listed = [
-        replace(a, command=replace(a.command, argv=(*a.command.argv, *(FIT_MARGIN if a.name == "fit" else ()))))
+        replace(a, command=replace(a.command, argv=(*a.command.argv, *more[a.name])))
         for a in alternatives(replace(command, env=env))
     ]
     return duel(listed, Duel(Sweep(16, 12), rounds, repetitions))
