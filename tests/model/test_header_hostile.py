@@ -146,10 +146,10 @@ HOLES = {
 def test_a_hole_of_a_terabyte_costs_bounded_time_and_reading(name: str) -> None:
     data, words = HOLES[name]
     hole = Hole(data[:-8] if name == "tensors" else data)
-    start = time.perf_counter()
+    start = time.process_time()  # not the wall's: other programs run too, and coverage costs several times more
     with pytest.raises(ModelError, match=words):
         read_header(hole)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 60
     assert hole.read_bytes <= 280 * 2**20
 
 

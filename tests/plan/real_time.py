@@ -34,7 +34,7 @@ from tests.plan.table import flags
 
 MAKE_MODEL = Path(__file__).parents[2] / "examples" / "make_model.py"
 SHAPE = ["--layers", "24", "--embd", "512", "--ffn", "1024", "--heads", "8", "--kv-heads", "2"]
-TIME_SCALE = 1000
+TIME_SCALE = 2500
 CONTEXT, UBATCH, TOKENS = 512, 32, 16
 RIGS: dict[str, tuple[RigRow, ...]] = {
     "phoenix / 100": (("GTX 1050 Ti", 40, 24, 112), ("RTX 2080", 80, 48, 448), ("GTX 1060 6GB", 60, 34, 192)),

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from splitter.bench.record import ModelInfo
 from splitter.bench.records import Records
-from splitter.errors import UsageError
+from splitter.errors import ProfileError, UsageError
 from splitter.profile.schema import read_layer
 from splitter.profile.write import render_profile
 from splitter.run.endpoint import any_free_port
@@ -115,9 +115,11 @@ def saved_profile(attack: Attack, model: Path) -> list[str]:
     values = {"model": str(model), "name": attack.name or "x", "engine.kind": "llama-server"}
     text = render_profile(values, text_of(attack))
     wrong = [f"the profile holds {hidden(text)}"] if hidden(text) else []
-    if dict(read_layer(text, "kept").values) != values:
-        wrong.append("the profile is read back as another one")
-    return wrong
+    try:
+        read = dict(read_layer(text, "kept").values)
+    except ProfileError:  # a name with NUL or of a mebibyte: refused in one sentence
+        return wrong
+    return wrong if read == values else [*wrong, "the profile is read back as another one"]
 
 
 def services(attack: Attack) -> list[str]:
