@@ -32,14 +32,14 @@ def words(*arguments: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def complaints(code: int, out: str, err: str, expected: set[int]) -> Iterator[str]:
+def complaints(code: int, out: str, err: str, expected: set[int], longest: int = LONGEST_OUTPUT) -> Iterator[str]:
     """What is wrong with an answer."""
     if code not in expected:
         yield f"exit code {code}: {err[-300:]!r}"
     for stream, text in (("output", out), ("errors", err)):
         if hidden(text):
             yield f"{stream} hold {sorted(map(hex, map(ord, hidden(text))))}"
-        if len(text) > LONGEST_OUTPUT:
+        if len(text) > longest:
             yield f"{stream} are {len(text)} characters long"
     if "Traceback" in err:
         yield "a traceback"

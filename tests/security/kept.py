@@ -34,6 +34,9 @@ def text_of(attack: Attack) -> str:
     return "\n".join((attack.name, attack.template, attack.file, attack.architecture, *attack.texts.values()))[:20_000]
 
 
+LONGEST_LOG = 400_000  # characters: the last lines of a log, and an entry as JSON, are longer than what people read
+
+
 def instance(attack: Attack, model: Path) -> list[str]:
     """`ps` and `logs`, also with -f, of an instance whose entry and log hold the attack."""
     text, log = text_of(attack), model.parent / "kept.log"
@@ -45,7 +48,7 @@ def instance(attack: Attack, model: Path) -> list[str]:
     wrong: list[str] = []
     with Registry().claim(wanted, {text: 2**30}, 0.0) as claim:
         for verb in (("ps",), ("ps", "--json"), ("logs", "kept"), ("logs", "kept", "--json")):
-            wrong += complaints(*words(*verb), {0})
+            wrong += complaints(*words(*verb), {0}, LONGEST_LOG)
 
         def end() -> None:
             with log.open("ab") as file:
@@ -54,7 +57,7 @@ def instance(attack: Attack, model: Path) -> list[str]:
 
         threading.Timer(0.3, end).start()
         code, out, err = words("logs", "kept", "-f")
-    wrong += complaints(code, out, err, {0})
+    wrong += complaints(code, out, err, {0}, LONGEST_LOG)
     if "late" not in out:
         wrong.append("logs -f did not follow")
     return wrong
@@ -113,12 +116,12 @@ def foreign_markup(page: Path) -> list[str]:
 def saved_profile(attack: Attack, model: Path) -> list[str]:
     """A profile with the attack in its comment, as tune saves evidence, and in its values: read back as it was."""
     values = {"model": str(model), "name": attack.name or "x", "engine.kind": "llama-server"}
-    text = render_profile(values, text_of(attack))
-    wrong = [f"the profile holds {hidden(text)}"] if hidden(text) else []
     try:
+        text = render_profile(values, text_of(attack))
         read = dict(read_layer(text, "kept").values)
     except ProfileError:  # a name with NUL or of a mebibyte: refused in one sentence
-        return wrong
+        return []
+    wrong = [f"the profile holds {hidden(text)}"] if hidden(text) else []
     return wrong if read == values else [*wrong, "the profile is read back as another one"]
 
 
