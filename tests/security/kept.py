@@ -78,7 +78,7 @@ def measured(attack: Attack, model: Path) -> list[str]:
                  ("report", number, "-o", str(page)), ("export", number, "-o", str(file))):  # fmt: skip
         limit = 400_000 if verb[0] == "list" and "--json" in verb else None
         code, out, err = words("bench", *verb)
-        wrong += [f"bench {verb[0]}: {said}" for said in complaints(code, "" if limit else out, err, {0})]
+        wrong += [f"bench {verb[0]}: {said}" for said in complaints(code, "" if limit else out, err, {0}, LONGEST_LOG)]
         wrong += [f"bench {verb[0]}: hidden characters"] if hidden(out) else []
     wrong += [f"the Markdown holds {hidden(found)}"] if hidden(found := file.read_text(encoding="utf-8")) else []
     return wrong + foreign_markup(page)
