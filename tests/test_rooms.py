@@ -40,6 +40,7 @@ WORLD = {
     "rig/probe.py": "combines the probes",
     "engine/find.py": "looks for engines on disk and asks their version",
     "engine/learnt.py": "keeps what dry runs taught in the user's cache folder",
+    "engine/capture.py": "runs an engine's short-lived tools",
     "engine/dry_run.py": "runs llama-fit-params",
     "engine/embedded_server.py": "the child process that serves the embedded engine",
     "script/write.py": "writes the rendered files",

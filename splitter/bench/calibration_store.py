@@ -11,7 +11,7 @@ from splitter.bench.records import Records
 from splitter.engine.command import EngineRef
 from splitter.plan.calibrated import Calibration, CardConstants
 from splitter.plan.speed import TYPICAL
-from splitter.rig.device import Device, Rig
+from splitter.rig.device import Rig, card_key
 
 MAX_AGE_DAYS = 90
 HOST = "host of "
@@ -27,11 +27,6 @@ class Kept:
     driver: str
     constants: Mapping[str, Any]
     created_at: str
-
-
-def card_key(device: Device) -> str:
-    """What names a card for good."""
-    return device.uuid or f"{device.name} {device.total_bytes}"
 
 
 def rig_key(rig: Rig) -> str:

@@ -1,7 +1,6 @@
 """Runs llama-bench, the benchmark that comes with llama-server."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from splitter.bench.llama_bench import llama_bench_args, llama_bench_points
 from splitter.bench.points import Shape
 from splitter.bench.record import Point
+from splitter.engine.capture import captured
 from splitter.engine.command import EngineCommand, EngineRef
 from splitter.engine.last_words import last_words
 from splitter.errors import EngineError, EngineNotFoundError
@@ -36,17 +36,7 @@ def run_llama_bench(
     """The points, and the command that gave them. EngineError with its last words when it fails or takes too long."""
     argv = (find_llama_bench(command.engine), *llama_bench_args(plan, shapes, repetitions))
     try:
-        done = subprocess.run(
-            argv,
-            env={**os.environ, **command.env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
+        done = captured(argv, timeout_s, command.env)
     except subprocess.TimeoutExpired:
         raise EngineError(f"{TOOL} was not done after {timeout_s:g} s", "measure fewer tokens") from None
     except OSError as error:

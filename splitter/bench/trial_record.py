@@ -1,55 +1,21 @@
-"""Trials and calibration runs as records, and the speed that a record knows for a plan."""
+"""The requests of a trial as the point of a record, and the speed that a record knows for a plan."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from splitter.bench.plain import to_plain
-from splitter.bench.record import EngineInfo, HostInfo, Kind, ModelInfo, Point, Predicted, Record
+from splitter.bench.record import Point, Record
 from splitter.bench.records import Records
 from splitter.bench.result import RunSample
 from splitter.bench.stats import percentiles, spread
 from splitter.engine.command import EngineRef
 from splitter.plan.plan import Plan
-from splitter.rig.device import Rig
 
 if TYPE_CHECKING:
-    from splitter.bench.trial_run import Measured, Shape  # it starts engines: a plan that asks for a speed does not
+    from splitter.bench.trial_run import Shape  # it starts engines: a plan that asks for a speed does not
 
 NEWEST = 200  # records looked through for a measurement of the same settings
-
-
-def trial_record(
-    kind: Kind,
-    plan: Plan,
-    engine: EngineRef,
-    done: "Measured",
-    shape: "Shape",
-    *,
-    group: str,
-    label: str,
-    created_at: str,
-) -> Record:
-    """The record of one launch."""
-    facts, host = plan.facts, plan.rig.host
-    argv = done.command.argv if done.command else ()
-    return Record(
-        kind=kind,
-        engine=EngineInfo(engine.kind, engine.version, engine.path),
-        model=ModelInfo(facts.path, facts.name, facts.architecture, facts.quantization, facts.file_bytes),
-        created_at=created_at,
-        label=label,
-        group=group,
-        argv=argv,
-        argv_sha256=hashlib.sha256("\0".join(argv).encode()).hexdigest() if argv else None,
-        settings=to_plain(plan.settings),
-        rig=rig_data(plan.rig),
-        host=HostInfo(host.os, None, host.cores, host.ram_total_bytes),
-        predicted=Predicted(plan.speed.generation_tokens_per_s, plan.speed.prompt_tokens_per_s, plan.speed.basis),
-        points=(point_of(done.runs, shape),) if done.runs else (),
-        error=done.outcome.failed,
-    )
 
 
 def point_of(runs: Sequence[RunSample], shape: "Shape") -> Point:
@@ -67,12 +33,6 @@ def point_of(runs: Sequence[RunSample], shape: "Shape") -> Point:
         first_token_s=percentiles([run.first_token_s for run in runs]),
         samples=tuple(runs),
     )
-
-
-def rig_data(rig: Rig) -> dict[str, Any]:
-    """The rig of design.md 3."""
-    plain: dict[str, Any] = to_plain(rig)
-    return plain
 
 
 def speed_measured(records: Records, plan: Plan, engine: EngineRef) -> tuple[float, float | None] | None:

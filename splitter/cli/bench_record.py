@@ -4,16 +4,19 @@ import hashlib
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from splitter.bench.record import EngineInfo, HostInfo, ModelInfo, Predicted, Record
+from splitter.bench.record import EngineInfo, HostInfo, Kind, ModelInfo, Predicted, Record
 from splitter.bench.records import Records
 from splitter.cli.json_data import device_data, rig_data, settings_data
 from splitter.cli.session import Planned
-from splitter.engine.command import EngineCommand
+from splitter.engine.command import EngineCommand, EngineRef
 from splitter.errors import RecordsError, SplitterError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from splitter.bench.trial_run import Measured, Shape
 
 
 def now() -> str:
@@ -92,6 +95,27 @@ def planned_record(planned: Planned, command: EngineCommand, build: str | None, 
         **ours,
     }
     return Record(**(values | fields))
+
+
+def trial_record(
+    kind: Kind, plan: Plan, engine: EngineRef, done: "Measured", shape: "Shape", *, group: str, label: str
+) -> Record:
+    """The record of one launch of a tune or a calibration, made now."""
+    from splitter.bench.trial_record import point_of
+
+    return Record(
+        kind=kind,
+        engine=EngineInfo(engine.kind, engine.version, engine.path),
+        model=model_info(plan.facts),
+        created_at=now(),
+        label=label,
+        group=group,
+        host=host_info(),
+        points=(point_of(done.runs, shape),) if done.runs else (),
+        error=done.outcome.failed,
+        **plan_fields(plan),
+        **(command_fields(done.command) if done.command else {}),
+    )
 
 
 def keep(records: tuple[Record, ...]) -> tuple[int, ...]:

@@ -9,8 +9,8 @@ from splitter.bench.calibration import Fitted, Run, fit
 from splitter.bench.calibration_runs import Load, loads
 from splitter.bench.calibration_store import keep_calibration
 from splitter.bench.records import Records
-from splitter.bench.trial_record import trial_record
 from splitter.bench.trial_run import Measured, Shape, run_trial
+from splitter.cli.bench_record import trial_record
 from splitter.cli.calibrated import driver_version
 from splitter.cli.output import Output
 from splitter.cli.session import Task, no_device
@@ -41,10 +41,7 @@ def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int,
             with output.progress(f"measuring {load.label} ({number} of {len(wanted)})"):
                 found = run_trial(load.plan, task.engine, shape, repetitions)
             done.append((load, found))
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            record = trial_record(
-                "calibrate", load.plan, task.engine, found, shape, group=group, label=load.label, created_at=when
-            )
+            record = trial_record("calibrate", load.plan, task.engine, found, shape, group=group, label=load.label)
             records.add(record)
             output.say(f"{load.label}: {found.outcome.failed or _speed(found)}")
         fitted = _fit(done)

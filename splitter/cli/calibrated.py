@@ -40,19 +40,9 @@ def driver_version(rig: Rig) -> str | None:
     """The NVIDIA driver's version where `rig` is this machine's own; None for rig files and other makers."""
     if not any(device.uuid and "nvml" in device.sources.values() for device in rig.devices):
         return None
-    import pynvml
+    from splitter.rig import nvml
 
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        found = pynvml.nvmlSystemGetDriverVersion()
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
-    return found.decode() if isinstance(found, bytes) else str(found)
+    return nvml.driver_version()
 
 
 def noted(plan: Plan, price: Priced) -> Plan:

@@ -14,6 +14,7 @@ from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
 from splitter.plan.request import EngineKind, Request
+from splitter.plan.speed import ROOFLINE, Constants
 from splitter.profile.profile import Supervision
 from splitter.rig.device import Rig
 from splitter.whole_file import write_whole
@@ -68,11 +69,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan and the command that carries it out; the command's program may be a name when no engine is here."""
+    """A plan and the command that carries it out; the command's program may be a name when no engine is here.
+
+    `constants` priced the plan.
+    """
 
     task: Task
     plan: Plan
     command: EngineCommand
+    constants: Constants = ROOFLINE
 
 
 def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = False) -> Task:
@@ -208,7 +213,7 @@ def solve(task: Task, output: Output) -> Planned:
         overhead = learnt_overhead(task.facts, task.rig, task.engine)
         plan = solve_plan(task.facts, price.rig, task.request, constants=price.constants, overhead=overhead)
     plan = measured(noted(plan, price), task.engine)
-    return Planned(task, plan, build_command(plan, task.engine, task.server))
+    return Planned(task, plan, build_command(plan, task.engine, task.server), price.constants)
 
 
 def findable(planned: Planned) -> Planned:
@@ -217,19 +222,18 @@ def findable(planned: Planned) -> Planned:
     from splitter.script.write import anchored
 
     plan = anchored(planned.plan)
-    return Planned(planned.task, plan, build_command(plan, planned.task.engine, planned.task.server))
+    return replace(planned, plan=plan, command=build_command(plan, planned.task.engine, planned.task.server))
 
 
 def prove(planned: Planned, output: Output) -> Planned:
     """The plan with the engine's own figures, corrected until they fit."""
-    from splitter.cli.calibrated import priced
     from splitter.engine.commands import build_command
     from splitter.engine.proof import proven_plan
 
     task = planned.task
     with output.progress("verifying with llama-fit-params"):
-        plan = proven_plan(planned.plan, task.request, task.engine, priced(task.rig, task.engine).constants)
-    return Planned(task, plan, build_command(plan, task.engine, task.server))
+        plan = proven_plan(planned.plan, task.request, task.engine, planned.constants)
+    return replace(planned, plan=plan, command=build_command(plan, task.engine, task.server))
 
 
 def prove_if_possible(planned: Planned, output: Output) -> Planned:

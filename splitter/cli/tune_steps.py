@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from splitter.bench.plain import from_plain, to_plain
 from splitter.bench.records import Records
 from splitter.bench.stats import spread
 from splitter.bench.trial import Candidate, Outcome, Trial, candidate
-from splitter.bench.trial_record import trial_record
 from splitter.bench.trial_run import Measured, Shape, run_trial
 from splitter.bench.tune import Tuned, tune
 from splitter.bench.tune_store import begin_tune, forget_tune, keep_trial, saved_tune
+from splitter.cli.bench_record import now, trial_record
 from splitter.cli.calibrated import Priced, priced
 from splitter.cli.output import Output
 from splitter.cli.session import Planned, Task
@@ -125,8 +124,8 @@ def run(job: Job, output: Output) -> Tuned:
         if state:
             output.say(f"going on after {len(state.trials)} trials (--fresh starts anew)")
         else:
-            group = f"tune {datetime.now(UTC).isoformat(timespec='seconds')} {job.key[:8]}"
-            begin_tune(records, job.key, group, json.dumps(to_plain(settings)), _now())
+            group = f"tune {now()} {job.key[:8]}"
+            begin_tune(records, job.key, group, json.dumps(to_plain(settings)), now())
             state = saved_tune(records, job.key)
         assert state is not None  # noqa: S101 - it was just written
         keeper = _Keeper(job, records, state.group, state.spent_s, output)
@@ -172,7 +171,6 @@ class _Keeper:
             self.job.wishes.shape,
             group=self.group,
             label=wanted.label,
-            created_at=_now(),
         )
         trial = Trial(wanted.key, wanted.label, outcome)
         spent_s = time.monotonic() - self.begun_s
@@ -199,7 +197,7 @@ def save_winner(job: Job, tuned: Tuned, kept: Mapping[str, Any], name: str) -> P
 def evidence(job: Job, tuned: Tuned) -> str:
     """Comment lines: what was measured, how often, when, with which engine."""
     engine = job.task.engine
-    lines = [f"Found by `splitter tune` on {_now()[:10]} with {engine.kind} {engine.version or '(unknown build)'}."]
+    lines = [f"Found by `splitter tune` on {now()[:10]} with {engine.kind} {engine.version or '(unknown build)'}."]
     for what, key in (("This", tuned.best.key), ("The start", tuned.start.key)):
         found = spread(tuned.speeds(key))
         if found:
@@ -221,7 +219,3 @@ def confirmation(tuned: Tuned) -> str:
     if found.low is not None and found.high is not None:
         between = f", 95 % between {100 * (found.low - 1):+.1f} and {100 * (found.high - 1):+.1f} %"
     return f" (measured again in turns at the end{between})"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,12 +1,12 @@
 """Runs llama-fit-params, llama.cpp's own dry run: what each device would hold, without allocating it."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
 from splitter.engine.dry_run_rows import DryRunRow, compare, corrected, dry_settings, parse_rows
 from splitter.engine.last_words import last_words
@@ -66,17 +66,7 @@ def dry_run(plan: Plan, engine: EngineRef) -> tuple[DryRunRow, ...]:
 
 def _run(argv: Sequence[str], env: Mapping[str, str]) -> tuple[DryRunRow, ...]:
     try:
-        done = subprocess.run(
-            argv,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        done = captured(argv, TIMEOUT_S, env)
     except subprocess.TimeoutExpired:
         raise EngineError(f"{TOOL} gave no answer in {TIMEOUT_S:.0f} s", HINT) from None
     except OSError as error:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
 from splitter.engine.places import INSIDE, file_names, usual_folders
 from splitter.engine.version_text import koboldcpp_version, llama_version
@@ -54,16 +55,7 @@ def ask_version(kind: EngineKind, path: str) -> str | None:
 def _answer(kind: EngineKind, path: str, question: str) -> str:
     """What the binary prints on both streams; "" when it does not answer in time."""
     try:
-        done = subprocess.run(
-            [path, question],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=VERSION_TIMEOUT_S[kind],
-            check=False,
-        )
+        done = captured([path, question], VERSION_TIMEOUT_S[kind])
     except subprocess.TimeoutExpired:
         return ""
     except OSError as error:

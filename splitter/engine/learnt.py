@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from splitter.engine.command import EngineRef
-from splitter.engine.lessons import Lesson, card_key, fresh, merged, read_lesson, with_lessons
+from splitter.engine.lessons import Lesson, fresh, lesson_key, merged, read_lesson, with_lessons
 from splitter.folders import cache_folder
 from splitter.model.facts import ModelFacts
 from splitter.plan.overhead import Overhead, driver_overhead
@@ -71,7 +71,7 @@ def lessons_file() -> Path:
 
 
 def known_lessons() -> dict[str, Lesson]:
-    """What failures taught, by `lessons.card_key`; old lessons are left out."""
+    """What failures taught, by `lessons.lesson_key`; old lessons are left out."""
     read = {key: read_lesson(value) for key, value in _object(lessons_file()).items()}
     return fresh({key: lesson for key, lesson in read.items() if lesson}, datetime.now(UTC))
 
@@ -81,7 +81,7 @@ def keep_lessons(rig: Rig, engine: EngineRef, found: Mapping[str, Lesson]) -> No
     lessons = known_lessons()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for device, lesson in found.items():
-        lessons = merged(lessons, card_key(rig.device(device), engine.kind), replace(lesson, learnt_at=now))
+        lessons = merged(lessons, lesson_key(rig.device(device), engine.kind), replace(lesson, learnt_at=now))
     put_lessons(lessons)
 
 

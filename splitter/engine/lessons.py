@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from splitter.plan.overhead import Overhead
-from splitter.rig.device import Device, Host
+from splitter.rig.device import Device, Host, card_key
 
 KEPT_DAYS = 30
 OUT_OF_MEMORY = "learnt from running out of memory"
@@ -30,16 +30,16 @@ class Lesson:
         return max(0, self.missing_bytes - max(0, self.free_bytes - free_bytes))
 
 
-def card_key(device: Device, engine_kind: str) -> str:
-    """The card by its driver's uuid, else by name and size; and which engine it failed."""
-    return f"{engine_kind} | {device.uuid or f'{device.name}:{device.total_bytes}'}"
+def lesson_key(device: Device, engine_kind: str) -> str:
+    """The card, and which engine it failed."""
+    return f"{engine_kind} | {card_key(device)}"
 
 
 def with_lessons(overhead: Overhead, lessons: Mapping[str, Lesson], engine_kind: str) -> Overhead:
     """`overhead` and, on a card with a lesson, what is not there."""
 
     def corrected(device: Device, host: Host) -> tuple[tuple[str, int], ...]:
-        lesson = lessons.get(card_key(device, engine_kind))
+        lesson = lessons.get(lesson_key(device, engine_kind))
         missing = lesson.missing_now(device.free_bytes) if lesson else 0
         return (*overhead(device, host), *(((OUT_OF_MEMORY, missing),) if missing else ()))
 

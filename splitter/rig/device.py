@@ -31,6 +31,11 @@ class Device:
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
+def card_key(device: Device) -> str:
+    """What names a card for good, whatever its number: the driver's UUID, else name and size."""
+    return device.uuid or f"{device.name}:{device.total_bytes}"
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """The machine around the devices; `os` is "linux", "windows" or "macos", `cores` physical cores."""

@@ -47,6 +47,30 @@ def detect(catalog: Catalog, nvml: Any = None, visible: str | None = None) -> De
         shut_down(nvml)
 
 
+def driver_version(nvml: Any = None) -> str | None:
+    """The NVIDIA driver's version; None where there is no driver that answers. `nvml` replaces pynvml."""
+    if nvml is None:
+        import pynvml
+
+        nvml = pynvml
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return None
+    try:
+        return read_driver_version(nvml)
+    finally:
+        shut_down(nvml)
+
+
+def read_driver_version(nvml: Any) -> str | None:
+    """The version, of a driver that is open already; None where it does not say."""
+    try:
+        return _optional_text(ask(nvml, "nvmlSystemGetDriverVersion"))
+    except nvml.NVMLError:
+        return None
+
+
 def shut_down(nvml: Any) -> None:
     """Gives NVML back; a driver that fails here too is fine."""
     try:

@@ -94,8 +94,7 @@ class Sensors:
         except self._nvml.NVMLError as error:
             return [], (driver.in_words(error),)
         self._open = True
-        version = self._ask("nvmlSystemGetDriverVersion")
-        self._version = None if version is None else driver.text(version)
+        self._version = driver.read_driver_version(self._nvml)
         try:
             return self._list_cards(catalog)
         except self._nvml.NVMLError as error:

@@ -1,12 +1,13 @@
 """Entry: what the registry keeps of one running instance, as a value and as JSON. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.rendering import HIDDEN, SECRET_FLAGS
+from splitter.engine.read_command_value import without_secrets
+from splitter.engine.rendering import SECRET_FLAGS
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.run.snapshot import Snapshot
 
@@ -120,22 +121,11 @@ def draft(plan: Plan, command: EngineCommand, name: str) -> Entry:
         model_path=command.model_path,
         model_name=plan.facts.name,
         log_file=None,
-        argv=without_secrets(command.argv),
+        argv=without_secrets(command.argv, SECRET_FLAGS),
         api_key_file=command.server.api_key_file,
         started_at=0.0,
         devices=tuple(reserved(planned) for planned in plan.devices),
     )
-
-
-def without_secrets(argv: Sequence[str]) -> tuple[str, ...]:
-    """The words with every secret replaced, also in `--flag=secret`."""
-    shown, hide = [], False
-    for word in argv:
-        flag, equals, _ = word.partition("=")
-        secret = HIDDEN if hide else f"{flag}={HIDDEN}" if equals and flag in SECRET_FLAGS else word
-        shown.append(secret)
-        hide = word in SECRET_FLAGS
-    return tuple(shown)
 
 
 def seen(entry: Entry, snapshot: Snapshot, engine_created: float | None, now: float) -> Entry:
@@ -146,7 +136,7 @@ def seen(entry: Entry, snapshot: Snapshot, engine_created: float | None, now: fl
         phase=snapshot.phase,
         url=snapshot.url,
         port=snapshot.command.server.port,
-        argv=without_secrets(snapshot.command.argv),
+        argv=without_secrets(snapshot.command.argv, SECRET_FLAGS),
         engine_pid=snapshot.pid,
         engine_created=engine_created,
         restarts=snapshot.restarts,

@@ -10,7 +10,7 @@ import pytest
 
 from splitter.rig.card_reading import CardReading
 from splitter.rig.device import Device, Host, Rig
-from splitter.rig.nvml import WORDS
+from splitter.rig.nvml import WORDS, driver_version
 from splitter.rig.sensors import REOPEN_READS, Sensors, read_cards
 from splitter.rig.throttle import throttle_words
 from splitter.units import GIB, MIB
@@ -86,6 +86,12 @@ def test_a_healthy_card() -> None:
     )  # fmt: skip
     assert (readings.driver_version, readings.note) == ("550.54.14", "")
     assert fake.open == 0, "what was opened is shut down"
+
+
+def test_the_driver_alone_is_asked_and_given_back() -> None:
+    fake = Watched(Card())
+    assert driver_version(fake) == "550.54.14"
+    assert fake.open == 0
 
 
 @pytest.mark.parametrize(
