@@ -48,7 +48,9 @@ def test_without_numbers_the_last_group_is_drawn(capsys: pytest.CaptureFixture[s
 )
 def test_what_is_named_is_drawn(words: tuple[str, ...], ids: list[int], capsys: pytest.CaptureFixture[str]) -> None:
     call(*words, "--json")
-    assert json.loads(capsys.readouterr().out)["data"] == {"ids": ids, "file": None, "size_bytes": None}
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert [record["id"] for record in data.pop("records")] == ids
+    assert data == {"ids": ids, "file": None, "size_bytes": None}
 
 
 def test_a_page_is_written_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
