@@ -8,10 +8,14 @@ result is optimal for the given role costs.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
+INFINITE = float("inf")
+State = tuple[int, int]  # (mask of devices used, first layer they hold)
+Steps = tuple[list[int], list[tuple[float, float]]]
+"""Bytes up to which each line (seconds at zero bytes, seconds per byte) holds; the last line holds beyond all."""
 # Breaks ties towards fewer devices; 0.1 microseconds per hop is below any measurable cost.
 TIE_S = 1e-7
 
@@ -29,6 +33,10 @@ class Roles:
     first: Need = NOTHING
     middle: Need = NOTHING
     last: Need = NOTHING
+
+    def several(self) -> tuple[Need, Need, Need]:
+        """The roles where there are two devices and more."""
+        return self.first, self.middle, self.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ class Assignment:
 class Effort:
     """How many states a series of searches may still look at; when they are used up, the best so far counts."""
 
-    def __init__(self, states: float = float("inf")) -> None:
+    def __init__(self, states: float = INFINITE) -> None:
         self.states = states
 
     def spend(self) -> bool:
@@ -118,7 +126,7 @@ class Effort:
 
 
 def search(
-    problem: Problem, *, below_s: float = float("inf"), effort: Effort | None = None, quick: bool = False
+    problem: Problem, *, below_s: float = INFINITE, effort: Effort | None = None, quick: bool = False
 ) -> Assignment | None:
     """The fastest assignment that fits and beats `below_s` seconds per token, None if there is none.
 
@@ -136,7 +144,8 @@ def search(
 
 def bound_s(problem: Problem) -> float:
     """No assignment of the problem takes less than this."""
-    relaxed = _Relaxation(problem, (problem.whole, problem.partial), host=True, coarse=True)
+    needs = (need for roles in (problem.whole, problem.partial) for need in (roles.only, *roles.several()))
+    relaxed = _Relaxation(problem, needs, host=True, coarse=True)
     return problem.extra_s + relaxed.tight(0, len(problem.held))
 
 
@@ -198,225 +207,199 @@ def _on_one(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
 
 
 class _Relaxation:
-    """A lower bound on the time of layers 0..end-1 on the devices that a mask leaves over, and the host."""
+    """A lower bound on the time of layers 0..end-1 on the devices that a mask leaves over, and the host.
 
-    def __init__(self, problem: Problem, roles: Sequence[Roles], host: bool, coarse: bool = False) -> None:
-        self.problem = problem
-        self.host_s = problem.host_s_per_byte if host else float("inf")
-        needs = [need for r in roles for need in (r.only, r.first, r.middle, r.last)]
-        least = (min(n[0] for n in needs), min(n[1] for n in needs), min(n[2] for n in needs))
-        self.rooms = [max(slot.capacity_bytes - least[0], 0) for slot in problem.slots]
+    Every device takes bytes up to its best window at its price, a full one paying the whole hop. With a `host` the
+    first `forced` layers are its own.
+    """
+
+    def __init__(
+        self, problem: Problem, needs: Iterable[Need], host: bool, forced: int = 0, coarse: bool = False
+    ) -> None:
+        self.problem, self.forced = problem, forced
+        self.host_s = problem.host_s_per_byte if host else INFINITE
+        least: Need = (*map(min, zip(*needs, strict=True)),)
         if coarse:
+            self.rooms = [max(slot.capacity_bytes - least[0], 0) for slot in problem.slots]
             ratio = max(read / held for read, held in zip(problem.read, problem.held, strict=True) if held)
             windows = [int(room * ratio) + 1 for room in self.rooms]
         else:
-            windows = [_best_window(problem, slot.capacity_bytes, least) for slot in problem.slots]
-        fastest = sorted(range(len(windows)), key=lambda d: (problem.slots[d].s_per_byte, d))
-        self.ranked = [(1 << d, windows[d], problem.slots[d].s_per_byte) for d in fastest]
-        self.tables: dict[int, list[tuple[int, float]]] = {}
-        self.room: dict[int, int] = {}
-        self.loose_rows: dict[int, list[float]] = {}
-        self.known_least: dict[State, float] = {}
-        self.best_starts: dict[tuple[int, float], int] = {}
+            blocks = [_windows(problem, slot.capacity_bytes, least) for slot in problem.slots]
+            self.rooms, windows = [held for held, _ in blocks], [read for _, read in blocks]
+        prices = [
+            slot.s_per_byte + problem.hop_s / max(window, 1)
+            for slot, window in zip(problem.slots, windows, strict=True)
+        ]
+        fastest = sorted(range(len(prices)), key=lambda d: (prices[d], d))
+        self.ranked = [(1 << d, windows[d], prices[d]) for d in fastest if prices[d] < self.host_s]
+        self.known_steps: dict[int, Steps] = {}
 
     def room_left(self, mask: int) -> int:
         """Bytes that all devices outside `mask` can hold."""
-        room = self.room.get(mask)
-        if room is None:
-            room = sum(size for d, size in enumerate(self.rooms) if not mask >> d & 1)
-            self.room[mask] = room
-        return room
+        return sum(size for d, size in enumerate(self.rooms) if not mask >> d & 1)
+
+    def steps(self, mask: int) -> "Steps":
+        """What the first so many bytes cost on the devices outside `mask`, remembered."""
+        known = self.known_steps.get(mask)
+        if known is None:
+            known = self.known_steps[mask] = self._steps(mask)
+        return known
+
+    def _steps(self, mask: int) -> "Steps":
+        edges, lines = [], []
+        read, total = 0, 0.0
+        for bit, window, price in self.ranked:
+            if not mask & bit:
+                lines.append((total - read * price, price))
+                read, total = read + window, total + window * price
+                edges.append(read)
+        rest = (total - read * self.host_s, self.host_s) if self.host_s < INFINITE else (INFINITE, 0.0)
+        return edges, [*lines, rest]
+
+    def seconds(self, mask: int, end: int, on_host: int = 0) -> float:
+        """Every device left takes its best window, the fastest first; `on_host` layers are on the host anyway."""
+        sums = self.problem.read_sums
+        first = sums[max(on_host, self.forced)]
+        edges, lines = self.steps(mask)
+        size = sums[end] - first
+        base, price = lines[bisect_left(edges, size)]
+        return base + size * price + (first * self.host_s if first else 0.0)
 
     def tight(self, mask: int, end: int) -> float:
         """Like `seconds`, and what no device has room for is read by the host."""
         sums = self.problem.held_sums
         excess = sums[end] - self.room_left(mask)
-        if excess <= 0:
-            return self.seconds(mask, end)
-        if self.host_s == float("inf"):
-            return self.host_s
-        forced = bisect_left(sums, excess)
-        return self.seconds(mask, end, self.problem.read_sums[forced])
-
-    def left(self, mask: int) -> list[tuple[int, float]]:
-        """(bytes read, seconds per byte) of every device outside `mask`, fastest first."""
-        table = self.tables.get(mask)
-        if table is None:
-            table = [(window, cost) for bit, window, cost in self.ranked if not mask & bit]
-            self.tables[mask] = table
-        return table
-
-    def seconds(self, mask: int, end: int, on_host: int = 0) -> float:
-        """Every device left takes its best window, the fastest first; `on_host` bytes are read by the host anyway."""
-        rest = self.problem.read_sums[end] - on_host
-        total = on_host * self.host_s if on_host else 0.0
-        for window, cost in self.left(mask):
-            if cost >= self.host_s:
-                break
-            if rest <= window:
-                return total + rest * cost
-            total += window * cost
-            rest -= window
-        return total + rest * self.host_s if rest else total
-
-    def loose_row(self, mask: int) -> list[float]:
-        """`seconds` of every end."""
-        row = self.loose_rows.get(mask)
-        if row is None:
-            row = self.loose_rows[mask] = self._loose_row(mask)
-        return row
-
-    def _loose_row(self, mask: int) -> list[float]:
-        sums = self.problem.read_sums
-        row: list[float] = []
-        total, read = 0.0, 0
-        for window, cost in (*self.left(mask), (sums[-1], self.host_s)):
-            taken, price = (window, cost) if cost < self.host_s else (sums[-1], self.host_s)
-            stop = bisect_right(sums, read + taken)
-            base = total - read * price if price < INFINITE else INFINITE
-            row += [base + size * price if size else 0.0 for size in sums[len(row) : stop]]
-            total, read = total + taken * price, read + taken
-            if stop == len(sums):
-                break
-        return row
-
-    def least(self, mask: int, end: int) -> float:
-        """`tight`, remembered."""
-        known = self.known_least.get((mask, end))
-        if known is None:
-            known = self.known_least[mask, end] = self.tight(mask, end)
-        return known
+        if excess > 0 and self.host_s == INFINITE:
+            return INFINITE
+        return self.seconds(mask, end, bisect_left(sums, excess) if excess > 0 else 0)
 
     def best_start(self, mask: int, s_per_byte: float) -> int:
         """The first layer that a device of this speed should hold: those before it fill the faster devices left."""
-        key = (mask, s_per_byte)
-        start = self.best_starts.get(key)
-        if start is None:
-            start = self.best_starts[key] = self._best_start(mask, s_per_byte)
-        return start
-
-    def _best_start(self, mask: int, s_per_byte: float) -> int:
         if self.host_s < s_per_byte:
             return len(self.problem.held)
-        faster = sum(window for window, cost in self.left(mask) if cost < s_per_byte)
-        return bisect_right(self.problem.read_sums, faster) - 1
+        sums = self.problem.read_sums
+        faster = sum(window for bit, window, price in self.ranked if price < s_per_byte and not mask & bit)
+        return bisect_right(sums, sums[self.forced] + faster) - 1
 
 
-def _best_window(problem: Problem, capacity: int, need: Need) -> int:
-    """The most bytes per token that contiguous layers within `capacity` bytes can read."""
-    sums = problem.read_sums
-    return max(sums[end] - sums[problem.start(end, capacity, need)] for end in range(1, len(sums)))
-
-
-INFINITE = float("inf")
-State = tuple[int, int]  # (mask of devices used, first layer they hold)
+def _windows(problem: Problem, capacity: int, need: Need) -> tuple[int, int]:
+    """The most bytes that contiguous layers within `capacity` bytes can hold, and read per token."""
+    held, read = problem.held_sums, problem.read_sums
+    starts = [(end, problem.start(end, capacity, need)) for end in range(1, len(read))]
+    return max(held[e] - held[s] for e, s in starts), max(read[e] - read[s] for e, s in starts)
 
 
 def _on_many(problem: Problem, roles: Roles, partial: bool, best: _Best, passes: Sequence[bool]) -> None:
     """Two devices and more: a quick pass that fills every device gives the incumbent, the second pass is exact."""
-    coarse = _Relaxation(problem, (roles,), host=partial, coarse=True)
+    needs, forced = roles.several(), (problem.host_layers or 1) if partial else 0
+    coarse = _Relaxation(problem, needs, partial, forced, coarse=True)
     if len(problem.slots) < 2 or coarse.tight(0, len(problem.held)) >= best.seconds:
         return
-    relaxed = _Relaxation(problem, (roles,), host=partial)
+    relaxed = _Relaxation(problem, needs, partial, forced)
+    if relaxed.tight(0, len(problem.held)) >= best.seconds:
+        return
+    sweep = _Sweep(problem, roles, relaxed, best)
     for exact in passes:
-        _Sweep(problem, roles, partial, relaxed, best, exact).run()
+        sweep.run(exact)
 
 
 @dataclass(slots=True)
+class _Move:
+    """One more device before those of a mask: `after` is the mask with it, `middle` where it should start.
+
+    `lowest` remembers by end of its block where the longest starts; `room` and `steps` are of the devices left then.
+    """
+
+    device: int
+    after: int
+    slot: Slot
+    need: Need
+    middle: int
+    room: int
+    steps: Steps
+    lowest: dict[int, int]
+
+
 class _Sweep:
-    """One pass over the states, from the output layer backwards, one more device per level."""
+    """Passes over the states, from the output layer backwards, one more device per level."""
 
-    problem: Problem
-    roles: Roles
-    partial: bool
-    relaxed: _Relaxation
-    best: _Best
-    exact: bool
-    costs: dict[State, float] = field(default_factory=dict)
-    parents: dict[State, tuple[State, int]] = field(default_factory=dict)
-    known_left: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    known_lowest: dict[tuple[int, int, bool], int] = field(default_factory=dict)
-    known_close: dict[State, int | None] = field(default_factory=dict)
+    def __init__(self, problem: Problem, roles: Roles, relaxed: _Relaxation, best: _Best) -> None:
+        self.problem, self.roles, self.relaxed, self.best = problem, roles, relaxed, best
+        self.known_moves: dict[int, tuple[_Move, ...]] = {}
+        self.known_lowest: dict[tuple[int, bool], dict[int, int]] = {}
+        self.known_close: dict[State, int | None] = {}
+        self.costs: dict[int, list[float]] = {}
+        self.parents: dict[State, tuple[State, int]] = {}
 
-    def run(self) -> None:
-        start = (0, len(self.problem.held))
-        self.costs[start] = 0.0
-        level = [start]
+    def run(self, exact: bool) -> None:
+        """Not `exact`: every device takes all it can."""
+        layers = len(self.problem.held)
+        self.costs, self.parents = {0: [INFINITE] * layers + [0.0]}, {}
+        level = [(0, layers)]
         while level:
-            following: dict[State, None] = {}
+            following: list[State] = []
             for state in level:
-                least = self.costs[state] + self.relaxed.least(*state)
+                mask, end = state
+                least = self.costs[mask][end] + self.relaxed.tight(mask, end)
                 if least < self.best.seconds and self.best.effort.spend():
                     self.close(state)
-                    following.update(dict.fromkeys(self.extend(state)))
-            level = list(following)
+                    self.extend(state, exact, following)
+            level = following
 
-    def left(self, mask: int) -> tuple[int, ...]:
-        """The devices that may precede those in `mask`."""
-        if mask not in self.known_left:
-            self.known_left[mask] = tuple(self.problem.candidates(mask))
-        return self.known_left[mask]
+    def moves(self, mask: int) -> tuple[_Move, ...]:
+        """The devices that may precede those in `mask`, remembered."""
+        known = self.known_moves.get(mask)
+        if known is None:
+            known = self.known_moves[mask] = tuple(self.move(mask, d) for d in self.problem.candidates(mask))
+        return known
 
-    def lowest(self, device: int, end: int, is_last: bool) -> int:
-        """The first layer of the longest block of `device` that ends before `end`, at least 1."""
-        key = (device, end, is_last)
-        lowest = self.known_lowest.get(key)
-        if lowest is None:
-            need = self.roles.last if is_last else self.roles.middle
-            lowest = max(self.problem.start(end, self.problem.slots[device].capacity_bytes, need), 1)
-            self.known_lowest[key] = lowest
-        return lowest
+    def move(self, mask: int, device: int) -> _Move:
+        slot, after = self.problem.slots[device], mask | 1 << device
+        need = self.roles.middle if mask else self.roles.last
+        middle, room = self.relaxed.best_start(after, slot.s_per_byte), self.relaxed.room_left(after)
+        lowest = self.known_lowest.setdefault((device, not mask), {})
+        return _Move(device, after, slot, need, middle, room, self.relaxed.steps(after), lowest)
 
-    def extend(self, state: State) -> list[State]:
-        """The states with one more device that are new or cheaper than before and may beat the incumbent."""
+    def extend(self, state: State, exact: bool, following: list[State]) -> None:
+        """Adds the states with one more device that are new and may beat the incumbent."""
         mask, end = state
-        spent = self.costs[state] + self.problem.hop_s
-        following: list[State] = []
-        for device in self.left(mask):
-            lowest = self.lowest(device, end, not mask)
+        first = self.relaxed.forced + 1  # one layer is left for the first device
+        for move in self.moves(mask):
+            lowest = move.lowest.get(end)
+            if lowest is None:
+                lowest = max(self.problem.start(end, move.slot.capacity_bytes, move.need), first)
+                move.lowest[end] = lowest
             if lowest < end:
-                after = mask | 1 << device
-                slot = self.problem.slots[device]
-                for side in self.sides(after, slot, lowest, end):
-                    self.reach(state, device, spent, side, following)
-        return following
+                if move.after not in self.costs:
+                    self.costs[move.after] = [INFINITE] * len(self.problem.read_sums)
+                for side in sides(move, lowest, end) if exact else (range(lowest, lowest + 1),):
+                    self.reach(state, move, side, following)
 
-    def reach(self, state: State, device: int, spent: float, side: range, following: list[State]) -> None:
-        """Notes the states in which `device` holds the layers from one of `side` on, as long as they may be better."""
+    def reach(self, state: State, move: _Move, side: range, following: list[State]) -> None:
+        """Notes the states in which the device holds the layers from one of `side` on, as long as they may be better.
+
+        The relaxed total is convex in the start: away from its minimum, a failure ends a side.
+        """
         mask, end = state
-        after, cost = mask | 1 << device, self.problem.slots[device].s_per_byte
-        sums, held, costs, below = self.problem.read_sums, self.problem.held_sums, self.costs, self.best.seconds
-        if not self.exact:
-            self.reach_one(state, device, spent + (sums[end] - sums[side[0]]) * cost, side[0], following)
-            return
-        loose, room = self.relaxed.loose_row(after), self.relaxed.room_left(after)
+        sums, held, costs = self.problem.read_sums, self.problem.held_sums, self.costs[move.after]
+        spent, below, price = self.costs[mask][end] + self.problem.hop_s, self.best.seconds, move.slot.s_per_byte
+        (edges, lines), relaxed = move.steps, self.relaxed
+        forced = sums[relaxed.forced]
+        if forced:
+            below -= forced * relaxed.host_s
         for start in side:
-            seconds = spent + (sums[end] - sums[start]) * cost
-            if seconds + loose[start] >= below:
+            seconds = spent + (sums[end] - sums[start]) * price
+            size = sums[start] - forced
+            base, line = lines[bisect_left(edges, size)]
+            if seconds + base + size * line >= below:
                 break
-            reached = (after, start)
-            known = costs.get(reached)
-            if known is not None and known <= seconds:
+            if costs[start] <= seconds:
                 continue
-            if held[start] <= room or seconds + self.relaxed.least(after, start) < below:
-                costs[reached] = seconds
-                self.parents[reached] = (state, device)
-                following.append(reached)
-
-    def reach_one(self, state: State, device: int, seconds: float, start: int, following: list[State]) -> None:
-        """`reach` for a single first layer, without a row of bounds."""
-        reached = (state[0] | 1 << device, start)
-        if seconds < self.costs.get(reached, INFINITE) and seconds + self.relaxed.least(*reached) < self.best.seconds:
-            self.costs[reached] = seconds
-            self.parents[reached] = (state, device)
-            following.append(reached)
-
-    def sides(self, after: int, slot: Slot, lowest: int, end: int) -> tuple[range, ...]:
-        """First layers to try. The relaxed total is convex in it: away from its minimum, a failure ends a side."""
-        if not self.exact:
-            return (range(lowest, lowest + 1),)
-        middle = min(max(self.relaxed.best_start(after, slot.s_per_byte), lowest), end - 1)
-        return (range(middle, lowest - 1, -1), range(middle + 1, end))
+            if held[start] <= move.room or seconds + relaxed.tight(move.after, start) < self.best.seconds:
+                if costs[start] == INFINITE:
+                    following.append((move.after, start))
+                costs[start] = seconds
+                self.parents[move.after, start] = state, move.device
 
     def close(self, state: State) -> None:
         """Lets every device that is left be the first one, and the host hold the rest."""
@@ -424,24 +407,22 @@ class _Sweep:
         if not mask:
             return
         sums = self.problem.read_sums
-        spent = self.costs[state] + self.problem.hop_s
-        for device in self.left(mask):
-            host = self.host_layers(device, end)
+        spent = self.costs[mask][end] + self.problem.hop_s
+        for move in self.moves(mask):
+            host = self.host_layers(move.device, end)
             if host is None:
                 continue
-            slot = self.problem.slots[device]
-            seconds = spent + (sums[end] - sums[host]) * slot.s_per_byte + self.problem.host_s(host)
+            seconds = spent + (sums[end] - sums[host]) * move.slot.s_per_byte + self.problem.host_s(host)
             if seconds < self.best.seconds:
                 order, starts = self.trace(state)
-                self.best.offer(seconds, (device, *order), (host, *starts))
+                self.best.offer(seconds, (move.device, *order), (host, *starts))
 
     def host_layers(self, device: int, end: int) -> int | None:
         """How many layers stay on the host when `device` is the first one and its block ends before `end`."""
         key = (device, end)
         if key not in self.known_close:
-            self.known_close[key] = _close(
-                self.problem, self.partial, end, self.problem.slots[device], self.roles.first
-            )
+            slot, partial = self.problem.slots[device], self.relaxed.forced > 0
+            self.known_close[key] = _close(self.problem, partial, end, slot, self.roles.first)
         return self.known_close[key]
 
     def trace(self, state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -451,3 +432,9 @@ class _Sweep:
             state, device = self.parents[state]
             order.append(device)
         return tuple(order), tuple(starts)
+
+
+def sides(move: _Move, lowest: int, end: int) -> tuple[range, range]:
+    """The first layers of a block to try, from where it should start to both sides."""
+    middle = min(max(move.middle, lowest), end - 1)
+    return range(middle, lowest - 1, -1), range(middle + 1, end)
