@@ -82,9 +82,10 @@ class ComputeModel:
             self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
             self.layers = _layers(facts, self.hparams)
             self.kinds = [_kind(each) for each in self.layers]
+            self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         else:
             self.family, self.hparams, self.top = like.family, like.hparams, like.top
-            self.layers, self.kinds = like.layers, like.kinds
+            self.layers, self.kinds, self._types = like.layers, like.kinds, like._types
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
         self.builder = BUILDERS.get(facts.architecture)
@@ -94,7 +95,6 @@ class ComputeModel:
         self._homes: dict[str, int | None] = {}
         self._moved_kinds = [self._moved(each.tensors) for each in self.layers]
         self._moved(self.top)
-        self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         self._first: dict[object, int] = {}
         self._flash: dict[tuple[object, ...], bool] = {}
         mixed = any(each.recurrent for each in self.layers) or facts.architecture in STACKS

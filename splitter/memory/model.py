@@ -9,7 +9,7 @@ from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
 from splitter.memory.tensor_split import TensorSplit
-from splitter.memory.weights import Weights, read_weights
+from splitter.memory.weights import Sites, Weights, read_weights, sites
 from splitter.model.attention import LayerCache, cache_layers, is_known
 from splitter.model.facts import ModelFacts
 from splitter.model.families import family, supports_tensor_split
@@ -33,16 +33,16 @@ class MemoryModel:
         facts: ModelFacts,
         settings: Settings,
         *,
-        weights: Weights | None = None,
-        caches: tuple[LayerCache, ...] | None = None,
         like: "MemoryModel | None" = None,
     ) -> None:
         """`like` is a model of the same facts under other settings, whose reading of the tensors is reused."""
         self.facts = facts
         self.settings = settings
         self._like: MemoryModel | None = like if like is None or like._like is None else like._like
-        self.weights = read_weights(facts, settings) if weights is None else weights
-        self.caches = cache_layers(facts) if caches is None else caches
+        self.sites: Sites = like.sites if like else sites(facts)
+        self._read: dict[tuple[object, ...], Weights] = like._read if like else {}
+        self.weights = self._weights()
+        self.caches: tuple[LayerCache, ...] = like.caches if like else cache_layers(facts)
         known = family(facts.architecture)
         flash = known is None or known.flash
         self.layer_model_bytes = self.weights.device
@@ -56,6 +56,14 @@ class MemoryModel:
         self._last_split: TensorSplit | None = None
         self.notes = _notes(facts, settings)
 
+    def _weights(self) -> Weights:
+        """The tensors where the settings put them, read once for all models of the same facts."""
+        s = self.settings
+        key = (s.override_tensors, s.n_cpu_moe, s.cpu_moe, s.device_order)
+        if key not in self._read:
+            self._read[key] = read_weights(self.facts, s, self.sites)
+        return self._read[key]
+
     @cached_property
     def compute_model(self) -> ComputeModel:
         """The compute-buffer model, built when first asked for."""
@@ -64,8 +72,7 @@ class MemoryModel:
 
     def with_settings(self, settings: Settings) -> "MemoryModel":
         """The same model under other settings; the tensor table is read again only if they move tensors."""
-        same = _moves(settings) == _moves(self.settings)
-        return MemoryModel(self.facts, settings, weights=self.weights if same else None, caches=self.caches, like=self)
+        return MemoryModel(self.facts, settings, like=self)
 
     def at_context(self, context_size: int) -> "MemoryModel":
         """The same model and settings with another -c: cheap, for searching the longest context."""
@@ -149,7 +156,3 @@ def _notes(facts: ModelFacts, settings: Settings) -> tuple[str, ...]:
 
 def _sums(first: list[int], second: Sequence[int]) -> list[int]:
     return [a + b for a, b in zip(first, second, strict=True)]
-
-
-def _moves(settings: Settings) -> tuple[object, ...]:
-    return settings.override_tensors, settings.n_cpu_moe, settings.cpu_moe, settings.device_order

@@ -61,6 +61,29 @@ class Weights:
     everywhere: tuple[TensorInfo, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A tensor of a layer (the output layer last), its bytes on a device and the bytes read of it per token.
+
+    `duplicate`: the output layer's copy of tied embeddings, which RAM does not need twice.
+    """
+
+    tensor: TensorInfo
+    layer: int
+    device_bytes: int
+    read_bytes: int
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The tensors that are loaded: with the layers, with the input, on every device."""
+
+    layers: tuple[Site, ...]
+    input: tuple[TensorInfo, ...]
+    everywhere: tuple[TensorInfo, ...]
+
+
 class _Sums:
     """The bytes of `Weights` while the tensor table is read; `places` counts the output layer."""
 
@@ -71,21 +94,21 @@ class _Sums:
         self.input_bytes = 0
         self.overrides = overrides
         self.placed: list[tuple[TensorInfo, int]] = []
-        self.everywhere: list[TensorInfo] = []
 
-    def add(self, tensor: TensorInfo, layer: int, read_bytes: int, *, duplicate: bool = False) -> None:
-        override = find_override(self.overrides, tensor.name)
+    def add(self, site: Site) -> None:
+        tensor, layer = site.tensor, site.layer
+        override = find_override(self.overrides, tensor.name) if self.overrides else None
         if override is None:
-            self.device[layer] += device_bytes(tensor)
+            self.device[layer] += site.device_bytes
             self.placed.append((tensor, layer))
-            self.host[layer] += 0 if duplicate else tensor.size_bytes
-            self.active[layer] += read_bytes
+            self.host[layer] += 0 if site.duplicate else tensor.size_bytes
+            self.active[layer] += site.read_bytes
         elif override.device is None:
-            self.moved[layer] += 0 if duplicate else tensor.size_bytes
-            self.active_moved[layer] += read_bytes
+            self.moved[layer] += 0 if site.duplicate else tensor.size_bytes
+            self.active_moved[layer] += site.read_bytes
         else:
-            self.fixed[override.device] += 0 if duplicate else device_bytes(tensor)
-            self.active[layer] += read_bytes
+            self.fixed[override.device] += 0 if site.duplicate else site.device_bytes
+            self.active[layer] += site.read_bytes
 
     def add_input(self, tensor: TensorInfo) -> None:
         override = find_override(self.overrides, tensor.name)
@@ -109,36 +132,51 @@ def padded_bytes(tensor: TensorInfo, size_bytes: int, width: int) -> int:
     return pad(size_bytes, DEVICE_ALIGNMENT)
 
 
-def read_weights(facts: ModelFacts, settings: Settings) -> Weights:
+def sites(facts: ModelFacts) -> Sites:
     """Sorts the tensor table; MTP layers and tensors that llama.cpp never uses are not loaded."""
     layers, trunk = placed_layers(facts), trunk_layers(facts)
     known = family(facts.architecture) or PLAIN
-    sums = _Sums(layers + 1, len(settings.device_order), read_overrides(settings))
     shares = _expert_shares(facts, layers)
-    names = {tensor.name for tensor in facts.tensors}
+    tied = known.tied and all(tensor.name != OUTPUT for tensor in facts.tensors)
+    with_layers: list[Site] = []
+    with_input: list[TensorInfo] = []
+    everywhere: list[TensorInfo] = []
     for tensor in facts.tensors:
         site = _site(tensor.name, layers, known.final_norm)
         if site is None or (0 < trunk <= site < layers and not _kept(tensor.name, known)):
             continue
         if site == _INPUT:
-            _add_input(sums, tensor, layers, known.tied and OUTPUT not in names)
+            with_input.append(tensor)
+            if tied and tensor.name == TOKEN_EMBEDDING:
+                with_layers.append(Site(tensor, layers, device_bytes(tensor), tensor.size_bytes, duplicate=True))
         elif site == _EVERYWHERE:
-            sums.everywhere.append(tensor)
+            everywhere.append(tensor)
         else:
             share = shares[min(site, layers - 1)] if EXPERTS.search(tensor.name) else 1.0
-            sums.add(tensor, site, int(tensor.size_bytes * share))
+            with_layers.append(Site(tensor, site, device_bytes(tensor), int(tensor.size_bytes * share)))
+    return Sites(tuple(with_layers), tuple(with_input), tuple(everywhere))
+
+
+def read_weights(facts: ModelFacts, settings: Settings, known: Sites | None = None) -> Weights:
+    """The bytes of the sorted tensors (`known` if the table was sorted before) as the overrides place them."""
+    known = known or sites(facts)
+    sums = _Sums(placed_layers(facts) + 1, len(settings.device_order), read_overrides(settings))
+    for tensor in known.input:
+        sums.add_input(tensor)
+    for site in known.layers:
+        sums.add(site)
     return Weights(
         device=tuple(sums.device),
         host=tuple(sums.host),
         moved=tuple(sums.moved),
         fixed=tuple(sums.fixed),
         input_bytes=sums.input_bytes,
-        everywhere_bytes=sum(map(device_bytes, sums.everywhere)),
-        sharing_layers=min(trunk, facts.layers),
+        everywhere_bytes=sum(map(device_bytes, known.everywhere)),
+        sharing_layers=min(trunk_layers(facts), facts.layers),
         active=tuple(sums.active),
         active_moved=tuple(sums.active_moved),
         placed=tuple(sums.placed),
-        everywhere=tuple(sums.everywhere),
+        everywhere=known.everywhere,
     )
 
 
@@ -164,12 +202,6 @@ def _site(name: str, layers: int, final_norm: bool) -> int | None:
 def _kept(name: str, known: Family) -> bool:
     """Whether a tensor of an MTP layer is loaded."""
     return known.router or bool(known.nextn_loaded and re.search(rf"^blk\.\d+\.({known.nextn_loaded})", name))
-
-
-def _add_input(sums: _Sums, tensor: TensorInfo, layers: int, tied: bool) -> None:
-    sums.add_input(tensor)
-    if tied and tensor.name == TOKEN_EMBEDDING:
-        sums.add(tensor, layers, tensor.size_bytes, duplicate=True)
 
 
 def _expert_shares(facts: ModelFacts, layers: int) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from splitter.memory.settings import Settings
 from splitter.plan.costs import host_s_per_byte, layer_costs, slots
 from splitter.plan.evaluate import assemble
 from splitter.plan.finder import Finder, Found, fits, in_ram
-from splitter.plan.fractions import Blocks, Movable, divide, divisible, movables, settings_of
+from splitter.plan.fractions import Blocks, Movable, divide, divisible, flow_bound, movables, settings_of
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
@@ -46,6 +46,22 @@ def find_fastest(
         return _first_fit(task, given_split(task, base))
     found = Finder(task, base, below_s).run()
     return _divided(task, found, enough_s) if found and may_divide(task, found) else found
+
+
+def least_seconds(task: Task, like: Found, **chosen: Any) -> float:
+    """About the least time of a plan with other settings than `like`: bytes flow freely, and every device needs only
+    what the one that needs least would need in the placement of `like`.
+    """
+    scene, devices = task.scene, task.devices()
+    settings = replace(like.settings, **chosen)
+    plain = scene.memory(replace(settings, n_cpu_moe=0, override_tensors=()))
+    needs = _needs(scene, replace(like, settings=settings), plain)
+    rooms = [scene.budget_bytes(device) - min(needs.values()) for device in devices]
+    costs = layer_costs(plain)
+    layers = divisible(costs, movables(scene.facts, len(costs.held)))
+    prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
+    bound = flow_bound(layers, rooms, prices, host_s_per_byte(scene, devices))
+    return bound.seconds(len(devices), len(costs.read) - 1) + costs.read[-1] * min(prices)
 
 
 def may_be_alone(task: Task, context_size: int) -> bool:

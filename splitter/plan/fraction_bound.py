@@ -10,26 +10,27 @@ class FlowBound:
     """The least seconds in which the first devices and the host can read the first layers.
 
     `read` is a pair of running sums over the layers, of what cannot be moved and what can; `densities` are the most
-    bytes read per byte held of any such tensor so far. `rooms` are bytes, `prices` seconds per byte, both in the order
-    of the devices. Layers need not be contiguous here and every byte is as dense as the densest of its kind so far: no
-    placement is faster.
+    bytes read per byte held of any such tensor so far, and of any whole layer. `rooms` are bytes, `prices` seconds per
+    byte, both in the order of the devices. Layers need not be contiguous here and every byte is as dense as the densest
+    of its kind so far: no placement is faster. What can be moved is on a device only together with what cannot, so
+    where it is the denser kind, whole layers count.
     """
 
     def __init__(
         self,
         read: tuple[Sequence[int], Sequence[int]],
-        densities: tuple[Sequence[float], Sequence[float]],
+        densities: tuple[Sequence[float], Sequence[float], Sequence[float]],
         rooms: Sequence[int],
         prices: Sequence[float],
         host_s_per_byte: float,
     ) -> None:
-        self.read, self.densities, self.host_s_per_byte = read, densities, host_s_per_byte
+        self.read, self.host_s_per_byte = read, host_s_per_byte
         self.steps = [_steps(rooms[:count], prices[:count], host_s_per_byte) for count in range(len(rooms) + 1)]
+        self.kinds = [_kinds(*sizes) for sizes in zip(*read, *densities, strict=True)]
 
     def seconds(self, devices: int, end: int) -> float:
         """For the first `end` layers on the first `devices` devices and the host."""
-        kinds = zip(self.densities, self.read, strict=True)
-        (dense, first), (loose, rest) = sorted(((density[end], read[end]) for density, read in kinds), reverse=True)
+        dense, first, loose, rest = self.kinds[end]
         first_held = first / dense if dense else 0.0
         saved = 0.0
         for room, gain in self.steps[devices]:
@@ -40,6 +41,11 @@ class FlowBound:
     def seconds_on_host(self, end: int) -> float:
         """What the host takes for the first `end` layers."""
         return (self.read[0][end] + self.read[1][end]) * self.host_s_per_byte
+
+
+def _kinds(fixed: int, free: int, dense: float, loose: float, whole: float) -> tuple[float, int, float, int]:
+    """Density and bytes read of what goes to the devices first, and of what follows."""
+    return (max(dense, whole), fixed + free, 0.0, 0) if loose > dense else (dense, fixed, loose, free)
 
 
 def densities(sizes: Iterable[Iterable[tuple[int, int]]]) -> tuple[float, ...]:

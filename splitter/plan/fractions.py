@@ -7,10 +7,11 @@ what is given away is whole tensors, and the memory model is asked about the res
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import itemgetter
 
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
@@ -68,7 +69,7 @@ Gift = tuple[int, int, tuple[Movable, ...]]  # bytes held and read by some tenso
 class Divisible:
     """Sums over the first layers: what cannot be moved and what can, held and read; `gifts` of each layer by size.
 
-    `densities`: of both, the most bytes read per byte held in the layers so far.
+    `densities`: of both and of whole layers, the most bytes read per byte held in the layers so far.
     """
 
     fixed_held: tuple[int, ...]
@@ -77,7 +78,7 @@ class Divisible:
     free_read: tuple[int, ...]
     parts: tuple[tuple[Movable, ...], ...]
     gifts: tuple[tuple[Gift, ...], ...]
-    densities: tuple[tuple[float, ...], tuple[float, ...]]
+    densities: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 
     def given(self, start: int, over: int) -> tuple[int, Gift | None]:
         """What leaves a block from layer `start` on that is `over` bytes too large.
@@ -89,7 +90,7 @@ class Divisible:
         sums = self.free_held
         whole = bisect_right(sums, sums[start] + over) - 1
         rest = over - (sums[whole] - sums[start])
-        return whole, next(gift for gift in self.gifts[whole] if gift[0] >= rest) if rest else None
+        return whole, self.gifts[whole][bisect_left(self.gifts[whole], rest, key=itemgetter(0))] if rest else None
 
 
 def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divisible:
@@ -101,7 +102,10 @@ def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divi
     gifts = tuple(_gifts(row) for row in parts)
     dense = densities([pair] for pair in zip(fixed_held, fixed_read, strict=True))
     loose = densities(((part.held, part.read) for part in row) for row in parts)
-    return Divisible(_sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts, gifts, (dense, loose))
+    whole = densities([pair] for pair in zip(costs.held, costs.read, strict=True))
+    return Divisible(
+        _sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts, gifts, (dense, loose, whole)
+    )
 
 
 def _sums(row: Sequence[int]) -> tuple[int, ...]:
@@ -115,6 +119,11 @@ def _gifts(row: Sequence[Movable]) -> tuple[Gift, ...]:
     return tuple(sorted(sized, key=lambda gift: (gift[0], len(gift[2]))))
 
 
+def flow_bound(layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float) -> FlowBound:
+    """What no blocks on these devices and the host can beat."""
+    return FlowBound((layers.fixed_read, layers.free_read), layers.densities, rooms, prices, host_s_per_byte)
+
+
 def divide(
     layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float, below_s: float = INFINITE
 ) -> Blocks | None:
@@ -123,7 +132,7 @@ def divide(
     None if none takes less than `below_s`. A pass over the most promising boundaries gives the time to beat, then
     only those are looked at that a lower bound does not rule out.
     """
-    bound = FlowBound((layers.fixed_read, layers.free_read), layers.densities, rooms, prices, host_s_per_byte)
+    bound = flow_bound(layers, rooms, prices, host_s_per_byte)
     first = _swept(layers, bound, rooms, prices, below_s=below_s, beam=BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
     exact = _swept(layers, bound, rooms, prices, below_s=min(below_s, tried_s), beam=None)

@@ -1,6 +1,6 @@
 """The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
 
-from splitter.plan.fastest import find_fastest, may_be_alone, on_fastest
+from splitter.plan.fastest import find_fastest, least_seconds, may_be_alone, may_divide, on_fastest
 from splitter.plan.finder import Found, in_ram
 from splitter.plan.task import Task
 
@@ -28,18 +28,28 @@ def best_at(task: Task, context_size: int) -> Found | None:
 
 def _largest(task: Task, context_size: int, least: Found) -> Found:
     """The largest micro-batch that is fast enough beside the smallest: the usual one, or as far as all between are."""
-    enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
-    below_s = float("inf") if in_ram(least.settings, least.placement) else enough
-    usual = find_fastest(task, context_size, below_s=below_s, enough_s=enough)
-    if usual and usual.seconds <= enough:
-        return usual
+    usual = _fast_enough(task, context_size, least, {})
     best = least
-    for size in BETWEEN:
-        found = find_fastest(task, context_size, below_s=below_s, enough_s=enough, **ubatch(task, size))
-        if found is None or found.seconds > enough:
+    for size in () if usual else BETWEEN:
+        found = _fast_enough(task, context_size, least, ubatch(task, size))
+        if found is None:
             break
         best = found
-    return best
+    return usual or best
+
+
+def _fast_enough(task: Task, context_size: int, least: Found, chosen: dict[str, int]) -> Found | None:
+    """The fastest with a `chosen` micro-batch (none: the usual one) if that is fast enough beside the smallest."""
+    enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
+    below_s = enough
+    if in_ram(least.settings, least.placement):
+        usual = task.settings(context_size=context_size)
+        sizes = {"ubatch_size": usual.ubatch_size, "batch_size": usual.batch_size}
+        if may_divide(task, least) and least_seconds(task, least, **(sizes | chosen)) > enough:
+            return None
+        below_s = float("inf")
+    found = find_fastest(task, context_size, below_s=below_s, enough_s=enough, **chosen)
+    return found if found and found.seconds <= enough else None
 
 
 def ubatch(task: Task, size: int) -> dict[str, int]:

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from operator import itemgetter
 
 INFINITE = float("inf")
 State = tuple[int, int]  # (mask of devices used, first layer they hold)
@@ -68,10 +69,12 @@ class Problem:
     extra_s: float = 0.0
     hop_s: float = TIE_S
     ordered: bool = False
+    kinds: tuple[int, ...] = field(init=False, repr=False, compare=False)
     held_sums: tuple[int, ...] = field(init=False, repr=False, compare=False)
     read_sums: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", tuple(map(self.slots.index, self.slots)))
         object.__setattr__(self, "held_sums", (0, *accumulate(self.held)))
         object.__setattr__(self, "read_sums", (0, *accumulate(self.read)))
 
@@ -93,9 +96,9 @@ class Problem:
         """Slots that may precede those in `mask`; of equal ones only the first, as the others assign the same."""
         seen = set()
         stop = len(self.slots) if not (mask and self.ordered) else (mask & -mask).bit_length() - 1
-        for index, slot in enumerate(self.slots[:stop]):
-            if not mask >> index & 1 and (self.ordered or slot not in seen):
-                seen.add(slot)
+        for index, kind in enumerate(self.kinds[:stop]):
+            if not mask >> index & 1 and (self.ordered or kind not in seen):
+                seen.add(kind)
                 yield index
 
     def allows(self, host_layers: int) -> bool:
@@ -233,10 +236,14 @@ class _Relaxation:
         fastest = sorted(range(len(prices)), key=lambda d: (prices[d], d))
         self.ranked = [(1 << d, windows[d], prices[d]) for d in fastest if prices[d] < self.host_s]
         self.known_steps: dict[int, Steps] = {}
+        self.known_rooms: dict[int, int] = {}
 
     def room_left(self, mask: int) -> int:
-        """Bytes that all devices outside `mask` can hold."""
-        return sum(size for d, size in enumerate(self.rooms) if not mask >> d & 1)
+        """Bytes that all devices outside `mask` can hold, remembered."""
+        room = self.known_rooms.get(mask)
+        if room is None:
+            room = self.known_rooms[mask] = sum(size for d, size in enumerate(self.rooms) if not mask >> d & 1)
+        return room
 
     def steps(self, mask: int) -> "Steps":
         """What the first so many bytes cost on the devices outside `mask`, remembered."""
@@ -277,9 +284,9 @@ class _Relaxation:
         """The first layer that a device of this speed should hold: those before it fill the faster devices left."""
         if self.host_s < s_per_byte:
             return len(self.problem.held)
-        sums = self.problem.read_sums
-        faster = sum(window for bit, window, price in self.ranked if price < s_per_byte and not mask & bit)
-        return bisect_right(sums, sums[self.forced] + faster) - 1
+        sums, (edges, lines) = self.problem.read_sums, self.steps(mask)
+        faster = bisect_left(lines, s_per_byte, 0, len(edges), key=itemgetter(1))
+        return bisect_right(sums, sums[self.forced] + (edges[faster - 1] if faster else 0)) - 1
 
 
 def _windows(problem: Problem, capacity: int, need: Need) -> tuple[int, int]:
