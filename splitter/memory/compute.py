@@ -76,7 +76,8 @@ class ComputeModel:
         is staged on the first device for large batches.
         """
         self.facts, self.settings, self.pinned = facts, settings, pinned
-        if like is None or like.facts is not facts:
+        like = like if like and like.facts is facts else None
+        if like is None:
             self.family = FAMILIES.get(facts.architecture, Family())
             self.hparams = read_hparams(facts)
             self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
@@ -96,7 +97,7 @@ class ComputeModel:
         self._moved_kinds = [self._moved(each.tensors) for each in self.layers]
         self._moved(self.top)
         self._first: dict[object, int] = {}
-        self._flash: dict[tuple[object, ...], bool] = {}
+        self._flash: dict[tuple[object, ...], bool] = like._flash if like else {}
         mixed = any(each.recurrent for each in self.layers) or facts.architecture in STACKS
         self._pulled = mixed or bool(self.overrides)
         self._known: dict[tuple[object, ...], ComputeUse] = {}
@@ -212,15 +213,16 @@ class ComputeModel:
         stays = None not in placement.layers and s.kv_offload
         if not asked or not self._pulled or (stays and not self.overrides):
             return True
-        key = (sketch, placement.devices, placement.layers[-1])
+        dims = replace(self.dims, tokens=self.dims.sequences, outputs=self.dims.sequences)
+        where = (sketch, placement.devices, placement.layers[-1], self.overrides, s.kv_offload, s.op_offload)
+        key = (*where, self.pinned, dims)
         if key not in self._flash:
-            self._flash[key] = self._probe_flash(sketch, placement)
+            self._flash[key] = self._probe_flash(sketch, placement, dims)
         return self._flash[key]
 
-    def _probe_flash(self, sketch: Sketch, placement: Placement) -> bool:
-        d = self.dims
+    def _probe_flash(self, sketch: Sketch, placement: Placement, dims: Dims) -> bool:
         try:
-            net = self._net(sketch, placement, replace(d, tokens=d.sequences, outputs=d.sequences))
+            net = self._net(sketch, placement, dims)
         except KeyError:
             return True
         assign(net.graph, placement.devices + 1, self.settings.op_offload)

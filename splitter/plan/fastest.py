@@ -7,10 +7,10 @@ from typing import Any
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
-from splitter.plan.costs import host_s_per_byte, layer_costs, slots
+from splitter.plan.costs import LayerCosts, host_s_per_byte, layer_costs, slots
 from splitter.plan.evaluate import assemble
 from splitter.plan.finder import Finder, Found, fits, in_ram
-from splitter.plan.fractions import Blocks, Movable, divide, divisible, flow_bound, movables, settings_of
+from splitter.plan.fractions import Blocks, Divisible, Movable, divide, divisible, flow_bound, movables, settings_of
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
@@ -58,7 +58,7 @@ def least_seconds(task: Task, like: Found, **chosen: Any) -> float:
     needs = _needs(scene, replace(like, settings=settings), plain)
     rooms = [scene.budget_bytes(device) - min(needs.values()) for device in devices]
     costs = layer_costs(plain)
-    layers = divisible(costs, movables(scene.facts, len(costs.held)))
+    layers = _layers(scene, costs)
     prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
     bound = flow_bound(layers, rooms, prices, host_s_per_byte(scene, devices))
     return bound.seconds(len(devices), len(costs.read) - 1) + costs.read[-1] * min(prices)
@@ -121,7 +121,7 @@ def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: fl
     scene, devices = task.scene, task.scene.devices(order)
     plain = scene.memory(replace(found.settings, n_cpu_moe=0, override_tensors=()))
     costs = layer_costs(plain)
-    layers = divisible(costs, movables(scene.facts, len(costs.held)))
+    layers = _layers(scene, costs)
     prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
     seen = _needs(scene, found, plain)
     taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
@@ -142,6 +142,14 @@ def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: fl
             break
         taken |= need
     return best
+
+
+def _layers(scene: Scene, costs: LayerCosts) -> Divisible:
+    """The layers with their movable tensors, remembered: no micro-batch changes them."""
+    known: Divisible | None = scene.searched.get(costs)
+    if known is None:
+        known = scene.searched[costs] = divisible(costs, movables(scene.facts, len(costs.held)))
+    return known
 
 
 def _needs(scene: Scene, found: Found, plain: MemoryModel) -> dict[str, int]:

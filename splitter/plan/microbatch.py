@@ -44,8 +44,9 @@ def _fast_enough(task: Task, context_size: int, least: Found, chosen: dict[str, 
     below_s = enough
     if in_ram(least.settings, least.placement):
         usual = task.settings(context_size=context_size)
-        sizes = {"ubatch_size": usual.ubatch_size, "batch_size": usual.batch_size}
-        if may_divide(task, least) and least_seconds(task, least, **(sizes | chosen)) > enough:
+        sizes = {"ubatch_size": usual.ubatch_size, "batch_size": usual.batch_size} | chosen
+        far = sizes["ubatch_size"] > BETWEEN[0]  # so close to the smallest it is nearly always fast enough to try
+        if far and may_divide(task, least) and least_seconds(task, least, **sizes) > enough:
             return None
         below_s = float("inf")
     found = find_fastest(task, context_size, below_s=below_s, enough_s=enough, **chosen)
