@@ -93,9 +93,8 @@ def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement
 
 
 def may_divide(task: Task, found: Found) -> bool:
-    """Whether single tensors may go to RAM: not everything is on the fastest device, and -ot and counts are open."""
-    fixed = {"override_tensors", "n_cpu_moe", "cpu_moe", "gpu_layers", "tensor_split"} & set(task.fixed)
-    return not fixed and task.split_mode() == "layer" and bool(task.devices()) and not on_fastest(task, found)
+    """Whether single tensors may go to RAM, and not everything is on the fastest device."""
+    return task.may_divide() and not on_fastest(task, found)
 
 
 def _divided(task: Task, found: Found, enough_s: float) -> Found:

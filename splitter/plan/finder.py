@@ -22,9 +22,10 @@ from splitter.rig.device import Device
 # any override), which saves three extra copies of the inputs on every device.
 PIPELINE_OFF = "^pipeline-off$=CPU"
 PIPELINE_OFF_GAIN = 0.01  # the pipeline speeds up prompts, so doing without must bring this much generation speed
-# States that the searches over -ncmoe may look at together. Fractions of layers settle what is left open: on 8 devices
-# and 128 layers more states changed no result (tests/plan/test_exact.py holds the time).
+# States that the searches over -ncmoe may look at together, and devices up to which they are worth it where fractions
+# of layers may settle it: beyond them, no such search changed one of 368 plans.
 EXPERT_STATES = 600
+EXPERT_DEVICES = 4
 CORRECTIONS = 20
 
 
@@ -131,7 +132,8 @@ class Finder:
             return
         if len(self.devices) > 1 and self.task.split_mode() == "layer":
             yield Variant(0, pipeline_off=True)
-        if "n_cpu_moe" not in fixed and "cpu_moe" not in fixed and self.devices:
+        divided = self.task.may_divide() and len(self.devices) > EXPERT_DEVICES
+        if "n_cpu_moe" not in fixed and "cpu_moe" not in fixed and self.devices and not divided:
             moved = self.known_costs(Variant(self.layers)).moved
             yield from (Variant(n + 1) for n, size in enumerate(moved) if size)
 

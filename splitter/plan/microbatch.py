@@ -45,7 +45,7 @@ def _fast_enough(task: Task, context_size: int, least: Found, chosen: dict[str, 
     if in_ram(least.settings, least.placement):
         usual = task.settings(context_size=context_size)
         sizes = {"ubatch_size": usual.ubatch_size, "batch_size": usual.batch_size} | chosen
-        far = sizes["ubatch_size"] > BETWEEN[0]  # so close to the smallest it is nearly always fast enough to try
+        far = sizes["ubatch_size"] > BETWEEN[0]  # the smallest and the next are too close for a bound between them
         if far and may_divide(task, least) and least_seconds(task, least, **sizes) > enough:
             return None
         below_s = float("inf")

@@ -45,6 +45,11 @@ class Task:
     def split_mode(self) -> str:
         return str(self.fixed.get("split_mode", "layer"))
 
+    def may_divide(self) -> bool:
+        """Whether single tensors of layers may go to RAM: -ot and counts are open."""
+        fixed = {"override_tensors", "n_cpu_moe", "cpu_moe", "gpu_layers", "tensor_split"} & set(self.fixed)
+        return not fixed and self.split_mode() == "layer" and bool(self.devices())
+
     def devices(self) -> tuple[Device, ...]:
         """The devices to choose from: the fixed order, or all in an order that does not depend on the rig's."""
         order = self.fixed.get("device_order")
