@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitter.cli.output import Output
 from splitter.cli.session import Planned, Task, prove_if_possible, solve
@@ -14,6 +14,11 @@ from splitter.plan.plan import Plan
 from splitter.profile.profile import Supervision
 from splitter.run.lifecycle import Limits
 from splitter.run.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from splitter.run.replan import Learnt
+
+MOST_LESSONS = 6  # from a thirty-second of a card, doubled each time, to all of it
 
 
 def limits_of(supervision: Supervision, overrides: Mapping[str, Any]) -> Limits:
@@ -46,15 +51,12 @@ class Replanner:
     def __call__(self, short: Shortage) -> EngineCommand:
         """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed: then nothing
         is kept, for the same request may work once another program is closed."""
-        from splitter.engine.learnt import keep_lessons, known_lessons, put_lessons
-        from splitter.run.replan import learn, lessons, what_changed
+        from splitter.engine.learnt import known_lessons, put_lessons
+        from splitter.run.replan import what_changed
 
         before, kept = self.planned, known_lessons()
-        task = before.task
-        learnt = learn(before.plan, looked_again(task, short, before.command.env))
-        keep_lessons(task.rig, task.engine, lessons(before.plan, learnt))
         try:
-            self.planned = prove_if_possible(solve(task, self._output), self._output)
+            learnt = self._learn(looked_again(before.task, short, before.command.env))
         except DoesNotFitError:
             put_lessons(kept)
             raise
@@ -62,6 +64,22 @@ class Replanner:
         for tell in self._told:
             tell(self.planned.plan)
         return self.planned.command
+
+    def _learn(self, short: Shortage) -> "Learnt":
+        """Plans anew with what was learnt. A plan that the lesson leaves as it was had room to spare by our reckoning
+        and would fail again: then more is missing than the failure showed, each time twice as much."""
+        from splitter.engine.learnt import keep_lessons
+        from splitter.run.replan import Learnt, learn, lessons
+
+        task, failed, learnt = self.planned.task, self.planned.plan.settings, Learnt({})
+        for _ in range(MOST_LESSONS):
+            more = learn(self.planned.plan, short)
+            learnt = Learnt({**learnt.missing, **more.missing})
+            keep_lessons(task.rig, task.engine, lessons(self.planned.plan, more))
+            self.planned = prove_if_possible(solve(task, self._output), self._output)
+            if not more.missing or self.planned.plan.settings != failed:
+                break
+        return learnt
 
 
 def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:

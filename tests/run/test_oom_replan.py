@@ -30,13 +30,15 @@ def test_ready_without_a_person_and_at_once_the_next_time(rig: str, tmp_path: Pa
 
 
 @pytest.mark.engine
-def test_ready_where_the_driver_over_reports(tmp_path: Path) -> None:
-    """Nobody tells what is free: only the failures do, one card at a time."""
-    model, file = small_model(tmp_path), rig_file(tmp_path, "phoenix")
-    first = launched(model, file, "-c", str(CONTEXTS["phoenix"]), over_reports=True)
+@pytest.mark.parametrize("rig", ["phoenix", "budget-pair"])
+def test_ready_where_the_driver_over_reports(rig: str, tmp_path: Path) -> None:
+    """Nobody tells what is free: only the failures do, one card at a time, and never is the same plan tried again."""
+    model, file = small_model(tmp_path), rig_file(tmp_path, rig)
+    first = launched(model, file, "-c", str(CONTEXTS[rig]), over_reports=True)
     assert first.ready, first.said
-    assert 2 <= first.starts <= 1 + len(RIGS["phoenix"])
-    second = launched(model, file, "-c", str(CONTEXTS["phoenix"]), over_reports=True)
+    assert 2 <= first.starts <= 1 + len(RIGS[rig])
+    assert not any("stays as it was" in line for line in first.said)
+    second = launched(model, file, "-c", str(CONTEXTS[rig]), over_reports=True)
     assert (second.ready, second.starts, second.said) == (True, 1, ())
 
 
