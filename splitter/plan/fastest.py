@@ -9,7 +9,7 @@ from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import LayerCosts, host_s_per_byte, layer_costs, slots
 from splitter.plan.evaluate import assemble
-from splitter.plan.finder import Finder, Found, fits, in_ram
+from splitter.plan.finder import PIPELINE_OFF, Finder, Found, fits, in_ram
 from splitter.plan.fractions import Blocks, Divisible, Movable, divide, divisible, flow_bound, movables, settings_of
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import placement_of
@@ -50,18 +50,22 @@ def find_fastest(
 
 def least_seconds(task: Task, like: Found, **chosen: Any) -> float:
     """About the least time of a plan with other settings than `like`: bytes flow freely, and every device needs only
-    what the one that needs least would need in the placement of `like`.
+    what the one that needs least would need in the placement of `like`, had it nothing in RAM.
+
+    Blocks of one or two layers may need less, so tiny models were up to 8 % faster; over 2 % in 3 of 800 random cases.
     """
     scene, devices = task.scene, task.devices()
-    settings = replace(like.settings, **chosen)
-    plain = scene.memory(replace(settings, n_cpu_moe=0, override_tensors=()))
+    settings = replace(like.settings, n_cpu_moe=0, override_tensors=(PIPELINE_OFF,), **chosen)
+    plain = scene.memory(replace(settings, override_tensors=()))
     needs = _needs(scene, replace(like, settings=settings), plain)
-    rooms = [scene.budget_bytes(device) - min(needs.values()) for device in devices]
+    least = min(needs.values(), default=0)
+    rooms = [scene.budget_bytes(device) - least for device in devices]
     costs = layer_costs(plain)
     layers = _layers(scene, costs)
     prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
-    bound = flow_bound(layers, rooms, prices, host_s_per_byte(scene, devices))
-    return bound.seconds(len(devices), len(costs.read) - 1) + costs.read[-1] * min(prices)
+    host_s = host_s_per_byte(scene, devices)
+    bound = flow_bound(layers, rooms, prices, host_s)
+    return bound.seconds(len(devices), len(costs.read) - 1) + costs.read[-1] * min(*prices, host_s)
 
 
 def may_be_alone(task: Task, context_size: int) -> bool:
