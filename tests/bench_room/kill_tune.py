@@ -83,12 +83,13 @@ def end_orphans(family: list[psutil.Process]) -> int:
 
 
 def kills(world: World, count: int, seed: int, longest_s: float) -> Iterator[Killed]:
-    """`count` kills at random moments, some before the first trial is over."""
+    """`count` kills at random moments, some before the first trial is over; a tune that ends before is begun anew."""
     rnd = random.Random(seed)
     words = (*WORDS, "--from", from_line(world, [f"CUDA{i}" for i in (1, 0)], [52, 42]))
-    for _ in range(count):
+    while count > 0:
         found = kill_once(world, words, rnd.uniform(0.3, longest_s))
         if found is not None:
+            count -= 1
             yield found
     done = world.run("tune", *words)
     assert done["ended_by"] == "nothing better"
