@@ -76,7 +76,8 @@ class Instance:
         self._error: SplitterError | None = None
         self._refusal: SplitterError | None = None
         self._shortage: Shortage | None = None
-        self._handlers = handle_signals(raise_interrupt)
+        self._interrupted = False
+        self._handlers = handle_signals(self._interrupt)
         try:
             self._start()
         except BaseException:
@@ -157,6 +158,7 @@ class Instance:
         """Stops it and everything it started; the exit code. EngineError when it cannot be killed. Twice is fine."""
         if not self._state.ended:
             set_signals(self._handlers, lambda _number, _frame: self._events.put(StopAsked()))
+            self._interrupted = False
             if self.phase != "stopping" or not self._state.asked:
                 self._handle(StopAsked())
             while not self._state.ended:
@@ -167,7 +169,9 @@ class Instance:
         return self.exit_code
 
     def _turn(self, longest_s: float | None = None) -> None:
-        """One event, or the passing of time until something is due."""
+        """One event, or the passing of time until something is due. KeyboardInterrupt once a stop signal came."""
+        if self._interrupted:
+            raise KeyboardInterrupt
         wait_s = sleep_s(self._state, self._clock(), self._limits)
         try:
             event: Event = self._events.get(timeout=wait_s if longest_s is None else min(wait_s, longest_s))
@@ -217,6 +221,13 @@ class Instance:
             self._handle(Answered())
         elif pulse == "failing" or endpoint.cpu_time_s(self.pid) - spent_s < WORKING_S:
             self._handle(Unanswered())
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        """What Ctrl-C does, and a note of it: Python drops an exception that is raised in a finalizer or a callback of
+        its garbage collector, and the loop would go on as if nobody had asked."""
+        self._interrupted = True
+        self._events.put(Tick())
+        raise KeyboardInterrupt
 
     def _start(self) -> None:
         with self._signals_wait():
@@ -281,7 +292,7 @@ class Instance:
         try:
             yield
         finally:
-            set_signals(self._handlers, raise_interrupt)
+            set_signals(self._handlers, self._interrupt)
         if came:
             self._close_started()
             raise KeyboardInterrupt
@@ -316,11 +327,6 @@ def launch(
         limits = replace(limits, start_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
     return Instance(command, limits, Hooks(on_log, log_file, watchers, replan, clock))
-
-
-def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
-    """What Ctrl-C does."""
-    raise KeyboardInterrupt
 
 
 def handle_signals(handler: Handler) -> dict[int, Any]:

@@ -235,6 +235,24 @@ def test_a_signal_to_the_supervisor_stops_the_engine(number: signal.Signals) -> 
 
 
 @posix
+def test_ctrl_c_that_python_drops_stops_the_engine_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may come while a finalizer runs: exceptions are printed there and forgotten."""
+
+    class Dropping:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    dropped: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda seen: dropped.append(seen.exc_type))
+    with launch(fake()) as instance:
+        instance.wait_ready()
+        Dropping()
+        assert dropped == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            instance.wait(10)
+    assert gone(instance.pid)
+
+
 def test_ctrl_c_again_and_again_climbs_the_ladder() -> None:
     argv = [sys.executable, "-c", SUPERVISE, str(FAKE), str(any_free_port()), "stubborn"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as supervisor:
