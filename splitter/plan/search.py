@@ -245,14 +245,14 @@ class _Relaxation:
             room = self.known_rooms[mask] = sum(size for d, size in enumerate(self.rooms) if not mask >> d & 1)
         return room
 
-    def steps(self, mask: int) -> "Steps":
+    def steps(self, mask: int) -> Steps:
         """What the first so many bytes cost on the devices outside `mask`, remembered."""
         known = self.known_steps.get(mask)
         if known is None:
             known = self.known_steps[mask] = self._steps(mask)
         return known
 
-    def _steps(self, mask: int) -> "Steps":
+    def _steps(self, mask: int) -> Steps:
         edges, lines = [], []
         read, total = 0, 0.0
         for bit, window, price in self.ranked:
