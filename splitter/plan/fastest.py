@@ -7,7 +7,7 @@ from typing import Any
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
-from splitter.plan.costs import LayerCosts, host_s_per_byte, layer_costs, slots
+from splitter.plan.costs import host_s_per_byte, layer_costs, slots
 from splitter.plan.evaluate import assemble
 from splitter.plan.finder import PIPELINE_OFF, Finder, Found, fits, in_ram
 from splitter.plan.fractions import Blocks, Divisible, Movable, divide, divisible, flow_bound, movables, settings_of
@@ -16,6 +16,7 @@ from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
 from splitter.plan.task import Task
+from splitter.rig.device import Device
 
 FRACTION_GAIN = 0.01  # single tensors in RAM make the command longer, so they must bring this much
 ATTEMPTS = 6
@@ -60,12 +61,10 @@ def least_seconds(task: Task, like: Found, **chosen: Any) -> float:
     needs = _needs(scene, replace(like, settings=settings), plain)
     least = min(needs.values(), default=0)
     rooms = [scene.budget_bytes(device) - least for device in devices]
-    costs = layer_costs(plain)
-    layers = _layers(scene, costs)
-    prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
-    host_s = host_s_per_byte(scene, devices)
-    bound = flow_bound(layers, rooms, prices, host_s)
-    return bound.seconds(len(devices), len(costs.read) - 1) + costs.read[-1] * min(*prices, host_s)
+    layers, prices, host_s = _layers(scene, plain), _prices(scene, devices), host_s_per_byte(scene, devices)
+    output = len(layers.parts) - 1
+    output_read = layers.fixed_read[output + 1] - layers.fixed_read[output]
+    return flow_bound(layers, rooms, prices, host_s).seconds(len(devices), output) + output_read * min(*prices, host_s)
 
 
 def may_be_alone(task: Task, context_size: int) -> bool:
@@ -123,9 +122,7 @@ def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: fl
     """
     scene, devices = task.scene, task.scene.devices(order)
     plain = scene.memory(replace(found.settings, n_cpu_moe=0, override_tensors=()))
-    costs = layer_costs(plain)
-    layers = _layers(scene, costs)
-    prices = [slot.s_per_byte for slot in slots(scene, devices, {})]
+    layers, prices = _layers(scene, plain), _prices(scene, devices)
     seen = _needs(scene, found, plain)
     taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
     best: Found | None = None
@@ -147,8 +144,14 @@ def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: fl
     return best
 
 
-def _layers(scene: Scene, costs: LayerCosts) -> Divisible:
+def _prices(scene: Scene, devices: Sequence[Device]) -> list[float]:
+    """Seconds per byte of each device."""
+    return [slot.s_per_byte for slot in slots(scene, devices, {})]
+
+
+def _layers(scene: Scene, plain: MemoryModel) -> Divisible:
     """The layers with their movable tensors, remembered: no micro-batch changes them."""
+    costs = layer_costs(plain)
     known: Divisible | None = scene.searched.get(costs)
     if known is None:
         known = scene.searched[costs] = divisible(costs, movables(scene.facts, len(costs.held)))

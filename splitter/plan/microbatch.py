@@ -43,8 +43,8 @@ def _fast_enough(task: Task, context_size: int, least: Found, chosen: dict[str, 
     enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
     below_s = enough
     if in_ram(least.settings, least.placement):
-        usual = task.settings(context_size=context_size)
-        sizes = {"ubatch_size": usual.ubatch_size, "batch_size": usual.batch_size} | chosen
+        wanted = task.settings(context_size=context_size, **chosen)
+        sizes = {"ubatch_size": wanted.ubatch_size, "batch_size": wanted.batch_size}
         far = sizes["ubatch_size"] > BETWEEN[0]  # the smallest and the next are too close for a bound between them
         if far and may_divide(task, least) and least_seconds(task, least, **sizes) > enough:
             return None

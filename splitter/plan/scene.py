@@ -31,7 +31,7 @@ class Scene:
     `extra` the models that share the devices with the main one.
 
     `models` remembers the memory models of the request, `searched` what its searches found before they knew any
-    compute buffer: the many searches of one request ask about the same few.
+    compute buffer and the layers they may divide: the many searches of one request ask about the same few.
     """
 
     facts: ModelFacts
