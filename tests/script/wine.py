@@ -30,6 +30,11 @@ class Run:
     output: str
     starts: tuple[Started, ...] = field(default=())
 
+    @property
+    def silent(self) -> bool:
+        """Neither a start nor a word."""
+        return not self.starts and not self.output.strip()
+
 
 def windows_path(path: Path) -> str:
     return "Z:" + str(path).replace("/", "\\")
@@ -83,11 +88,21 @@ class Wine:
     def run(self, scripts: Sequence[Path], cwd: Path, variables: Sequence[str] = ()) -> list[Run]:
         """Runs `scripts` one after the other from `cwd`; standard input is at its end, so nothing can wait.
 
-        `variables` holds a NAME=VALUE, or nothing, for each script alone.
+        `variables` holds a NAME=VALUE, or nothing, for each script alone. Every way through a script of ours starts
+        the engine or says why not, so one that did neither was not run: now and then wine 8 loses a cmd.exe on a busy
+        machine. Such scripts get one more try.
         """
+        given = list(zip(scripts, chain(variables, repeat("")), strict=False))
+        runs = self._once(given, cwd)
+        lost = [at for at, run in enumerate(runs) if run.silent]
+        for at, run in zip(lost, self._once([given[at] for at in lost], cwd) if lost else (), strict=True):
+            runs[at] = run
+        return runs
+
+    def _once(self, given: Sequence[tuple[Path, str]], cwd: Path) -> list[Run]:
         seen = self.folder / f"seen{next(COUNTER)}"
         listed = self.folder / "scripts.txt"
-        lines = (f"{windows_path(s)}\t{v}" for s, v in zip(scripts, chain(variables, repeat("")), strict=False))
+        lines = (f"{windows_path(script)}\t{variable}" for script, variable in given)
         listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
         done = subprocess.run(
             ["wine", str(self.launcher), windows_path(listed), windows_path(seen)],
@@ -100,7 +115,7 @@ class Wine:
         )
         parts = re.split(r"\n== exit (-?\d+)\n", done.stdout.decode("utf-8", "replace").replace("\r", ""))
         runs = list(zip(parts[0::2], map(int, parts[1::2]), strict=False))
-        assert len(runs) == len(scripts), done.stdout + done.stderr
+        assert len(runs) == len(given), done.stdout + done.stderr
         return [Run(code, output, read_starts(Path(f"{seen}.{i}"))) for i, (output, code) in enumerate(runs)]
 
 

@@ -68,7 +68,7 @@ def test_the_bats_under_wine(wine: Wine, models: dict[str, Path]) -> None:
     assert len(made) >= 28
     runs = wine.run([model.parent / "run.bat" for model in made], made[0].parents[1])
     for model, run in zip(made, runs, strict=True):
-        assert [model.name in start.argv for start in run.starts] == [True], (model, run.output)
+        assert [model.name in start.argv for start in run.starts] == [True], (model, run.code, run.output)
     assert executed(made[0].parents[1]) == []
 
 
