@@ -17,6 +17,10 @@ class Driver:
         """Memory in use on the card, by everybody."""
         return int(self._nvml.nvmlDeviceGetMemoryInfo(self._card).used)
 
+    def free_bytes(self) -> int:
+        """Memory of the card that nobody uses."""
+        return int(self._nvml.nvmlDeviceGetMemoryInfo(self._card).free)
+
     def process_bytes(self, pid: int, before: int) -> int:
         """Memory of process `pid`; where containers hide processes, what the card gained since `before`."""
         for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._card):

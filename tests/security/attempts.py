@@ -24,9 +24,9 @@ def write_all(folder: Path) -> dict[str, Path]:
     return {attack.title: write_attack(attack, folder / f"{at:02}") for at, attack in enumerate(ATTACKS)}
 
 
-def words(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of one command line, run here."""
-    out, err = io.StringIO(), io.StringIO()
+def words(*arguments: str, out: io.StringIO | None = None) -> tuple[int, str, str]:
+    """Exit code, standard output (`out`, for who reads along) and standard error of one command line, run here."""
+    out, err = out or io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = run(list(arguments))
     return code, out.getvalue(), err.getvalue()

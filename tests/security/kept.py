@@ -1,6 +1,8 @@
 """What is kept of a model: registry entry, log, record, profile, unit, task. One attack in each, as raw as can be."""
 
+import io
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -34,6 +36,7 @@ def text_of(attack: Attack) -> str:
     return "\n".join((attack.name, attack.template, attack.file, attack.architecture, *attack.texts.values()))[:20_000]
 
 
+SHOWN_S = 60
 LONGEST_LOG = 400_000  # characters: the last lines of a log, and an entry as JSON, are longer than what people read
 
 
@@ -50,13 +53,19 @@ def instance(attack: Attack, model: Path) -> list[str]:
         for verb in (("ps",), ("ps", "--json"), ("logs", "kept"), ("logs", "kept", "--json")):
             wrong += complaints(*words(*verb), {0}, LONGEST_LOG)
 
+        shown = io.StringIO()
+
         def end() -> None:
+            """When the first lines were shown, writes one more and goes."""
+            end_s = time.monotonic() + SHOWN_S
+            while not shown.getvalue() and time.monotonic() < end_s:
+                time.sleep(0.01)
             with log.open("ab") as file:
                 file.write(b"\x1b]0;late\x07\n")
             claim.release()
 
-        threading.Timer(0.3, end).start()
-        code, out, err = words("logs", "kept", "-f")
+        threading.Thread(target=end, daemon=True).start()
+        code, out, err = words("logs", "kept", "-f", out=shown)
     wrong += complaints(code, out, err, {0}, LONGEST_LOG)
     if "late" not in out:
         wrong.append("logs -f did not follow")
