@@ -13,16 +13,18 @@ from splitter.plan.plan import Plan
 from splitter.plan.work import work_of
 from splitter.rig.device import Rig
 
+TINY = "a tiny model"
 Solve = Callable[[Mapping[str, Any]], Plan]
-__all__ = ["Load", "Solve", "loads"]
+__all__ = ["Load", "Solve", "launch_loads", "loads"]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load to measure: its plan, and what it is for in words."""
+    """One load to measure: its plan, and what it is for in words; not `heavy`: only its launches count."""
 
     label: str
     plan: Plan
+    heavy: bool = True
 
 
 def loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
@@ -40,6 +42,12 @@ def loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
         host = _load("the host alone", solve, {"gpu_layers": 0, "device_order": ()})
         known += [host] if host else []
     return tuple(known)
+
+
+def launch_loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
+    """A model so small that its layers cost what launching them costs, on each card; `solve` and `layers` are its."""
+    found = (_alone(device.id, layers, solve) for device in rig.devices)
+    return tuple(Load(f"{TINY} on {load.label}", load.plan, heavy=False) for load in found if load)
 
 
 def _alone(name: str, layers: int, solve: Solve) -> Load | None:

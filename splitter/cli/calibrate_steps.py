@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from splitter.bench.calibration import Fitted, Run, fit
-from splitter.bench.calibration_runs import Load, loads
+from splitter.bench.calibration_runs import Load, Solve, launch_loads, loads
 from splitter.bench.calibration_store import keep_calibration
 from splitter.bench.records import Records
 from splitter.bench.trial_run import Measured, Shape, run_trial
@@ -15,8 +15,10 @@ from splitter.cli.calibrated import driver_version
 from splitter.cli.output import Output
 from splitter.cli.session import Task, no_device
 from splitter.errors import DoesNotFitError, EngineError
+from splitter.model.load import load_model
 from splitter.plan.plan import Plan
 from splitter.plan.work import work_of
+from splitter.shipped import shipped_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,15 @@ def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int,
 
 
 def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
+    """The model's own loads and, where it fits at all, those that tell a layer's launch from its bytes."""
+    found = loads(task.rig, task.facts.layers + 1, _planner(task, context_size))
+    if not found:
+        return ()
+    tiny = replace(task, facts=load_model(str(shipped_folder("examples") / "tiny.gguf")))
+    return found + launch_loads(tiny.rig, tiny.facts.layers + 1, _planner(tiny, context_size))
+
+
+def _planner(task: Task, context_size: int) -> Solve:
     from splitter.engine.learnt import learnt_overhead
     from splitter.plan.solve import solve
 
@@ -64,16 +75,16 @@ def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
         request = replace(task.request, fixed={**base, **kept, **fixed}, context_max=False, draft=None, projector=None)
         return solve(task.facts, task.rig, request, overhead=overhead, details=False)
 
-    return loads(task.rig, task.facts.layers + 1, planned)
+    return planned
 
 
 def _fit(done: list[tuple[Load, Measured]]) -> Fitted:
     runs = [
-        Run(work_of(load.plan), 1 / _median(found.outcome.generation), _prompt_s(found))
+        Run(work_of(load.plan), 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None)
         for load, found in done
         if found.outcome.failed is None
     ]
-    if not any(run.work.bytes_read for run in runs):
+    if not any(load.heavy and found.outcome.failed is None for load, found in done):
         raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")
     return fit(runs)
 

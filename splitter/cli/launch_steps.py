@@ -56,7 +56,8 @@ class Replanner:
 
         before, kept = self.planned, known_lessons()
         try:
-            learnt = self._learn(looked_again(before.task, short, before.command.env))
+            now = looked_again(before.task, short, before.command.env)
+            learnt = self._taken(now) or self._learn(now)
         except DoesNotFitError:
             put_lessons(kept)
             raise
@@ -64,6 +65,18 @@ class Replanner:
         for tell in self._told:
             tell(self.planned.plan)
         return self.planned.command
+
+    def _taken(self, short: Shortage) -> "Learnt | None":
+        """Plans anew with what the driver says is free now, where that explains the failure: nothing is kept of it."""
+        from splitter.run.replan import Learnt, taken_since, without
+
+        task, plan = self.planned.task, self.planned.plan
+        taken = taken_since(plan, short.free_bytes)
+        if not taken:
+            return None
+        replanned = solve(replace(task, rig=without(task.rig, taken)), self._output)
+        self.planned = prove_if_possible(replanned, self._output)
+        return Learnt({}, taken)
 
     def _learn(self, short: Shortage) -> "Learnt":
         """Plans anew with what was learnt. A plan that the lesson leaves as it was had room to spare by our reckoning
@@ -83,15 +96,24 @@ class Replanner:
 
 
 def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:
-    """`short` with what the engine finds free now that its process is gone, where it can be asked."""
-    from splitter.rig.listing import list_devices
-
-    if short.free_bytes or task.engine.kind != "llama-server" or not task.engine.path:
+    """`short` with what is free now that the engine's process is gone, where that can be asked; what the engine found
+    while it loaded counts too."""
+    if short.free_bytes and short.stage != "running":
         return short
-    with suppress(SplitterError):
-        found = {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
-        return replace(short, free_bytes=found)
-    return short
+    found = _free_now(task, env)
+    return replace(short, free_bytes={**found, **{k: min(v, found.get(k, v)) for k, v in short.free_bytes.items()}})
+
+
+def _free_now(task: Task, env: Mapping[str, str]) -> dict[str, int]:
+    """Free memory by device id, as the engine lists it, else as the driver tells it; empty where nobody answers."""
+    from splitter.rig.listing import list_devices
+    from splitter.rig.sensors import read_cards
+
+    if task.engine.kind == "llama-server" and task.engine.path:
+        with suppress(SplitterError):
+            return {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
+    cards = read_cards(task.rig).cards
+    return {card.device_id: card.free_bytes for card in cards if card.free_bytes is not None}
 
 
 class Announcer:

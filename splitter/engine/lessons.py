@@ -3,6 +3,7 @@
 A lesson says: of the free memory that was reported, so much was not there. It is undone by age (KEPT_DAYS: a driver is
 updated, a program that held memory is gone, and one start that fails teaches it again), and it counts only as far as
 the report is as high as it was then: a card that now reports less free memory by itself needs none for that part.
+What a rig file promised in vain is held against rig files alone: the driver, when it is asked, sees what others hold.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,11 @@ class Lesson:
 
 
 def lesson_key(device: Device, engine_kind: str) -> str:
-    """The card, and which engine it failed."""
+    """The card, which engine it failed, and whose report was wrong."""
+    return f"{_asked_key(device, engine_kind)}{'' if device.asked else ' | rig file'}"
+
+
+def _asked_key(device: Device, engine_kind: str) -> str:
     return f"{engine_kind} | {card_key(device)}"
 
 
@@ -39,8 +44,8 @@ def with_lessons(overhead: Overhead, lessons: Mapping[str, Lesson], engine_kind:
     """`overhead` and, on a card with a lesson, what is not there."""
 
     def corrected(device: Device, host: Host) -> tuple[tuple[str, int], ...]:
-        lesson = lessons.get(lesson_key(device, engine_kind))
-        missing = lesson.missing_now(device.free_bytes) if lesson else 0
+        keys = {lesson_key(device, engine_kind), _asked_key(device, engine_kind)}
+        missing = max(lessons[key].missing_now(device.free_bytes) if key in lessons else 0 for key in keys)
         return (*overhead(device, host), *(((OUT_OF_MEMORY, missing),) if missing else ()))
 
     return corrected

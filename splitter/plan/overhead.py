@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from splitter.memory.overhead import device_overhead
+from splitter.rig.combine import ENGINE
 from splitter.rig.device import Device, Host
 
 Overhead = Callable[[Device, Host], tuple[tuple[str, int], ...]]
@@ -21,4 +22,5 @@ def driver_overhead(device: Device, host: Host) -> tuple[tuple[str, int], ...]:
         compute_capability=device.compute_capability,
         os=host.os,
         display=device.display,
+        told_inside=device.sources.get("free_bytes") == ENGINE and device.id.startswith("CUDA"),
     )

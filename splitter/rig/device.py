@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DRIVER_SOURCES = {"nvml", "sysfs", "engine"}
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -29,6 +31,11 @@ class Device:
     pci_bus_id: str | None = None
     driver_index: int | None = field(default=None, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def asked(self) -> bool:
+        """Whether `free_bytes` was asked from the driver or the engine of this machine, not read from a file."""
+        return self.sources.get("free_bytes") in DRIVER_SOURCES
 
 
 def card_key(device: Device) -> str:

@@ -134,9 +134,11 @@ def ask(nvml: Any, function: str, *arguments: Any) -> Any:
 
 
 def _display(nvml: Any, handle: Any) -> bool | None:
-    answers = [ask(nvml, f"nvmlDeviceGetDisplay{what}", handle) for what in ("Active", "Mode")]
-    told = [bool(answer) for answer in answers if answer is not None]
-    return any(told) if told else None
+    """DisplayActive, which is about memory; DisplayMode only where that is silent: seen enabled on a headless H200
+    (driver 580.159)."""
+    active = ask(nvml, "nvmlDeviceGetDisplayActive", handle)
+    answer = ask(nvml, "nvmlDeviceGetDisplayMode", handle) if active is None else active
+    return None if answer is None else bool(answer)
 
 
 def _capability(answer: Any) -> tuple[int, int] | None:

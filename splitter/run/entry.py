@@ -14,7 +14,6 @@ from splitter.run.snapshot import Snapshot
 FORMAT = 1
 LARGEST = 2**63  # of any number here: a process, a moment, bytes
 SAME_MOMENT_S = 2.0  # psutil counts from a boot time that the clock's corrections move
-DRIVER_SOURCES = {"nvml", "sysfs", "engine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,7 @@ CARD_KINDS: Mapping[str, tuple[type, ...]] = {
 def reserved(planned: PlannedDevice) -> Reserved:
     """What a planned device takes of its card."""
     device = planned.device
-    asked = device.sources.get("free_bytes") in DRIVER_SOURCES
-    return Reserved(device.id, device.name, device.uuid, planned.used_bytes(), asked)
+    return Reserved(device.id, device.name, device.uuid, planned.used_bytes(), device.asked)
 
 
 def draft(plan: Plan, command: EngineCommand, name: str) -> Entry:

@@ -6,12 +6,12 @@ back twice as far, so that a few starts are enough. Where the engine's log told 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from splitter.engine.lessons import OUT_OF_MEMORY, Lesson
 from splitter.engine.shortage import Shortage
 from splitter.plan.plan import Plan, PlannedDevice
-from splitter.rig.device import Device
+from splitter.rig.device import Device, Rig
 from splitter.units import format_bytes
 
 FIRST_STEP = 1 / 32  # of a card's memory: the least that a first failure takes away
@@ -29,9 +29,11 @@ CERTAIN_BYTES = 1  # "less than" in whole bytes
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What one failure taught, by device id: bytes of the reported free memory that are not there."""
+    """What one failure taught, by device id: bytes of the reported free memory that are not there, and bytes that
+    others have taken since it was asked for."""
 
     missing: Mapping[str, int]
+    taken: Mapping[str, int] = field(default_factory=dict)
 
 
 def learn(plan: Plan, short: Shortage) -> Learnt:
@@ -45,6 +47,24 @@ def learn(plan: Plan, short: Shortage) -> Learnt:
         missing[name] = max(missing[name], bound, least)
     before = {device.device.id: _known(device) for device in plan.devices}
     return Learnt({name: size for name, size in missing.items() if size > before.get(name, 0)})
+
+
+def taken_since(plan: Plan, free_now: Mapping[str, int]) -> dict[str, int]:
+    """What others took of the cards whose free memory was asked for, by device id, where the plan needs that now.
+
+    `free_now` is asked in the same way as the plan's figures were. No lesson: the next plan asks again.
+    """
+    return {
+        used.device.id: used.device.free_bytes - free_now[used.device.id]
+        for used in plan.devices
+        if used.device.asked and free_now.get(used.device.id, used.device.free_bytes) < used.used_bytes()
+    }
+
+
+def without(rig: Rig, taken: Mapping[str, int]) -> Rig:
+    """`rig` with so much less free on its devices."""
+    devices = (replace(device, free_bytes=device.free_bytes - taken.get(device.id, 0)) for device in rig.devices)
+    return replace(rig, devices=tuple(devices))
 
 
 def lessons(plan: Plan, learnt: Learnt) -> dict[str, Lesson]:
@@ -102,8 +122,10 @@ def _least_step(device: PlannedDevice, known: int) -> int:
 
 def what_changed(before: Plan, after: Plan, learnt: Learnt) -> str:
     """One sentence: what is believed now, and what the plan does about it."""
-    cards = " and ".join(f"{name} has {format_bytes(size)} less than reported" for name, size in learnt.missing.items())
-    return f"{cards or 'memory ran out'}: {'; '.join(_differences(before, after)) or 'the plan stays as it was'}"
+    cards = [f"other programs have taken {format_bytes(size)} of {name}" for name, size in learnt.taken.items()]
+    cards += [f"{name} has {format_bytes(size)} less than reported" for name, size in learnt.missing.items()]
+    changes = "; ".join(_differences(before, after)) or "the plan stays as it was"
+    return f"{' and '.join(cards) or 'memory ran out'}: {changes}"
 
 
 def _differences(before: Plan, after: Plan) -> list[str]:

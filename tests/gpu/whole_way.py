@@ -5,8 +5,11 @@
 rig        what NVML and the engine say of the card
 speed      `bench` of models of true size (tests/gpu/heavy_model.py): predicted against measured, energy per token
 calibrate  `calibrate`, then the same plans again: predicted against measured, before and after
-memory     another program takes memory after the rig was read: a real out-of-memory, a new plan, ready
+memory     a rig file that promises what another program holds: a real out-of-memory, a new plan, ready
+crowd      another program takes the rest of the card while the engine runs: the same, and nothing of it is kept
+edge       the longest context in what another program leaves, no margin: loads, and answers a long prompt
 watch      `launch --metrics`: the card in Prometheus' words; supervisor killed with 9: the card's memory comes back
+hops       `calibrate` with the card cut in two (GGML_CUDA_DEVICES): what a hop between devices costs
 tune       `tune` from our own plan for a minute
 compare    `bench --compare`: our plan, the engine's own placement, by free memory, in turn
 
@@ -20,6 +23,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import urllib.request
@@ -96,7 +100,7 @@ def measure(place: Place, name: str) -> None:
     """One model: measured, kept for the stage `calibrate`, and printed."""
     path, driver = place.model(name), Driver()
     before, start = driver.used_bytes(), time.monotonic()
-    data = place.run("bench measure", path, *CONTEXT, "--budget", "8", name=f"bench-{name}")
+    data = place.run("bench measure", path, *CONTEXT, "--budget", "8", "--no-save", name=f"bench-{name}")
     rates = {
         kind: (float(data["predicted"][f"{kind}_tokens_per_s"]), float(data[f"{kind}_tokens_per_s"]["median"]))
         for kind in ("generation", "prompt")
@@ -133,14 +137,16 @@ def calibrate(place: Place) -> None:
 
 
 @contextmanager
-def hog(size: int) -> Iterator[None]:
-    """Another program that holds `size` bytes of the first card."""
+def hog(left: int) -> Iterator[None]:
+    """Another program that holds all but `left` bytes of what is free on the first card."""
     source = (
         "import ctypes, sys\n"
         "cuda, context, at = ctypes.CDLL('libcuda.so.1'), ctypes.c_void_p(), ctypes.c_uint64()\n"
+        "free, total = ctypes.c_size_t(), ctypes.c_size_t()\n"
         "assert cuda.cuInit(0) == 0 and cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0\n"
         "assert cuda.cuCtxSetCurrent(context) == 0\n"
-        f"assert cuda.cuMemAlloc_v2(ctypes.byref(at), ctypes.c_size_t({size})) == 0\n"
+        "assert cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0\n"
+        f"assert cuda.cuMemAlloc_v2(ctypes.byref(at), ctypes.c_size_t(free.value - {left})) == 0\n"
         "print('held', flush=True); sys.stdin.read()\n"
     )
     pipe = subprocess.PIPE
@@ -151,55 +157,117 @@ def hog(size: int) -> Iterator[None]:
         process.kill()
 
 
+@dataclass
+class Launch:
+    """A launch in the background: its process, what it said so far, its URL."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    lines: list[str] = field(default_factory=list)
+
+    def read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, words: str, seconds: float = 120) -> None:
+        """Until it said `words`."""
+        end_s = time.monotonic() + seconds
+        while not any(words in line for line in tuple(self.lines)):
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < end_s, self.said()
+            time.sleep(0.02)
+
+    def said(self, start: int = 0) -> str:
+        return "".join(f"\n    {line}" for line in self.lines[start:])
+
+
 @contextmanager
-def launched(place: Place, *more: str) -> Iterator[tuple["subprocess.Popen[str]", list[str], str]]:
-    """A launch that got ready: its process, what it said until then, its URL; stopped with Ctrl-C if it still runs."""
+def launched(place: Place, *more: str) -> Iterator[Launch]:
+    """A launch that got ready; stopped with Ctrl-C if it still runs."""
     port = any_free_port()
     argv = place.words("launch", *more, "--engine-path", place.engine, "--port", str(port), "--quiet")
-    process = subprocess.Popen(
-        argv, env={**place.env(), "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    lines: list[str] = []
+    out, env = subprocess.PIPE, {**place.env(), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(argv, env=env, stdout=out, stderr=subprocess.STDOUT, text=True)
+    launch = Launch(process, f"http://127.0.0.1:{port}")
+    reader = threading.Thread(target=launch.read, daemon=True)
+    reader.start()
     try:
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            if "ready" in line:
-                break
-        assert process.poll() is None, "\n".join(lines)
-        yield process, lines, f"http://127.0.0.1:{port}"
+        launch.wait_for("ready at")
+        yield launch
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(60)
-        (place.out / "launch.log").open("a").write("\n".join(lines) + f"\nexit {process.returncode}\n")
+        reader.join(5)
+        with (place.out / "launch.log").open("a", encoding="utf-8") as file:
+            file.write(launch.said() + f"\nexit {process.returncode}\n")
 
 
-def answer(url: str, tokens: int = 16) -> int:
-    """How many tokens the server generated."""
-    body = json.dumps({"prompt": "The card", "n_predict": tokens, "ignore_eos": True}).encode()
-    request = urllib.request.Request(f"{url}/completion", body, {"Content-Type": "application/json"})
+def answer(url: str, tokens: int = 16, prompt: int = 8) -> int:
+    """How many tokens the server generated after a prompt of `prompt` tokens."""
+    body = {"prompt": [33 + i % 90 for i in range(prompt)], "n_predict": tokens, "ignore_eos": True}
+    request = urllib.request.Request(
+        f"{url}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=120) as reply:
         return int(json.load(reply)["tokens_predicted"])
+
+
+def on_card(place: Place) -> str:
+    """How the middle model would be placed now, by the live rig."""
+    speed, settings = (place.run("plan", place.model(MIDDLE), *CONTEXT)[part] for part in ("speed", "settings"))
+    return f"-ngl {settings['gpu_layers']}, {speed['generation_tokens_per_s']:.1f} t/s ({speed['basis']})"
 
 
 def memory(place: Place) -> None:
     model, rig_file = place.model(MIDDLE), place.folder / "stale-rig.yaml"
     place.run("rig", "--save", str(rig_file))
-    free = Driver().free_bytes()
-    with hog(free - LEFT_OVER_MIB * MIB):
+    with hog(LEFT_OVER_MIB * MIB):
         for attempt in ("first", "second"):
             start = time.monotonic()
-            with launched(place, model, *CONTEXT, "--rig", str(rig_file)) as (_, lines, url):
-                spoken = "\n    ".join(lines)
-                print(f"{attempt} launch: {answer(url)} tokens after {time.monotonic() - start:.0f} s\n    {spoken}")
+            with launched(place, model, *CONTEXT, "--rig", str(rig_file)) as launch:
+                tokens = answer(launch.url)
+                print(f"{attempt} launch: {tokens} tokens after {time.monotonic() - start:.0f} s{launch.said()}")
+    print(f"the other program gone, without a rig file: {on_card(place)}")
+
+
+def crowd(place: Place) -> None:
+    with launched(place, place.model(MIDDLE), *CONTEXT) as launch:
+        answer(launch.url)
+        heard = len(launch.lines)
+        with hog(4 * MIB):
+            try:
+                print(f"{answer(launch.url, prompt=7000)} tokens although the card is full")
+            except OSError as error:
+                print(f"the request was lost: {error}")
+                launch.wait_for("is ready again")
+                print(f"{answer(launch.url, prompt=7000)} tokens from the new plan{launch.said(heard)}")
+    print(f"the other program gone: {on_card(place)}")
+
+
+def edge(place: Place) -> None:
+    driver = Driver()
+    with hog(11_500 * MIB):
+        before = driver.free_bytes()
+        flags = ("--goal", "context", "-c", "max", "-np", "1", "--margin", "0")
+        plan = place.run("plan", place.model(MIDDLE), *flags, name="plan-edge")
+        (used,) = plan["devices"]
+        with launched(place, place.model(MIDDLE), *flags) as launch:
+            loaded = driver.free_bytes()
+            answer(launch.url, prompt=7000)
+            after = driver.free_bytes()
+            restarts = [line for line in launch.lines if "out of memory" in line]
+        print(f"context {plan['settings']['context_size']}, {restarts or 'no start failed'}")
+        print(f"planned {used['used_bytes'] / MIB:.0f} MiB of the {used['free_bytes'] / MIB:.0f} that the engine lists")
+        print(f"NVML: {before / MIB:.0f} free, loaded {loaded / MIB:.0f}, after a long prompt {after / MIB:.0f}")
 
 
 def watch(place: Place) -> None:
     driver, port = Driver(), any_free_port()
     before = driver.used_bytes()
-    with launched(place, place.model(MIDDLE), *CONTEXT, "--metrics", str(port)) as (process, _, url):
-        answer(url, 400)
+    with launched(place, place.model(MIDDLE), *CONTEXT, "--metrics", str(port)) as launch:
+        answer(launch.url, 400)
         time.sleep(3)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
             text = reply.read().decode()
@@ -207,8 +275,8 @@ def watch(place: Place) -> None:
         print("\n".join(line for line in text.splitlines() if line.startswith("splitter_")))
         print(json.dumps(place.run("ps", name="ps"))[:3000])
         held = driver.used_bytes() - before
-        process.kill()
-        process.wait(10)
+        launch.process.kill()
+        launch.process.wait(10)
         start = time.monotonic()
         while driver.used_bytes() > before + 64 * MIB and time.monotonic() < start + 30:
             time.sleep(0.05)
@@ -219,17 +287,34 @@ def watch(place: Place) -> None:
 
 def tune(place: Place) -> None:
     data = place.run("tune", place.model(MIDDLE), *CONTEXT, "--minutes", "1", "--fresh", name="tune")
-    print(json.dumps(data)[:1500])
+    print({key: value for key, value in data.items() if not isinstance(value, list | dict)})
+    for trial in data.get("trials", ()):
+        print(json.dumps(trial)[:300])
+
+
+def hops(place: Place) -> None:
+    os.environ["GGML_CUDA_DEVICES"] = "2"
+    try:
+        data = place.run("calibrate", place.model(MIDDLE), name="hops")
+    finally:
+        del os.environ["GGML_CUDA_DEVICES"]
+    for card in data["cards"]:
+        print(f"{card['id']}: {card['bandwidth_bytes_per_s'] / 1e9:.0f} GB/s")
+    print(f"a hop {data['hop_s'] * 1e6:.0f} us, a layer {data['layer_s'] * 1e6:.0f} us, fit {data['worst_error']:.1%}")
+    for run in data["runs"]:
+        print(f"{run['label']}: {median(run['outcome']['generation']):.1f} t/s")
 
 
 def compare(place: Place) -> None:
     data = place.run("bench measure", place.model(MIDDLE), *CONTEXT, "--compare", "--rounds", "2", "--budget", "4",
                      name="compare")  # fmt: skip
-    print(json.dumps(data)[:1500])
+    for each in data["alternatives"]:
+        record = each["record"]
+        print(record["label"], record["points"][0]["generation_tokens_per_s"], each["plan_over_it"])
 
 
 STAGES: dict[str, Callable[[Place], None]] = {
-    stage.__name__: stage for stage in (rig, speed, calibrate, memory, watch, tune, compare)
+    stage.__name__: stage for stage in (rig, speed, calibrate, memory, crowd, edge, watch, hops, tune, compare)
 }
 
 

@@ -184,7 +184,15 @@ def test_sms_from_cores(capability: tuple[int, int], cores: int, sms: int | None
 
 @pytest.mark.parametrize(
     ("active", "mode", "display"),
-    [(1, 1, True), (0, 1, True), (0, 0, False), (NOT_SUPPORTED, 0, False), (NOT_SUPPORTED, NOT_SUPPORTED, None)],
+    [
+        (1, 1, True),
+        (1, 0, True),
+        (0, 1, False),
+        (0, 0, False),
+        (NOT_SUPPORTED, 1, True),
+        (NOT_SUPPORTED, 0, False),
+        (NOT_SUPPORTED, NOT_SUPPORTED, None),
+    ],
 )
 def test_display(active: Any, mode: Any, display: bool | None) -> None:
     (device,) = found(Gpu(active=active, mode=mode)).devices
