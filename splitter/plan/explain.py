@@ -173,5 +173,6 @@ def _in_practice(scene: Scene, plan: Plan) -> Iterator[str]:
     typical = predict(memory, plan.placement, devices, plan.rig.host, constants=TYPICAL)
     yield (
         f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth, an upper bound; engines usually "
-        f"reach about {speed_text(typical.generation_tokens_per_s)} here with a short context"
+        f"reach about {speed_text(typical.generation_tokens_per_s)} here with a short context "
+        "(`splitter calibrate` measures)"
     )

@@ -35,7 +35,8 @@ def seconds(work: Work, bandwidths: dict[str, float], host: float, hop_s: float,
     return reading + work.host_bytes / host + work.hops * hop_s + work.layers * layer_s
 
 
-def six_runs(a: float, b: float, host: float, hop_s: float) -> list[Run]:
+def eight_runs(a: float, b: float, host: float, hop_s: float) -> list[Run]:
+    """As `calibrate` makes them: a model on each card, in pairs and in RAM, and a tiny one on each card."""
     size = 10**9
     works = [
         Work((("CUDA0", 4 * size),), 0, 0, 33),
@@ -44,6 +45,8 @@ def six_runs(a: float, b: float, host: float, hop_s: float) -> list[Run]:
         Work((("CUDA0", size), ("CUDA1", 3 * size)), 0, 1, 33),
         Work((("CUDA0", 3 * size),), size, 1, 33),
         Work((), 4 * size, 0, 33),
+        Work((("CUDA0", 10**6),), 0, 0, 9),
+        Work((("CUDA1", 10**6),), 0, 0, 9),
     ]
     return [Run(work, seconds(work, {"CUDA0": a, "CUDA1": b}, host, hop_s, 3e-5)) for work in works]
 
@@ -51,14 +54,15 @@ def six_runs(a: float, b: float, host: float, hop_s: float) -> list[Run]:
 @settings(deadline=None, max_examples=25, phases=(Phase.explicit, Phase.generate))
 @given(st.floats(50e9, 1500e9), st.floats(50e9, 1500e9), st.floats(5e9, 60e9))
 def test_the_fit_finds_the_bandwidths_back(a: float, b: float, host: float) -> None:
-    found = fit(six_runs(a, b, host, 1e-4))
+    found = fit(eight_runs(a, b, host, 1e-4))
     assert dict(found.bandwidths) == pytest.approx({"CUDA0": a, "CUDA1": b}, rel=0.02)
     assert found.host_bandwidth == pytest.approx(host, rel=0.02)
+    assert found.layer_s == pytest.approx(3e-5, rel=0.02)
     assert found.worst_error < 0.01
 
 
 def test_one_run_far_off_does_not_carry_the_others_away() -> None:
-    runs = six_runs(100e9, 400e9, 20e9, 1e-4)
+    runs = eight_runs(100e9, 400e9, 20e9, 1e-4)
     runs += [Run(runs[0].work, runs[0].token_s), Run(runs[0].work, 3 * runs[0].token_s)]
     assert dict(fit(runs).bandwidths)["CUDA0"] == pytest.approx(100e9, rel=0.1)
 

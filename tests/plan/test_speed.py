@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
+from splitter.model.load import load_model
 from splitter.plan.evaluate import evaluate
 from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.speed import ROOFLINE, TYPICAL, Constants
 from splitter.rig.device import Rig
 from splitter.units import MIB
+from tests.engine.skeletons import llama
 from tests.plan.builders import card, model, rig
 
 FACTS = model(8)
@@ -64,6 +67,31 @@ def test_typical_is_slower_than_the_roofline() -> None:
     assert fast is not None
     assert real is not None
     assert 0.3 < real / fast < 0.75
+
+
+PUBLISHED = (
+    (448, "Q4_K_M", 72.79), (760, "Q4_K_M", 109.57), (912, "Q4_K_M", 110.60), (504, "Q4_K_M", 83.50),
+    (717, "Q4_K_M", 108.15), (936, "Q4_K_M", 115.42), (1008, "Q4_K_M", 130.58), (717, "F16", 40.58),
+    (936, "F16", 47.40), (1008, "F16", 54.84),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def eight_b(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFacts]:
+    shape, folder = (32, 4096, 14336, 32, 8, 128256), tmp_path_factory.mktemp("8b")
+    paths = {quant: llama(quant, shape, quant).write(folder) for quant in ("Q4_K_M", "F16")}
+    return {quant: load_model(str(path)) for quant, path in paths.items()}
+
+
+@pytest.mark.parametrize(("gb_per_s", "quant", "tokens_per_s"), PUBLISHED)
+def test_typical_is_what_cards_reached(
+    gb_per_s: int, quant: str, tokens_per_s: float, eight_b: dict[str, ModelFacts]
+) -> None:
+    """Generation of 512 tokens on one card: the source stands at TYPICAL."""
+    settings = Settings(1024, 33, ("CUDA0",), parallel=1)
+    on = rig(card(0, 24_000, gb_per_s))
+    found = evaluate(eight_b[quant], on, settings, constants=TYPICAL, overhead=no_overhead)
+    assert found.speed.generation_tokens_per_s == pytest.approx(tokens_per_s, rel=0.12)
 
 
 def test_prompts_wait_for_weights_that_cross_the_link() -> None:
