@@ -1,4 +1,5 @@
-"""Which loads calibrate a rig: each card alone or with most of the layers, neighbouring cards in pairs, RAM if it must.
+"""Which loads calibrate a rig: each card alone or with most of the layers, neighbouring cards in pairs, RAM if it must;
+and a tiny model on each card, whose layers cost what launching them costs.
 
 Pure: the plans are the solver's own under fixed devices, so that each is proven to fit.
 """
@@ -20,7 +21,7 @@ __all__ = ["Load", "Solve", "launch_loads", "loads"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load to measure: its plan, and what it is for in words; not `heavy`: only its launches count."""
+    """One load to measure: its plan, and what it is for in words; not `heavy`: a tiny model, for its launches."""
 
     label: str
     plan: Plan

@@ -1,6 +1,6 @@
 """The steps of `splitter calibrate`: the loads, their measurements, the fit, what is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,8 @@ from splitter.model.load import load_model
 from splitter.plan.plan import Plan
 from splitter.plan.work import work_of
 from splitter.shipped import shipped_folder
+
+LIGHT, LIGHT_CONTEXT = Shape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,13 @@ def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int,
     with Records() as records:
         for number, load in enumerate(wanted, 1):
             with output.progress(f"measuring {load.label} ({number} of {len(wanted)})"):
-                found = run_trial(load.plan, task.engine, shape, repetitions)
+                used = shape if load.heavy else LIGHT
+                found = run_trial(load.plan, task.engine, used, repetitions)
             done.append((load, found))
-            record = trial_record("calibrate", load.plan, task.engine, found, shape, group=group, label=load.label)
+            record = trial_record("calibrate", load.plan, task.engine, found, used, group=group, label=load.label)
             records.add(record)
             output.say(f"{load.label}: {found.outcome.failed or _speed(found)}")
-        fitted = _fit(done)
+        fitted = fit_measured(done)
         now = datetime.now(UTC)
         keep_calibration(records, task.rig, task.engine, fitted, driver=driver_version(task.rig), now=now)
     return Calibrated(tuple(done), fitted)
@@ -58,7 +61,7 @@ def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
     if not found:
         return ()
     tiny = replace(task, facts=load_model(str(shipped_folder("examples") / "tiny.gguf")))
-    return found + launch_loads(tiny.rig, tiny.facts.layers + 1, _planner(tiny, context_size))
+    return found + launch_loads(tiny.rig, tiny.facts.layers + 1, _planner(tiny, LIGHT_CONTEXT))
 
 
 def _planner(task: Task, context_size: int) -> Solve:
@@ -78,15 +81,20 @@ def _planner(task: Task, context_size: int) -> Solve:
     return planned
 
 
-def _fit(done: list[tuple[Load, Measured]]) -> Fitted:
-    runs = [
-        Run(work_of(load.plan), 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None)
-        for load, found in done
-        if found.outcome.failed is None
-    ]
-    if not any(load.heavy and found.outcome.failed is None for load, found in done):
+def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
+    """The constants, from the loads that were measured; a card whose own load failed is told nothing by a tiny one.
+    EngineError where nothing but tiny ones were."""
+    measured = [(load, found, work_of(load.plan)) for load, found in done if found.outcome.failed is None]
+    known = {name for load, _, work in measured if load.heavy for name, _ in work.bytes_read}
+    if not known:
         raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")
-    return fit(runs)
+    return fit(
+        [
+            Run(work, 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None)
+            for load, found, work in measured
+            if load.heavy or {name for name, _ in work.bytes_read} <= known
+        ]
+    )
 
 
 def _prompt_s(found: Measured) -> float | None:

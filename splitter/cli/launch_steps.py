@@ -12,6 +12,8 @@ from splitter.engine.shortage import Shortage
 from splitter.errors import DoesNotFitError, SplitterError
 from splitter.plan.plan import Plan
 from splitter.profile.profile import Supervision
+from splitter.rig.combine import ENGINE
+from splitter.rig.device import Rig
 from splitter.run.lifecycle import Limits
 from splitter.run.snapshot import Snapshot
 
@@ -67,15 +69,20 @@ class Replanner:
         return self.planned.command
 
     def _taken(self, short: Shortage) -> "Learnt | None":
-        """Plans anew with what the driver says is free now, where that explains the failure: nothing is kept of it."""
-        from splitter.run.replan import Learnt, taken_since, without
+        """Plans anew with what is free now, where that explains the failure: nothing is kept of it. Where it does not,
+        the plan in force is at least judged by it."""
+        from splitter.run.replan import Learnt, as_it_is_now, taken_since
 
-        task, plan = self.planned.task, self.planned.plan
-        taken = taken_since(plan, short.free_bytes)
+        before = self.planned
+        now = as_it_is_now(before.plan, free_now(before.task.rig, short))
+        free = {device.id: device.free_bytes for device in now.rig.devices}
+        devices = (replace(device, free_bytes=free[device.id]) for device in before.task.rig.devices)
+        task = replace(before.task, rig=replace(before.task.rig, devices=tuple(devices)))
+        self.planned = replace(before, task=task, plan=now)
+        taken = taken_since(before.plan, now)
         if not taken:
             return None
-        replanned = solve(replace(task, rig=without(task.rig, taken)), self._output)
-        self.planned = prove_if_possible(replanned, self._output)
+        self.planned = prove_if_possible(solve(task, self._output), self._output)
         return Learnt({}, taken)
 
     def _learn(self, short: Shortage) -> "Learnt":
@@ -96,24 +103,29 @@ class Replanner:
 
 
 def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:
-    """`short` with what is free now that the engine's process is gone, where that can be asked; what the engine found
-    while it loaded counts too."""
-    if short.free_bytes and short.stage != "running":
-        return short
-    found = _free_now(task, env)
-    return replace(short, free_bytes={**found, **{k: min(v, found.get(k, v)) for k, v in short.free_bytes.items()}})
-
-
-def _free_now(task: Task, env: Mapping[str, str]) -> dict[str, int]:
-    """Free memory by device id, as the engine lists it, else as the driver tells it; empty where nobody answers."""
+    """`short` with what the engine finds free now that its process is gone, where it can be asked; what it found while
+    it loaded counts too."""
     from splitter.rig.listing import list_devices
+
+    if (short.free_bytes and short.stage != "running") or task.engine.kind != "llama-server" or not task.engine.path:
+        return short
+    with suppress(SplitterError):
+        found = {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
+        return replace(short, free_bytes={**found, **{k: min(v, found.get(k, v)) for k, v in short.free_bytes.items()}})
+    return short
+
+
+def free_now(rig: Rig, short: Shortage) -> dict[str, int]:
+    """What is free on the devices whose free memory was asked for, asked in the same way again: the engine looks from
+    inside its context, the driver from outside."""
     from splitter.rig.sensors import read_cards
 
-    if task.engine.kind == "llama-server" and task.engine.path:
-        with suppress(SplitterError):
-            return {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
-    cards = read_cards(task.rig).cards
-    return {card.device_id: card.free_bytes for card in cards if card.free_bytes is not None}
+    by_engine = [device.id for device in rig.devices if device.sources.get("free_bytes") == ENGINE]
+    by_driver = [device.id for device in rig.devices if device.asked and device.id not in by_engine]
+    cards = read_cards(rig).cards if by_driver else ()
+    told = {card.device_id: card.free_bytes for card in cards if card.free_bytes is not None}
+    found = {name: short.free_bytes[name] for name in by_engine if name in short.free_bytes}
+    return {**found, **{name: told[name] for name in by_driver if name in told}}
 
 
 class Announcer:

@@ -43,7 +43,10 @@ def shortage(lines: Iterable[str], names: Mapping[str, str] | None = None, *, lo
     for event in found:
         if isinstance(event, BufferAllocated):
             held[event.device] += event.size_bytes
-    free = {names.get(event.device, event.device): event.free_bytes for event in found if isinstance(event, DeviceFree)}
+    free: dict[str, int] = {}
+    for event in found:
+        if isinstance(event, DeviceFree):  # a draft model tells again, when the main one holds its part already
+            free.setdefault(names.get(event.device, event.device), event.free_bytes)
     device = worst.device
     return Shortage(
         device=names.get(device, device) if device else None,

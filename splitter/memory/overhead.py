@@ -3,19 +3,17 @@
 Published contexts (MiB, reference: logs of the cards named): RTX 3060 113-136, 4070 169, P40 148, 3090 262-291, 4090
 451-472, RTX PRO 6000 561, P100 294 after load. They follow the number of multiprocessors (SM): 40 MiB and 3.4 MiB each,
 4.5 MiB each before Volta. That is at most 2 MiB below any of these figures and 118 MiB above the largest card's.
-
-An engine that tells what is free asks from inside its own context, which is gone from the figure already: on an H200
-(driver 580, build 11434) `--list-devices` shows 142629 MiB where NVML shows 143156, and a llama-server then held 69 MiB
-more than that context and its buffers when it had loaded, 123 MiB after a prompt of 8000 tokens.
+An H200 (driver 580, build 11434) held 596 MiB when it had loaded and 650 after a prompt of 8000 tokens; with the
+growth, 745 are kept for it.
 """
 
 from splitter.units import GIB, MIB
 
+CONTEXT = "CUDA context"
 CONTEXT_BASE_BYTES = 40 * MIB
 CONTEXT_PER_SM_BYTES = int(3.4 * MIB)
 CONTEXT_PER_OLD_SM_BYTES = int(4.5 * MIB)
 CONTEXT_PER_GIB_BYTES = 12 * MIB
-KERNELS_BYTES = 64 * MIB
 GROWTH_SHARE, GROWTH_MIN_BYTES, GROWTH_MAX_BYTES = 0.01, 32 * MIB, 256 * MIB
 WINDOWS_SHARE, WINDOWS_MAX_BYTES = 0.05, 1640 * MIB
 DISPLAY_GROWTH_BYTES = 64 * MIB
@@ -28,18 +26,14 @@ def device_overhead(
     compute_capability: str | None = None,
     os: str = "linux",
     display: bool | None = None,
-    told_inside: bool = False,
 ) -> tuple[tuple[str, int], ...]:
     """The parts, each with its name, of what one CUDA device loses to driver, system and run time.
-
-    `told_inside`: the free memory was told from inside a CUDA context, so that only kernels are loaded on top of it.
 
     `free_bytes` of a device already lacks what a desktop holds now, so `display` True only keeps room for it to grow.
     `os` is "linux", "windows" or "macos"; Windows' driver model withholds 1.2-1.6 GiB of 24-32 GiB cards.
     """
-    context = ("CUDA context", _context_bytes(total_bytes, sm_count, compute_capability))
     parts = [
-        ("CUDA kernels", min(KERNELS_BYTES, context[1])) if told_inside else context,
+        (CONTEXT, _context_bytes(total_bytes, sm_count, compute_capability)),
         ("growth while running", min(max(int(total_bytes * GROWTH_SHARE), GROWTH_MIN_BYTES), GROWTH_MAX_BYTES)),
     ]
     if os == "windows":

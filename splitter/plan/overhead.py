@@ -1,9 +1,8 @@
 """What a device loses besides llama.cpp's breakdown: the seam between rig values and the memory room's estimate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from splitter.memory.overhead import device_overhead
-from splitter.rig.combine import ENGINE
+from splitter.memory.overhead import CONTEXT, device_overhead
 from splitter.rig.device import Device, Host
 
 Overhead = Callable[[Device, Host], tuple[tuple[str, int], ...]]
@@ -22,5 +21,9 @@ def driver_overhead(device: Device, host: Host) -> tuple[tuple[str, int], ...]:
         compute_capability=device.compute_capability,
         os=host.os,
         display=device.display,
-        told_inside=device.sources.get("free_bytes") == ENGINE and device.id.startswith("CUDA"),
     )
+
+
+def context_bytes(overhead: Iterable[tuple[str, int]]) -> int:
+    """The part of an overhead that an engine, which looks from inside its context, does not find free any more."""
+    return sum(size for name, size in overhead if name == CONTEXT)

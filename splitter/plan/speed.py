@@ -44,7 +44,7 @@ TYPICAL = Constants(
     reduction_s=40e-6,
 )
 """What published runs reach. Efficiency and layer: least squares over ten single cards, RTX 3070 to 4090, 8B Q4_K_M and
-F16, tg 512 (github.com/XiongjieDai/GPU-Benchmarks-on-LLM-Inference, README of commit 00dd2bd): each within 10 %. Hops:
+F16, tg 512 (github.com/XiongjieDai/GPU-Benchmarks-on-LLM-Inference, README of commit 00dd2bd): each within 12 %. Hops:
 the same table's 2 to 8 cards, 0.12 to 0.36 ms. Our own six models on an H200 (build 11434): -31 to +57 %, for there
 K-quants are bound by arithmetic. Host, in reference/llamacpp.md: the 4+8+6 GB rig, 32B, 40 layers on cards and the rest
 in quad-channel RAM: 2.5 t/s (the host's half of its bandwidth is what that leaves)."""

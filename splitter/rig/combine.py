@@ -9,8 +9,11 @@ from splitter.rig.defaults import fill_from_catalog, with_values
 from splitter.rig.device import Device
 from splitter.rig.listed import ListedDevice
 from splitter.rig.nvml_devices import NVML, Detection
+from splitter.units import MIB
 
 ENGINE = "engine"
+# Seen: 561 MiB on an RTX PRO 6000, 527 on an H200 (driver 580, build 11434: 142629 MiB listed, 143156 free by NVML).
+LARGEST_CONTEXT_BYTES = 640 * MIB
 _FROM_DRIVER = ("bandwidth_bytes_per_s", "compute_capability", "sm_count", "link_bytes_per_s", "display", "uuid",
                 "pci_bus_id")  # fmt: skip
 # GPUs that share the host's RAM (GGML_BACKEND_DEVICE_TYPE_IGPU, which the listing does not tell): names of Intel's and
@@ -75,9 +78,16 @@ def _driver_device(row: ListedDevice, driver: Sequence[Device]) -> Device | None
 
 
 def _device(row: ListedDevice, match: Device | None, catalog: Catalog) -> Device:
+    """The listed device, with the driver's facts of its card.
+
+    The engine lists what is free beside its own context, the driver what is free before there is one; as long as that
+    explains the difference, the driver's figure stands, for the context is part of every plan's overhead.
+    """
     sources = dict.fromkeys(("id", "name", "total_bytes", "free_bytes"), ENGINE)
     device = Device(row.id, row.name, row.total_bytes, row.free_bytes, sources=sources)
     for field in _FROM_DRIVER if match else ():
         if match and getattr(match, field) is not None:
             device = with_values(device, {field: getattr(match, field)}, match.sources.get(field, NVML))
+    if match and backend(row.id) == "CUDA" and 0 < match.free_bytes - row.free_bytes <= LARGEST_CONTEXT_BYTES:
+        device = with_values(device, {"free_bytes": match.free_bytes}, match.sources.get("free_bytes", NVML))
     return fill_from_catalog(device, catalog)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from splitter.engine.lessons import OUT_OF_MEMORY, Lesson
 from splitter.engine.shortage import Shortage
+from splitter.plan.overhead import context_bytes
 from splitter.plan.plan import Plan, PlannedDevice
-from splitter.rig.device import Device, Rig
+from splitter.rig.device import Device
 from splitter.units import format_bytes
 
 FIRST_STEP = 1 / 32  # of a card's memory: the least that a first failure takes away
@@ -49,22 +50,23 @@ def learn(plan: Plan, short: Shortage) -> Learnt:
     return Learnt({name: size for name, size in missing.items() if size > before.get(name, 0)})
 
 
-def taken_since(plan: Plan, free_now: Mapping[str, int]) -> dict[str, int]:
-    """What others took of the cards whose free memory was asked for, by device id, where the plan needs that now.
+def as_it_is_now(plan: Plan, free_now: Mapping[str, int]) -> Plan:
+    """`plan` on its rig with what is free now, where that is less than was reported."""
+    lower = {d.id: free_now[d.id] for d in plan.rig.devices if free_now.get(d.id, d.free_bytes) < d.free_bytes}
+    rig_devices = (replace(d, free_bytes=lower.get(d.id, d.free_bytes)) for d in plan.rig.devices)
+    rig = replace(plan.rig, devices=tuple(rig_devices))
+    planned = (replace(used, device=rig.device(used.device.id)) for used in plan.devices)
+    return replace(plan, rig=rig, devices=tuple(planned))
 
-    `free_now` is asked in the same way as the plan's figures were. No lesson: the next plan asks again.
-    """
+
+def taken_since(plan: Plan, now: Plan) -> dict[str, int]:
+    """What others took of the cards that `plan` uses, by device id, where the free memory of `now` cannot hold it."""
+    pairs = zip(plan.devices, now.devices, strict=True)
     return {
-        used.device.id: used.device.free_bytes - free_now[used.device.id]
-        for used in plan.devices
-        if used.device.asked and free_now.get(used.device.id, used.device.free_bytes) < used.used_bytes()
+        was.device.id: was.device.free_bytes - left.device.free_bytes
+        for was, left in pairs
+        if left.used_bytes() > left.device.free_bytes < was.device.free_bytes
     }
-
-
-def without(rig: Rig, taken: Mapping[str, int]) -> Rig:
-    """`rig` with so much less free on its devices."""
-    devices = (replace(device, free_bytes=device.free_bytes - taken.get(device.id, 0)) for device in rig.devices)
-    return replace(rig, devices=tuple(devices))
 
 
 def lessons(plan: Plan, learnt: Learnt) -> dict[str, Lesson]:
@@ -80,13 +82,13 @@ def _known(device: PlannedDevice) -> int:
 def _told(plan: Plan, device: Device, short: Shortage) -> int:
     """What the engine found free, against what was reported; 0 where it told nothing.
 
-    The engine looks from inside its own context, so that the overhead which the plan reserves for it is gone already.
+    The engine looks from inside its own context, so that the part of the plan's overhead is gone already.
     """
     told = short.free_bytes.get(device.id)
     if told is None:
         return 0
     planned = next((d for d in plan.devices if d.device.id == device.id), None)
-    inside = planned.memory.overhead_bytes() - _known(planned) if planned else 0
+    inside = context_bytes(planned.memory.overhead) if planned else 0
     return max(0, device.free_bytes - told - inside)
 
 

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from splitter.bench.calibration import Fitted, Run, fit, non_negative
-from splitter.bench.calibration_runs import loads
+from splitter.bench.calibration_runs import launch_loads, loads
 from splitter.bench.calibration_store import (
     MAX_AGE_DAYS,
     all_calibrations,
@@ -17,7 +17,11 @@ from splitter.bench.calibration_store import (
     keep_calibration,
 )
 from splitter.bench.records import Records
+from splitter.bench.trial import Outcome
+from splitter.bench.trial_run import Measured
+from splitter.cli.calibrate_steps import fit_measured
 from splitter.engine.command import EngineRef
+from splitter.errors import EngineError
 from splitter.plan.calibrated import Calibration, CardConstants, calibrated_constants, calibrated_rig, calibration_notes
 from splitter.plan.overhead import no_overhead
 from splitter.plan.request import Request
@@ -108,6 +112,27 @@ def test_ram_takes_part_only_where_the_cards_cannot_hold_the_model() -> None:
 
     labels = [load.label for load in loads(cards, 9, planned)]  # type: ignore[arg-type]
     assert labels == ["CUDA0 and RAM", "CUDA1 and RAM", "the host alone"]
+
+
+def test_a_tiny_model_tells_the_launches_but_no_cards_bandwidth() -> None:
+    """Where a card's own load failed, a tiny model's bytes would make one up."""
+    facts, cards = model(8), rig(card(0, 400), card(1, 400))
+
+    def planned(fixed: object) -> object:
+        request = Request(fixed={"context_size": 256, "ubatch_size": 64, **fixed}, margin_bytes=(0,))  # type: ignore[dict-item]
+        return solve(facts, cards, request, overhead=no_overhead, details=False)
+
+    light = launch_loads(cards, 9, planned)  # type: ignore[arg-type]
+    assert [load.label for load in light] == ["a tiny model on CUDA0 alone", "a tiny model on CUDA1 alone"]
+    assert [load.heavy for load in light] == [False, False]
+    heavy = loads(cards, 9, planned)[:2]  # type: ignore[arg-type]
+    outcomes = (Outcome((), (50.0,), (900.0,)), Outcome(failed="no room"), Outcome((), (800.0,)), Outcome((), (100.0,)))
+    done = [(load, Measured(None, outcome)) for load, outcome in zip((*heavy, *light), outcomes, strict=True)]
+    found = fit_measured(done)
+    assert [name for name, _ in found.bandwidths] == ["CUDA0"]
+    assert [name for name, _ in found.flops] == ["CUDA0"]
+    with pytest.raises(EngineError, match="no load could be measured"):
+        fit_measured(done[1:])
 
 
 def test_kept_used_aged_and_forgotten(tmp_path: Path) -> None:

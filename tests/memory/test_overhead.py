@@ -40,9 +40,7 @@ def test_each_part_is_named_and_appears_only_where_it_applies() -> None:
     assert dict(device_overhead(24 * GIB, os="windows"))["Windows reserve"] > 1200 * MIB
 
 
-def test_a_context_that_is_open_already_is_not_reserved_again() -> None:
-    """H200: 596 MiB beside the buffers at load, of which `--list-devices` has 527; 54 more after a long prompt."""
-    outside, inside = (dict(device_overhead(143155 * MIB, sm_count=132, told_inside=told)) for told in (False, True))
-    assert sum(outside.values()) >= (596 + 54) * MIB
-    assert sum(inside.values()) >= (596 - 527 + 54) * MIB
-    assert outside["CUDA context"] - inside["CUDA kernels"] > 400 * MIB
+def test_an_h200_holds_less_than_is_kept_for_it() -> None:
+    """596 MiB beside the buffers when it had loaded, 650 after a prompt of 8000 tokens (tests/gpu/real_loads.py)."""
+    kept = sum(size for _, size in device_overhead(143155 * MIB, sm_count=132, compute_capability="9.0"))
+    assert 650 * MIB <= kept < 800 * MIB

@@ -17,7 +17,7 @@ static DWORD run(const char *utf8) {
     PROCESS_INFORMATION process;
     if (!CreateProcessW(NULL, line, NULL, NULL, TRUE, CREATE_NO_WINDOW, NULL, NULL, &start, &process)) return 9900;
     DWORD code = 9901;
-    if (WaitForSingleObject(process.hProcess, 60000) == WAIT_OBJECT_0) GetExitCodeProcess(process.hProcess, &code);
+    if (WaitForSingleObject(process.hProcess, 30000) == WAIT_OBJECT_0) GetExitCodeProcess(process.hProcess, &code);
     else TerminateProcess(process.hProcess, code);
     CloseHandle(process.hProcess);
     CloseHandle(process.hThread);
