@@ -89,5 +89,6 @@ def _device(row: ListedDevice, match: Device | None, catalog: Catalog) -> Device
         if match and getattr(match, field) is not None:
             device = with_values(device, {field: getattr(match, field)}, match.sources.get(field, NVML))
     if match and backend(row.id) == "CUDA" and 0 < match.free_bytes - row.free_bytes <= LARGEST_CONTEXT_BYTES:
-        device = with_values(device, {"free_bytes": match.free_bytes}, match.sources.get("free_bytes", NVML))
+        free = min(match.free_bytes, row.total_bytes)  # an idle card: the two round differently
+        device = with_values(device, {"free_bytes": free}, match.sources.get("free_bytes", NVML))
     return fill_from_catalog(device, catalog)

@@ -214,10 +214,12 @@ def answer(url: str, tokens: int = 16, prompt: int = 8) -> int:
         return int(json.load(reply)["tokens_predicted"])
 
 
-def on_card(place: Place) -> str:
-    """How the middle model would be placed now, by the live rig."""
-    speed, settings = (place.run("plan", place.model(MIDDLE), *CONTEXT)[part] for part in ("speed", "settings"))
-    return f"-ngl {settings['gpu_layers']}, {speed['generation_tokens_per_s']:.1f} t/s ({speed['basis']})"
+def whole_again(place: Place) -> str:
+    """How the middle model is placed by the live rig now that the other program is gone: whole, or nothing was true."""
+    plan = place.run("plan", place.model(MIDDLE), *CONTEXT)
+    assert plan["settings"]["gpu_layers"] == plan["model"]["layers"] + 1, plan["settings"]
+    speed = plan["speed"]
+    return f"the other program gone: all layers, {speed['generation_tokens_per_s']:.1f} t/s ({speed['basis']})"
 
 
 def memory(place: Place) -> None:
@@ -229,7 +231,7 @@ def memory(place: Place) -> None:
             with launched(place, model, *CONTEXT, "--rig", str(rig_file)) as launch:
                 tokens = answer(launch.url)
                 print(f"{attempt} launch: {tokens} tokens after {time.monotonic() - start:.0f} s{launch.said()}")
-    print(f"the other program gone, without a rig file: {on_card(place)}")
+    print(whole_again(place))
 
 
 def crowd(place: Place) -> None:
@@ -243,7 +245,7 @@ def crowd(place: Place) -> None:
                 print(f"the request was lost: {error}")
                 launch.wait_for("is ready again")
                 print(f"{answer(launch.url, prompt=7000)} tokens from the new plan{launch.said(heard)}")
-    print(f"the other program gone: {on_card(place)}")
+    print(whole_again(place))
 
 
 def edge(place: Place) -> None:
@@ -257,9 +259,9 @@ def edge(place: Place) -> None:
             loaded = driver.free_bytes()
             answer(launch.url, prompt=7000)
             after = driver.free_bytes()
-            restarts = [line for line in launch.lines if "out of memory" in line]
-        print(f"context {plan['settings']['context_size']}, {restarts or 'no start failed'}")
-        print(f"planned {used['used_bytes'] / MIB:.0f} MiB of the {used['free_bytes'] / MIB:.0f} that the engine lists")
+            assert not any("out of memory" in line for line in launch.lines), launch.said()
+        print(f"context {plan['settings']['context_size']}: no start failed")
+        print(f"planned {used['used_bytes'] / MIB:.0f} MiB of the {used['free_bytes'] / MIB:.0f} that are free")
         print(f"NVML: {before / MIB:.0f} free, loaded {loaded / MIB:.0f}, after a long prompt {after / MIB:.0f}")
 
 

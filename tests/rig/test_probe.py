@@ -72,7 +72,12 @@ def test_the_drivers_facts_go_to_the_same_card() -> None:
 
 @pytest.mark.parametrize(
     ("listed_mib", "driver_mib", "free_mib", "source"),
-    [(142629, 143156, 143156, "nvml"), (142629, 142000, 142629, "engine"), (141000, 143156, 141000, "engine")],
+    [
+        (142629, 143156, 143155, "nvml"),
+        (140000, 140500, 140500, "nvml"),
+        (142629, 142000, 142629, "engine"),
+        (141000, 143156, 141000, "engine"),
+    ],
 )
 def test_free_memory_is_told_before_the_engine_opens_its_context(
     listed_mib: int, driver_mib: int, free_mib: int, source: str
