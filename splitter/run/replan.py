@@ -80,12 +80,13 @@ def _known(device: PlannedDevice) -> int:
 
 
 def _told(plan: Plan, device: Device, short: Shortage) -> int:
-    """What the engine found free, against what was reported; 0 where it told nothing.
+    """What the engine found free, against what a rig file promised; 0 where it told nothing, or the driver was asked.
 
-    The engine looks from inside its own context, so that the part of the plan's overhead is gone already.
+    The driver's figure then and the engine's at its start differ by what others held at that moment: no lesson. The
+    engine looks from inside its own context, so that this part of the plan's overhead is gone already.
     """
     told = short.free_bytes.get(device.id)
-    if told is None:
+    if told is None or device.asked:
         return 0
     planned = next((d for d in plan.devices if d.device.id == device.id), None)
     inside = context_bytes(planned.memory.overhead) if planned else 0

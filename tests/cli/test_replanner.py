@@ -19,6 +19,7 @@ from splitter.rig.card_reading import CardReading, Readings
 from splitter.rig.device import Rig
 from splitter.rig.files import load_rig
 from splitter.rig.listed import ListedDevice
+from splitter.run.replan import learn
 from splitter.units import MIB
 from tests.cli.conftest import TINY
 
@@ -89,6 +90,8 @@ def test_the_drivers_figures_are_compared_with_the_drivers(
     _, said = after_failure(before, free_of(before.task.rig, CUDA1=100), capsys)
     assert "CUDA1 has" in said
     assert "other programs" not in said
+    silent, telling = (Shortage("CUDA1", 8 * MIB, "running", None, told) for told in ({}, {"CUDA0": 5, "CUDA1": 100}))
+    assert learn(before.plan, telling) == learn(before.plan, silent)
     monkeypatch.setattr(sensors, "read_cards", lambda _rig: Readings((CardReading("CUDA1", "", free_bytes=0),)))
     _, said = after_failure(before, {}, capsys)
     assert "other programs have taken 7.62 GiB of CUDA1" in said
