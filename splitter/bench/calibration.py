@@ -17,22 +17,25 @@ OUTLIER = 0.05  # a run whose time is further than this from the fit counts less
 # One model cannot tell the cost of a layer from that of its bytes, and without a pair of cards nothing tells a hop's:
 # then these stay at what is typical. Two runs that disagree with it by 1 % outweigh it.
 PRIOR_WEIGHT = 0.01
+LIGHT_WEIGHT = 0.1  # of a tiny model's run, which is all launches: above what is typical, below a real model's
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured load: its work, and seconds per generated and per prompt token (None: not measured)."""
+    """One measured load: its work, and seconds per generated and per prompt token (None: not measured). A `light` one
+    counts little: it decides what the others leave open."""
 
     work: Work
     token_s: float
     prompt_token_s: float | None = None
+    light: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """Reached bytes/s by device id and of the host, FLOP/s by device id, seconds per hop and layer.
 
-    `worst_error` is the largest relative error of the fit on its own runs.
+    `worst_error` is the largest relative error of the fit on its own runs, light ones apart.
     """
 
     bandwidths: tuple[tuple[str, float], ...]
@@ -48,10 +51,11 @@ def fit(runs: Sequence[Run]) -> Fitted:
     names = sorted({name for run in runs for name, _ in run.work.bytes_read})
     rows = [_row(run.work, names) for run in runs]
     times = [run.token_s for run in runs]
+    trust = [LIGHT_WEIGHT if run.light else 1.0 for run in runs]
     prior = [0.0] * len(names) + [0.0, TYPICAL.hop_s, TYPICAL.layer_s]
-    solved = _robust(rows, times, prior)
+    solved = _robust(rows, times, trust, prior)
     spent = [_dot(row, solved) for row in rows]
-    errors = [abs(said / time - 1) for said, time in zip(spent, times, strict=True)]
+    errors = [abs(said / run.token_s - 1) for said, run in zip(spent, runs, strict=True) if not run.light]
     per_byte = dict(zip(names, solved, strict=False))
     host = solved[len(names)]
     return Fitted(
@@ -69,9 +73,11 @@ def _row(work: Work, names: Sequence[str]) -> list[float]:
     return [*(float(read.get(name, 0)) for name in names), float(work.host_bytes), float(work.hops), float(work.layers)]
 
 
-def _robust(rows: Sequence[Sequence[float]], times: Sequence[float], prior: Sequence[float]) -> list[float]:
-    """Least squares, then again with runs far off weighted down."""
-    weights = [1.0] * len(rows)
+def _robust(
+    rows: Sequence[Sequence[float]], times: Sequence[float], trust: Sequence[float], prior: Sequence[float]
+) -> list[float]:
+    """Least squares weighted by `trust`, then again with runs far off weighted down."""
+    weights = list(trust)
     solved = list(prior)
     for _ in range(ROUNDS):
         equations = [[w * a / t for a in row] for row, t, w in zip(rows, times, weights, strict=True)]
@@ -83,7 +89,10 @@ def _robust(rows: Sequence[Sequence[float]], times: Sequence[float], prior: Sequ
             abs(sum(a * x for a, x in zip(row, solved, strict=True)) / t - 1)
             for row, t in zip(rows, times, strict=True)
         ]
-        weights = [1.0 if error <= OUTLIER else (OUTLIER / error) ** 0.5 for error in off]
+        weights = [
+            base if error <= OUTLIER else base * (OUTLIER / error) ** 0.5
+            for error, base in zip(off, trust, strict=True)
+        ]
     return solved
 
 

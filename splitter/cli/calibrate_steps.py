@@ -90,7 +90,7 @@ def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
         raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")
     return fit(
         [
-            Run(work, 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None)
+            Run(work, 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None, not load.heavy)
             for load, found, work in measured
             if load.heavy or {name for name, _ in work.bytes_read} <= known
         ]

@@ -52,7 +52,8 @@ def eight_runs(a: float, b: float, host: float, hop_s: float) -> list[Run]:
         Work((("CUDA0", 10**6),), 0, 0, 9),
         Work((("CUDA1", 10**6),), 0, 0, 9),
     ]
-    return [Run(work, seconds(work, {"CUDA0": a, "CUDA1": b}, host, hop_s, 3e-5)) for work in works]
+    made = {"CUDA0": a, "CUDA1": b}
+    return [Run(work, seconds(work, made, host, hop_s, 3e-5), light=work.layers == 9) for work in works]
 
 
 @settings(deadline=None, max_examples=25, phases=(Phase.explicit, Phase.generate))
