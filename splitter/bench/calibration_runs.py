@@ -14,7 +14,6 @@ from splitter.plan.plan import Plan
 from splitter.plan.work import work_of
 from splitter.rig.device import Rig
 
-TINY = "a tiny model"
 Solve = Callable[[Mapping[str, Any]], Plan]
 __all__ = ["Load", "Solve", "launch_loads", "loads"]
 
@@ -48,7 +47,7 @@ def loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
 def launch_loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
     """A model so small that its layers cost what launching them costs, on each card; `solve` and `layers` are its."""
     found = (_alone(device.id, layers, solve) for device in rig.devices)
-    return tuple(Load(f"{TINY} on {load.label}", load.plan, heavy=False) for load in found if load)
+    return tuple(Load(f"a tiny model on {load.label}", load.plan, heavy=False) for load in found if load)
 
 
 def _alone(name: str, layers: int, solve: Solve) -> Load | None:

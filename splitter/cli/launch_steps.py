@@ -74,10 +74,9 @@ class Replanner:
         from splitter.run.replan import Learnt, as_it_is_now, taken_since
 
         before = self.planned
-        now = as_it_is_now(before.plan, free_now(before.task.rig, short))
-        free = {device.id: device.free_bytes for device in now.rig.devices}
-        devices = (replace(device, free_bytes=free[device.id]) for device in before.task.rig.devices)
-        task = replace(before.task, rig=replace(before.task.rig, devices=tuple(devices)))
+        free = free_now(before.task.rig, short)
+        now = as_it_is_now(before.plan, free)
+        task = replace(before.task, rig=before.task.rig.with_no_more_free(free))
         self.planned = replace(before, task=task, plan=now)
         taken = taken_since(before.plan, now)
         if not taken:
@@ -104,10 +103,12 @@ class Replanner:
 
 def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:
     """`short` with what the engine finds free now that its process is gone, where it can be asked; what it found while
-    it loaded counts too."""
+    it loaded counts too. A rig whose driver tells of every device needs no engine for that."""
     from splitter.rig.listing import list_devices
 
     if (short.free_bytes and short.stage != "running") or task.engine.kind != "llama-server" or not task.engine.path:
+        return short
+    if len(told_by_driver(task.rig)) == len(task.rig.devices):
         return short
     with suppress(SplitterError):
         found = {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
@@ -120,12 +121,20 @@ def free_now(rig: Rig, short: Shortage) -> dict[str, int]:
     inside its context, the driver from outside."""
     from splitter.rig.sensors import read_cards
 
-    by_engine = [device.id for device in rig.devices if device.sources.get("free_bytes") == ENGINE]
-    by_driver = [device.id for device in rig.devices if device.asked and device.id not in by_engine]
+    by_driver = told_by_driver(rig)
     cards = read_cards(rig).cards if by_driver else ()
-    told = {card.device_id: card.free_bytes for card in cards if card.free_bytes is not None}
-    found = {name: short.free_bytes[name] for name in by_engine if name in short.free_bytes}
-    return {**found, **{name: told[name] for name in by_driver if name in told}}
+    by_card = {card.device_id: card.free_bytes for card in cards}
+    found = {
+        device.id: (by_card if device.id in by_driver else short.free_bytes).get(device.id)
+        for device in rig.devices
+        if device.asked
+    }
+    return {name: size for name, size in found.items() if size is not None}
+
+
+def told_by_driver(rig: Rig) -> set[str]:
+    """The devices whose free memory the driver told, and not the engine or a file."""
+    return {device.id for device in rig.devices if device.asked and device.sources["free_bytes"] != ENGINE}
 
 
 class Announcer:

@@ -171,8 +171,8 @@ def _in_practice(scene: Scene, plan: Plan) -> Iterator[str]:
     memory = scene.memory(plan.settings)
     devices = scene.devices(plan.settings.device_order)
     typical = predict(memory, plan.placement, devices, plan.rig.host, constants=TYPICAL)
+    measures = " (`splitter calibrate` measures)" if plan.devices else ""
     yield (
         f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth, an upper bound; engines usually "
-        f"reach about {speed_text(typical.generation_tokens_per_s)} here with a short context "
-        "(`splitter calibrate` measures)"
+        f"reach about {speed_text(typical.generation_tokens_per_s)} here with a short context{measures}"
     )

@@ -1,7 +1,7 @@
 """Device, Host and Rig: frozen values; None is unknown, 0 is zero."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DRIVER_SOURCES = {"nvml", "sysfs", "engine"}
 
@@ -63,6 +63,11 @@ class Rig:
     host: Host
     devices: tuple[Device, ...]
     notes: tuple[str, ...] = ()
+
+    def with_no_more_free(self, free_bytes: Mapping[str, int]) -> "Rig":
+        """This rig with `free_bytes`, by device id, where that is less than what its devices have."""
+        lower = (replace(d, free_bytes=min(d.free_bytes, free_bytes.get(d.id, d.free_bytes))) for d in self.devices)
+        return replace(self, devices=tuple(lower))
 
     def device(self, device_id: str) -> Device:
         """The device called `device_id`; KeyError if the rig has none of that name."""

@@ -52,9 +52,7 @@ def learn(plan: Plan, short: Shortage) -> Learnt:
 
 def as_it_is_now(plan: Plan, free_now: Mapping[str, int]) -> Plan:
     """`plan` on its rig with what is free now, where that is less than was reported."""
-    lower = {d.id: free_now[d.id] for d in plan.rig.devices if free_now.get(d.id, d.free_bytes) < d.free_bytes}
-    rig_devices = (replace(d, free_bytes=lower.get(d.id, d.free_bytes)) for d in plan.rig.devices)
-    rig = replace(plan.rig, devices=tuple(rig_devices))
+    rig = plan.rig.with_no_more_free(free_now)
     planned = (replace(used, device=rig.device(used.device.id)) for used in plan.devices)
     return replace(plan, rig=rig, devices=tuple(planned))
 

@@ -75,7 +75,7 @@ class Place:
 
     def run(self, verb: str, *more: str, name: str = "") -> Any:
         """The `data` of one verb, which must succeed; its JSON is kept under `name`."""
-        engine = [] if verb in {"ps", "calibrate --list"} else ["--engine-path", self.engine]
+        engine = [] if verb == "ps" else ["--engine-path", self.engine]
         argv = self.words(verb, *more, *engine, "--json")
         done = subprocess.run(argv, env=self.env(), capture_output=True, text=True, check=False)
         if name:

@@ -66,6 +66,7 @@ def test_the_drivers_facts_go_to_the_same_card() -> None:
         ("CUDA0", "GPU-a", True), ("CUDA1", "GPU-p", False), ("CUDA2", "GPU-b", False)]  # fmt: skip
     assert (found[2].total_bytes, found[2].free_bytes) == (24135 * MIB, 24000 * MIB)
     assert found[0].bandwidth_bytes_per_s == 930e9
+    assert found[0].sources["free_bytes"] == "engine"
     assert found[0].sources["bandwidth_bytes_per_s"] == "nvml"
     assert found[0].sources["compute_capability"] == "catalog"
 

@@ -66,6 +66,18 @@ def test_the_log_tells_stage_device_and_size() -> None:
     assert shortage(("all is well",), loading=True) is None
 
 
+def test_a_draft_models_look_at_the_card_does_not_hide_the_first() -> None:
+    """It comes when the main model holds its part already."""
+    lines = (
+        "llama_prepare_model_devices: using device CUDA0 (NVIDIA H200) (0000:00:06.0) - 23000 MiB free",
+        "llama_prepare_model_devices: using device CUDA0 (NVIDIA H200) (0000:00:06.0) - 3000 MiB free",
+        "allocating 80.00 MiB on device CUDA0: cudaMalloc failed: out of memory",
+    )
+    found = shortage(lines, loading=True)
+    assert found is not None
+    assert found.free_bytes == {"CUDA0": 23000 * MIB}
+
+
 def test_a_spill_is_slow_and_full() -> None:
     slow, full = [Generation(64, 3.0)] * 3, [(7990, 8192), (8190, 8192)]
     assert spilled(slow, 30, full)

@@ -110,7 +110,7 @@ class Wine:
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=600,
+            timeout=300,
             check=True,
         )
         parts = re.split(r"\n== exit (-?\d+)\n", done.stdout.decode("utf-8", "replace").replace("\r", ""))
