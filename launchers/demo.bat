@@ -19,10 +19,10 @@ if exist "tiny.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 goto %ENGINE_AT%_%MODEL_AT%
 :on_path_beside
-"python.exe" -m splitter.engine.embedded_server -m "tiny.gguf" %FLAGS%
+"python.exe" -m splitter.engine.embedded.server -m "tiny.gguf" %FLAGS%
 goto ended
 :on_path_planned
-"python.exe" -m splitter.engine.embedded_server -m "../examples/tiny.gguf" %FLAGS%
+"python.exe" -m splitter.engine.embedded.server -m "../examples/tiny.gguf" %FLAGS%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"

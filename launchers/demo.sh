@@ -21,4 +21,4 @@ ENGINE=
 MODEL=./tiny.gguf
 [ -f "$MODEL" ] || MODEL=../examples/tiny.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: tiny.gguf' 'at the planned place: ../examples/tiny.gguf'
-exec "$ENGINE" -m splitter.engine.embedded_server -m "$MODEL" --fit off -c 2048 --device none -ngl 0 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost
+exec "$ENGINE" -m splitter.engine.embedded.server -m "$MODEL" --fit off -c 2048 --device none -ngl 0 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost

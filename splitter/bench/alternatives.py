@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.engine.read_command_value import ReadCommand
+from splitter.engine.reading.value import ReadCommand
 
 # Flags that say where layers go, with the number of their values; None: all words up to the next flag.
 LLAMA_WHERE = {"--device": 1, "-dev": 1, "-ts": 1, "--tensor-split": 1, "-sm": 1, "-mg": 1}

@@ -8,7 +8,7 @@ from splitter.bench.alternatives import Alternative
 from splitter.bench.client import identify
 from splitter.bench.measure import Sweep, measure_points
 from splitter.bench.points import joined
-from splitter.bench.record import Point
+from splitter.bench.records.record import Point
 from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError

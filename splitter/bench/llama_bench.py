@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from splitter.bench.points import Shape
-from splitter.bench.record import Point
+from splitter.bench.records.record import Point
 from splitter.bench.result import RunSample
 from splitter.bench.stats import spread
 from splitter.bench.stopping import half_width

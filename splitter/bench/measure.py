@@ -10,7 +10,7 @@ from splitter.bench.cards import EnergyMeter
 from splitter.bench.client import Target, fill, identify, make_prompt, run_once
 from splitter.bench.dialects import Task
 from splitter.bench.points import Round, Shape, generation_speed, known, point, prompt_speed
-from splitter.bench.record import Point
+from splitter.bench.records.record import Point
 from splitter.bench.result import BenchResult, RunSample
 from splitter.bench.stopping import EndedBy, Stopping, ended
 from splitter.errors import UsageError

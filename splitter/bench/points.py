@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from splitter.bench.energy import Energy
-from splitter.bench.record import Point
+from splitter.bench.records.record import Point
 from splitter.bench.result import RunSample
 from splitter.bench.stats import Spread, percentiles, spread
 from splitter.bench.stopping import EndedBy, half_width

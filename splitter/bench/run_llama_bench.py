@@ -8,10 +8,10 @@ from pathlib import Path
 
 from splitter.bench.llama_bench import llama_bench_args, llama_bench_points
 from splitter.bench.points import Shape
-from splitter.bench.record import Point
+from splitter.bench.records.record import Point
 from splitter.engine.capture import captured
 from splitter.engine.command import EngineCommand, EngineRef
-from splitter.engine.last_words import last_words
+from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.plan.plan import Plan
 

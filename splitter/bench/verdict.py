@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitter.bench.points import Round, Shape, generation_speed, known, prompt_speed, rounds_of, shape_of
-from splitter.bench.record import Point, Record
+from splitter.bench.records.record import Point, Record
 from splitter.bench.stopping import t_95
 
 Verdict = Literal["larger", "smaller", "same", "not decided"]

@@ -15,7 +15,7 @@ from splitter.run.snapshot import Snapshot, Watcher
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from splitter.cli.session import Planned
+    from splitter.app.planning import Planned
     from splitter.plan.plan import Plan
     from splitter.run.metrics_address import MetricsAddress
     from splitter.run.reading import Expected, Reading

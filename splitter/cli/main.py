@@ -16,8 +16,8 @@ from typing import Any
 
 import typer
 
+from splitter.app.background import leave_word
 from splitter.cli.app import app
-from splitter.cli.background import leave_word
 from splitter.cli.output import Reported, envelope, error_item, print_error, print_json, status_of
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 

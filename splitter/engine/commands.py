@@ -1,9 +1,9 @@
 """Plan -> EngineCommand, for each engine."""
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.engine.embedded import embedded_command
-from splitter.engine.koboldcpp import koboldcpp_command
-from splitter.engine.llama_server import llama_server_command
+from splitter.engine.embedded.command import embedded_command
+from splitter.engine.koboldcpp.command import koboldcpp_command
+from splitter.engine.llama_server.command import llama_server_command
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 

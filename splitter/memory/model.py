@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from splitter.memory.compute import ComputeModel, ComputeUse
+from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings

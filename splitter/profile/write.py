@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from splitter.engine.command import Server
-from splitter.engine.read_command_devices import VISIBLE
-from splitter.engine.read_command_value import ReadCommand
+from splitter.engine.reading.devices import VISIBLE
+from splitter.engine.reading.value import ReadCommand
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from splitter.printable import printable_lines

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.read_command_value import without_secrets
+from splitter.engine.reading.value import without_secrets
 from splitter.engine.rendering import SECRET_FLAGS
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.run.snapshot import Snapshot

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.koboldcpp_devices import names_in_log
-from splitter.engine.last_words import last_words
+from splitter.engine.koboldcpp.devices import names_in_log
+from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError
 from splitter.printable import printable
 from splitter.run.lifecycle import Limits, State

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from splitter.engine.lessons import OUT_OF_MEMORY, Lesson
-from splitter.engine.shortage import Shortage
+from splitter.engine.log.shortage import Shortage
 from splitter.plan.overhead import context_bytes
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.rig.device import Device

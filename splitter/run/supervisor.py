@@ -12,8 +12,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.koboldcpp_devices import names_in_log
-from splitter.engine.shortage import Shortage, shortage
+from splitter.engine.koboldcpp.devices import names_in_log
+from splitter.engine.log.shortage import Shortage, shortage
 from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe

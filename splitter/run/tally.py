@@ -7,7 +7,7 @@ counted twice, and the count never falls.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from splitter.engine.timing_lines import Timing, task_in, timings
+from splitter.engine.log.timings import Timing, task_in, timings
 
 REMEMBERED = 64  # tasks that ended: an answer of /slots may be older than the log line
 

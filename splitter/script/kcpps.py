@@ -10,8 +10,8 @@ from typing import Any
 
 from splitter import __version__
 from splitter.engine.command import EngineCommand
-from splitter.engine.read_command_kobold_flags import kobold_flags
-from splitter.engine.versions import koboldcpp_release
+from splitter.engine.koboldcpp.flags import kobold_flags
+from splitter.engine.llama_server.versions import koboldcpp_release
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.download import download_name, is_reference

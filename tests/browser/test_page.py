@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from splitter.bench.html_report import html_report
-from splitter.bench.report_records import report
-from tests.bench_room.report_records import compared, hostile, tuned
+from splitter.bench.report.html_report import html_report
+from splitter.bench.report.of_records import report
+from tests.bench.report_records import compared, hostile, tuned
 from tests.browser.chromium import Chromium, find
 
 pytestmark = pytest.mark.browser

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from splitter.engine.read_command import read_command
-from splitter.engine.read_command_complete import complete_settings
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.complete import complete_settings
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
 from splitter.rig.device import Rig

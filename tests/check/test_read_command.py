@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitter.engine.command import Server
-from splitter.engine.read_command import read_command
-from splitter.engine.read_command_kobold_flags import kobold_flags
-from splitter.engine.read_command_llama_flags import flags_by_name
-from splitter.engine.read_script import read_script
+from splitter.engine.koboldcpp.flags import kobold_flags
+from splitter.engine.llama_server.flags import flags_by_name
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.script import read_script
 from splitter.errors import SplitterError, UsageError
 from tests.check.builders import SEED
 

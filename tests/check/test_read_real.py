@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from splitter.engine.read_command import read_command
-from splitter.engine.read_command_llama_flags import REMOVED, flags_by_name
+from splitter.engine.llama_server.flags import REMOVED, flags_by_name
+from splitter.engine.reading.command import read_command
 from splitter.errors import UsageError
 from tests.engine.oracle import RIGS, engine_dir
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from splitter.engine.command import Server
-from splitter.engine.read_script import read_script
+from splitter.engine.reading.script import read_script
 from splitter.errors import UsageError
 from tests.check.builders import SEED
 from tests.script.hostile import NAMES, PATTERNS

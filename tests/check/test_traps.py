@@ -7,10 +7,10 @@ import pytest
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.engine.read_command import read_command
-from splitter.engine.read_command_complete import complete_settings
-from splitter.engine.read_script import read_script
-from splitter.engine.traps import all_findings, find_traps
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.complete import complete_settings
+from splitter.engine.reading.script import read_script
+from splitter.engine.reading.traps import all_findings, find_traps
 from splitter.model.facts import ModelFacts
 from splitter.model.load import load_model
 from splitter.plan.evaluate import evaluate

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitter.engine.read_command_cmd import cmd_commands, windows_argv
-from splitter.engine.read_command_shell import shell_commands
+from splitter.engine.reading.cmd import cmd_commands, windows_argv
+from splitter.engine.reading.shell import shell_commands
 from splitter.errors import UsageError
 
 ARGUMENTS = st.lists(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from splitter.bench.records import Records
+from splitter.bench.records.records import Records
 from splitter.cli.verbs.bench_report import add_to
 from splitter.errors import RecordsError, UsageError
-from tests.bench_room.report_records import compared, tuned
+from tests.bench.report_records import compared, tuned
 
 app = typer.Typer()
 add_to(app)

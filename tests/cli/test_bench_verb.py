@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from splitter.bench.record import from_dict
-from splitter.bench.records import Records
+from splitter.bench.records.record import from_dict
+from splitter.bench.records.records import Records
 from splitter.cli.main import run
-from tests.bench_room.fake_server import LLAMA_PAGES, LLAMA_STREAM, serving
-from tests.bench_room.make_record import make_point, make_record
+from tests.bench.fake_server import LLAMA_PAGES, LLAMA_STREAM, serving
+from tests.bench.make_record import make_point, make_record
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,7 @@ def test_an_interrupt_is_one_json_object(splitter: Splitter, monkeypatch: pytest
     def ctrl_c(*_: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("splitter.cli.session.resolve_rig", ctrl_c)
+    monkeypatch.setattr("splitter.app.planning.resolve_rig", ctrl_c)
     said = splitter(*PLAN, "--json")
     assert (said.code, said.json()["errors"][0]["code"]) == (130, "interrupted")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from splitter.bench.report_records import report
+from splitter.bench.report.of_records import report
 from splitter.cli.views.charts import LOOKS, Canvas, canvas, charts_view
-from tests.bench_room.report_records import compared, hostile, tuned
+from tests.bench.report_records import compared, hostile, tuned
 from tests.cli.conftest import TINY, Splitter
 
 DAY = "2026-01-02 03:04 UTC"

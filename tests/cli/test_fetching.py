@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import constants
 from rich.console import Console
 
+from splitter.app.planning import Wishes, resolve
 from splitter.cli.options import (
     EngineOptions,
     FlagOptions,
@@ -17,7 +18,6 @@ from splitter.cli.options import (
     ServerOptions,
 )
 from splitter.cli.output import Output
-from splitter.cli.session import Wishes, resolve
 from tests.cli.conftest import TINY, Splitter
 from tests.model.hub_server import Hub, serve_hub
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitter.cli.model_steps import fit_of
+from splitter.app.listing import fit_of
 from splitter.plan.finder import PIPELINE_OFF
 from tests.cli.conftest import TINY, Splitter
 from tests.cli.contract import ENVELOPE, NUMBER, mistakes

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from splitter.cli.launch_steps import Replanner, looked_again
+from splitter.app.planning import Planned, Task, solve
+from splitter.app.replanning import Replanner, looked_again
 from splitter.cli.output import Output
-from splitter.cli.session import Planned, Task, solve
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.learnt import keep_lessons, known_lessons, learnt_overhead
 from splitter.engine.lessons import OUT_OF_MEMORY, Lesson, lesson_key
-from splitter.engine.shortage import Shortage
+from splitter.engine.log.shortage import Shortage
 from splitter.model.load import load_model
 from splitter.plan.request import Request
 from splitter.rig import listing, sensors

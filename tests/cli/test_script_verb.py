@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splitter.cli.script_steps import remake_line
+from splitter.app.scripting import remake_line
 from tests.cli.conftest import TINY, Splitter
 
 KOBOLD = ("--rig", "phoenix", "--engine", "koboldcpp", "--engine-version", "1.123")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from splitter.cli.instances import named
+from splitter.app.instances import named
 from splitter.cli.views.bench_record import list_view, record_view
 from splitter.cli.views.ps import ps_view
 from splitter.errors import SplitterError
 from splitter.run.entry import Entry
-from tests.bench_room.make_record import make_record
+from tests.bench.make_record import make_record
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "examples" / "tiny.gguf")

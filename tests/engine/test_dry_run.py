@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from splitter.engine.command import EngineRef
-from splitter.engine.dry_run import dry_run, find_dry_run, verify
-from splitter.engine.dry_run_rows import DryRunRow, compare
+from splitter.engine.llama_server.dry_run import dry_run, find_dry_run, verify
+from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model

@@ -8,7 +8,7 @@ import pytest
 from splitter.bench.alternatives import Alternative, alternatives
 from splitter.bench.duel import Duel, duel
 from splitter.bench.measure import Sweep
-from tests.bench_room.honest import errors, measured
+from tests.bench.honest import errors, measured
 from tests.engine.oracle import RIGS
 from tests.engine.test_launch import command
 

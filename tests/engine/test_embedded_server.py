@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from splitter.engine.command import EngineRef, Server
-from splitter.engine.embedded import embedded_command
-from splitter.engine.embedded_flags import read_flags
+from splitter.engine.embedded.command import embedded_command
+from splitter.engine.embedded.flags import read_flags
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model
@@ -25,7 +25,7 @@ from splitter.rig.device import Host, Rig
 
 xllamacpp = pytest.importorskip("xllamacpp")
 TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
-PROGRAM = [sys.executable, "-m", "splitter.engine.embedded_server"]
+PROGRAM = [sys.executable, "-m", "splitter.engine.embedded.server"]
 
 
 def read(*argv: str) -> Any:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from splitter.engine.last_words import EngineFailure, last_words
-from splitter.engine.log_events import BufferAllocated, Ready, events
+from splitter.engine.log.events import BufferAllocated, Ready, events
+from splitter.engine.log.last_words import EngineFailure, last_words
 from tests.engine.oracle import RIGS, engine_dir
 
 pytestmark = pytest.mark.engine

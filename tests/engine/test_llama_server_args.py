@@ -13,13 +13,13 @@ import pytest
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.engine.find import ask_version, find_engine
-from splitter.engine.llama_server import load_args
+from splitter.engine.llama_server.command import load_args
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model
 from splitter.plan.placement import counts_of
+from tests.commands.plans import facts, plan
+from tests.commands.random_plans import llama_settings
 from tests.engine.oracle import RIGS, engine_dir
-from tests.engine_room.plans import facts, plan
-from tests.engine_room.random_plans import llama_settings
 
 pytestmark = pytest.mark.engine
 TINY = str(Path(__file__).parents[2] / "examples" / "tiny.gguf")

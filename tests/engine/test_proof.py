@@ -7,7 +7,7 @@ import pytest
 
 from splitter.engine.command import EngineRef
 from splitter.engine.learnt import LEARNT, learnt_overhead
-from splitter.engine.proof import proven_plan
+from splitter.engine.llama_server.proof import proven_plan
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.model import MemoryModel
 from splitter.model.load import load_model

@@ -5,9 +5,9 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from splitter.bench.record import to_dict
+from splitter.bench.records.record import to_dict
 from splitter.run.entry import Entry, Reserved, to_json
-from tests.bench_room.make_record import make_point, make_record
+from tests.bench.make_record import make_point, make_record
 from tests.model.gguf_files import ARCHITECTURE, array, pair, raw_file, row, string
 
 ROOT = Path(__file__).parents[2]

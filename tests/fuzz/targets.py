@@ -4,17 +4,17 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from splitter.bench.html_report import html_report
-from splitter.bench.record import MalformedError, from_json, to_dict
-from splitter.bench.report_records import report
-from splitter.cli.bench_export import FORMATS, summary
+from splitter.bench.records.export import FORMATS, summary
+from splitter.bench.records.record import MalformedError, from_json, to_dict
+from splitter.bench.report.html_report import html_report
+from splitter.bench.report.of_records import report
 from splitter.cli.views.bench_record import list_view, record_view
 from splitter.cli.views.ps import ps_view
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.engine.last_words import last_words
-from splitter.engine.read_command import read_command
-from splitter.engine.read_script import SCRIPT_SUFFIXES, read_script
+from splitter.engine.log.last_words import last_words
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
 from splitter.errors import SplitterError
 from splitter.model.header import read_header
 from splitter.model.read_facts import facts_from_headers
@@ -27,7 +27,7 @@ from splitter.rig.rig_file import parse_rig
 from splitter.run import entry as entries
 from splitter.run.failure import quoted
 from splitter.script.render import render
-from tests.engine_room.plans import facts, plan, rig
+from tests.commands.plans import facts, plan, rig
 from tests.model.gguf_files import BytesSource
 
 PROGRAM = {"windows": "C:\\engine\\llama-server.exe", "linux": "/engine/llama-server"}

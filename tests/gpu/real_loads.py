@@ -31,7 +31,7 @@ from pathlib import Path
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.engine.log_events import BufferAllocated, events
+from splitter.engine.log.events import BufferAllocated, events
 from splitter.model.load import load_model
 from splitter.plan.overhead import driver_overhead, no_overhead
 from splitter.plan.plan import Plan

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from splitter.memory.compute import ComputeModel, ComputeUse, compute_bytes
-from splitter.memory.compute_proof import is_exact
+from splitter.memory.compute.model import ComputeModel, ComputeUse, compute_bytes
+from splitter.memory.compute.proof import is_exact
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts, TensorInfo

@@ -75,7 +75,7 @@ def test_equals_brute_force_over_real_footprints(block: int) -> None:
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("experts", [0, 8])
 def test_eight_devices_and_128_layers_are_planned(experts: int, fill: float) -> None:
-    """The largest case of issue 4; its time is measured in tests/bench/test_solver_speed.py."""
+    """The largest case of issue 4; its time is measured in tests/timing/test_solver_speed.py."""
     facts = model(128, experts=experts)
     on = big_rig(8, facts.file_bytes / MIB * fill / 8 + 60)
     assert plan(facts, on, context_size=2048, ubatch_size=512).fits()

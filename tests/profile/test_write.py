@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.engine.read_command import read_command
-from splitter.engine.read_script import read_script
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.script import read_script
 from splitter.errors import ProfileError
 from splitter.model.load import load_model
 from splitter.plan.request import EngineKind, Request

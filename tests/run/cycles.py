@@ -27,7 +27,7 @@ TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
 def cycle(registry: Registry, logs: Path) -> None:
     port = any_free_port()
     words = ("-m", str(TINY), "-c", "256", "--port", str(port), "-ngl", "0", "--device", "none")
-    argv = (sys.executable, "-m", "splitter.engine.embedded_server", *words)
+    argv = (sys.executable, "-m", "splitter.engine.embedded.server", *words)
     command = EngineCommand(EngineRef("embedded"), argv, {}, Server(port=port), str(TINY))
     wanted = Entry(
         "cycle", "", 0, 0.0, "embedded", None, "127.0.0.1", port, "", str(TINY), "tiny", None, argv, None, 0.0

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from splitter.engine.shortage import shortage
+from splitter.engine.log.shortage import shortage
 from splitter.errors import EXIT_INTERRUPTED
 from tests.engine.oracle import CACHE
 from tests.run.oom_replan import small_model

@@ -10,7 +10,7 @@ import pytest
 from splitter.engine.command import Server
 from splitter.errors import EngineError, UsageError
 from splitter.run import endpoint
-from tests.bench_room.fake_server import KOBOLD_PAGES, serving
+from tests.bench.fake_server import KOBOLD_PAGES, serving
 
 
 @pytest.fixture

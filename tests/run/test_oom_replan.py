@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from splitter.engine.lessons import Lesson
-from splitter.engine.shortage import Shortage, shortage
+from splitter.engine.log.shortage import Shortage, shortage
 from splitter.model.load import load_model
 from splitter.plan.request import Request
 from splitter.plan.solve import solve

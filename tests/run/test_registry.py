@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitter.engine.read_command_value import without_secrets
+from splitter.engine.reading.value import without_secrets
 from splitter.engine.rendering import SECRET_FLAGS
 from splitter.errors import DoesNotFitError, EngineError, SplitterError
 from splitter.run.conflict import conflict, hosts_meet, unique_name

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from splitter.cli.launch_spill import WARNING, SpillWarner
 from splitter.model.load import load_model
 from splitter.plan.plan import Plan, Speed
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
 from splitter.rig.card_reading import CardReading, Readings
 from splitter.rig.files import load_rig
+from splitter.run.spill_warner import WARNING, SpillWarner
 from splitter.units import GIB
 
 TINY = str(Path(__file__).parents[2] / "examples" / "tiny.gguf")

@@ -30,7 +30,7 @@ TOKENS = 200
 
 def embedded(port: int, key: Path | None = None, *more: str) -> EngineCommand:
     keys = ("--api-key-file", str(key)) if key else ()
-    argv = (sys.executable, "-m", "splitter.engine.embedded_server", "-m", str(TINY), "-c", "4096", "-np", "2",
+    argv = (sys.executable, "-m", "splitter.engine.embedded.server", "-m", str(TINY), "-c", "4096", "-np", "2",
             "-t", "1", "--port", str(port), *keys, *more)  # fmt: skip
     return EngineCommand(EngineRef("embedded"), argv, {}, Server(port=port, api_key_file=str(key) if key else None))
 

@@ -10,7 +10,7 @@ from splitter.plan.request import EngineKind
 from splitter.script.file import ScriptFile
 from splitter.script.posix import render_posix
 from splitter.script.render import render
-from tests.engine_room.plans import facts, koboldcpp_plan, plan, rig, with_model
+from tests.commands.plans import facts, koboldcpp_plan, plan, rig, with_model
 
 
 def planned(

@@ -6,7 +6,7 @@ from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.errors import UsageError
 from splitter.script.render import render, script_name
-from tests.engine_room.plans import facts, plan, rig
+from tests.commands.plans import facts, plan, rig
 from tests.script.made import files
 
 
@@ -66,7 +66,7 @@ def test_a_plan_made_on_linux_looks_for_windows_names_beside_the_script() -> Non
 
 def test_the_embedded_engine_runs_in_its_own_python() -> None:
     text = batch(engine="C:\\py\\python.exe", kind="embedded")
-    assert '"C:\\py\\python.exe" -m splitter.engine.embedded_server -m "C:\\m\\model.gguf" %FLAGS%' in text
+    assert '"C:\\py\\python.exe" -m splitter.engine.embedded.server -m "C:\\m\\model.gguf" %FLAGS%' in text
     assert '".\\python.exe"' not in text
 
 

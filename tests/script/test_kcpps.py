@@ -9,16 +9,16 @@ import pytest
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.engine.read_command_complete import complete_settings
-from splitter.engine.read_script import read_script
+from splitter.engine.reading.complete import complete_settings
+from splitter.engine.reading.script import read_script
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.file import MARK
 from splitter.script.kcpps import render_kcpps
 from splitter.script.write import MARK_WITHIN_BYTES
-from tests.engine_room.koboldcpp.parser import parse
-from tests.engine_room.plans import koboldcpp_plan, plan, rig, with_model
-from tests.engine_room.random_plans import koboldcpp_settings
+from tests.commands.koboldcpp.parser import parse
+from tests.commands.plans import koboldcpp_plan, plan, rig, with_model
+from tests.commands.random_plans import koboldcpp_settings
 from tests.script.hostile import LINUX_ONLY_NAMES, NAMES
 from tests.script.test_round_trip import idle
 

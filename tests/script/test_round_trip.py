@@ -8,13 +8,13 @@ import pytest
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.engine.read_command_complete import complete_settings
-from splitter.engine.read_script import read_script
+from splitter.engine.reading.complete import complete_settings
+from splitter.engine.reading.script import read_script
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from splitter.script.render import render
-from tests.engine_room.plans import facts, koboldcpp_plan, plan, rig, with_model
-from tests.engine_room.random_plans import koboldcpp_settings, llama_settings
+from tests.commands.plans import facts, koboldcpp_plan, plan, rig, with_model
+from tests.commands.random_plans import koboldcpp_settings, llama_settings
 from tests.script.hostile import NAMES
 
 IN_ENGINE = "C:\\engines & co\\{}.exe"

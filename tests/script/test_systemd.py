@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from splitter.engine.command import EngineCommand, Server
-from splitter.engine.read_script import read_script
+from splitter.engine.reading.script import read_script
 from splitter.errors import UsageError
 from splitter.script.render import render_unit_file
 from splitter.script.systemd import render_unit
@@ -111,7 +111,7 @@ def test_a_password_is_read_when_it_starts(tmp_path: Path) -> None:
     assert "p w" not in text
     line = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
     assert line
-    from splitter.engine.read_command_systemd import unit_commands
+    from splitter.engine.reading.systemd import unit_commands
 
     ((words, _),) = unit_commands(text, {})
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import pytest
 from splitter.errors import SplitterError, UsageError
 from splitter.script.file import MARK, ScriptFile
 from splitter.script.write import anchored, write_files
-from tests.engine_room.plans import facts, plan
+from tests.commands.plans import facts, plan
 
 OURS = ScriptFile("a.sh", f"#!/bin/sh\n# {MARK} 1\n".encode(), executable=True)
 BAT = ScriptFile("a.bat", f"@echo off\r\nrem {MARK} 1\r\n".encode())

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-from splitter.bench.record import ModelInfo
-from splitter.bench.records import Records
+from splitter.bench.records.record import ModelInfo
+from splitter.bench.records.records import Records
 from splitter.errors import ProfileError, UsageError
 from splitter.profile.schema import read_layer
 from splitter.profile.write import render_profile
@@ -19,7 +19,7 @@ from splitter.run.entry import Entry, Reserved
 from splitter.run.registry import Registry
 from splitter.script.systemd import render_unit
 from splitter.script.task import render_task
-from tests.bench_room.make_record import make_point, make_record
+from tests.bench.make_record import make_point, make_record
 from tests.script.made import planned
 from tests.security.attacks import Attack, hidden
 from tests.security.attempts import RIG, complaints, words

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.engine_room.koboldcpp.parser import RefusedError, parse
+from tests.commands.koboldcpp.parser import RefusedError, parse
 from tests.standin.backend import Backend
 from tests.standin.pages import Server
 from tests.standin.state import Run

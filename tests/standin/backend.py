@@ -58,7 +58,7 @@ class Backend:
         self.lines: list[str] = []
         self._names = {real: f"CUDA{index}" for index, real in enumerate(run.visible())}
         listen = ["--host", "127.0.0.1", "--port", str(self.port)]
-        embedded = [sys.executable, "-m", "splitter.engine.embedded_server", *flags(run), "-ngl", "0", *listen]
+        embedded = [sys.executable, "-m", "splitter.engine.embedded.server", *flags(run), "-ngl", "0", *listen]
         server = [run.backend, *flags(run), *placement(run), *listen]
         self._child = subprocess.Popen(
             embedded if run.backend == "embedded" else server, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

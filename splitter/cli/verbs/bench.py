@@ -20,10 +20,10 @@ from splitter.cli.output import Output
 from splitter.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
-    from splitter.bench.record import Record
-    from splitter.cli.bench_steps import BenchWishes
-    from splitter.cli.session import Planned, Wishes
-    from splitter.engine.read_command_value import ReadCommand
+    from splitter.app.measuring import BenchWishes
+    from splitter.app.planning import Planned, Wishes
+    from splitter.bench.records.record import Record
+    from splitter.engine.reading.value import ReadCommand
 
 EXAMPLES = """Examples:
 
@@ -91,11 +91,11 @@ def measure(
     label: Annotated[str, typer.Option("--label", help="A name for the measurement.", metavar="TEXT")] = "",
 ) -> None:
     """Measure prompt and generation tokens per second, and the times to and between tokens; keep the measurement."""
+    from splitter.app.measuring import BenchWishes, numbers
+    from splitter.app.planning import Wishes
     from splitter.bench.measure import Sweep
+    from splitter.bench.records.make import check_keeping
     from splitter.bench.stopping import Stopping
-    from splitter.cli.bench_record import check_keeping
-    from splitter.cli.bench_steps import BenchWishes, numbers
-    from splitter.cli.session import Wishes
 
     output = Output("bench", as_json=report.json)
     stopping = Stopping(repetitions, budget or Stopping().budget_s)
@@ -119,7 +119,7 @@ def measure(
 
 
 def _url_record(url: str, server: ServerOptions, wishes: "BenchWishes", output: Output) -> "Record":
-    from splitter.cli.bench_steps import bench_url
+    from splitter.app.measuring import bench_url
     from splitter.engine.command import Server
     from splitter.run.endpoint import read_key
 
@@ -127,20 +127,20 @@ def _url_record(url: str, server: ServerOptions, wishes: "BenchWishes", output: 
 
 
 def _plan_record(planned: "Planned", wishes: "BenchWishes", output: Output, *, llama_bench: bool) -> "Record":
-    from splitter.cli.bench_steps import bench_llama_bench, bench_plan
+    from splitter.app.measuring import bench_llama_bench, bench_plan
 
     return (bench_llama_bench if llama_bench else bench_plan)(planned, wishes, output)
 
 
 def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
-    from splitter.engine.read_command import read_command
+    from splitter.engine.reading.command import read_command
 
     return None if line is None else read_command(line, kind=engine.engine, version=engine.engine_version)
 
 
 def _planned(model: str | None, wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
     """The proven plan; with the context of the given command, where the command line names none."""
-    from splitter.cli.session import prove_if_possible, resolve, solve
+    from splitter.app.planning import prove_if_possible, resolve, solve
 
     context = read.settings.get("context_size") if read else None
     if isinstance(context, int) and context > 0 and wishes.flags.ctx_size is None:
@@ -159,8 +159,8 @@ def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
 
 def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]":
     """The records with their ids; when they cannot be kept, they are still put out as JSON."""
-    from splitter.bench.record import to_dict
-    from splitter.cli.bench_record import keep
+    from splitter.bench.records.make import keep
+    from splitter.bench.records.record import to_dict
     from splitter.errors import RecordsError
 
     try:
@@ -174,9 +174,9 @@ def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]"
 
 
 def _compare(planned: "Planned", read: "ReadCommand | None", wishes: "BenchWishes", output: Output) -> None:
-    from splitter.bench.record import to_dict
+    from splitter.app.measuring import bench_alternatives
+    from splitter.bench.records.record import to_dict
     from splitter.bench.verdict import compare_records
-    from splitter.cli.bench_steps import bench_alternatives
     from splitter.cli.views.bench_record import duel_view, ratio_data
 
     records = bench_alternatives(planned, read, wishes, output)

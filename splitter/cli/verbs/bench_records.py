@@ -29,9 +29,9 @@ def list_records(
     limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
 ) -> None:
     """List what was measured, the newest first."""
-    from splitter.bench.record import KINDS
-    from splitter.bench.records import Records
-    from splitter.cli.bench_export import summary
+    from splitter.bench.records.export import summary
+    from splitter.bench.records.record import KINDS
+    from splitter.bench.records.records import Records
     from splitter.cli.views.bench_record import list_view
     from splitter.errors import UsageError
 
@@ -47,9 +47,9 @@ def list_records(
 @with_options(OutputOptions)
 def show(report: OutputOptions, number: Id) -> None:
     """Show everything of one measurement."""
-    from splitter.bench.record import to_dict
-    from splitter.bench.records import Records
-    from splitter.cli.bench_export import about
+    from splitter.bench.records.export import about
+    from splitter.bench.records.record import to_dict
+    from splitter.bench.records.records import Records
     from splitter.cli.views.bench_record import record_view
 
     output = Output("bench", as_json=report.json)
@@ -67,7 +67,7 @@ def compare(
     second: Annotated[int, typer.Argument(metavar="B", help="Another one's.")],
 ) -> None:
     """Say per point whether A and B differ by more than the noise (Welch's t on the logarithms, 95 %)."""
-    from splitter.bench.records import Records
+    from splitter.bench.records.records import Records
     from splitter.bench.verdict import compare_records
     from splitter.cli.views.bench_record import comparison_view, ratio_data
 
@@ -87,9 +87,9 @@ def export(
     target: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.", metavar="FILE")] = None,
 ) -> None:
     """Write measurements as JSON, CSV or Markdown."""
-    from splitter.bench.records import Records
-    from splitter.cli.bench_export import FORMATS
-    from splitter.cli.session import save_text
+    from splitter.app.planning import save_text
+    from splitter.bench.records.export import FORMATS
+    from splitter.bench.records.records import Records
 
     output = Output("bench", as_json=report.json)
     with Records() as kept:
@@ -110,7 +110,7 @@ def delete(
     report: OutputOptions, numbers: Annotated[list[int], typer.Argument(metavar="IDS", help="Measurements' numbers.")]
 ) -> None:
     """Forget measurements."""
-    from splitter.bench.records import Records
+    from splitter.bench.records.records import Records
 
     output = Output("bench", as_json=report.json)
     with Records() as kept:

@@ -9,8 +9,8 @@ from splitter.cli.output import Output
 from splitter.errors import RecordsError, UsageError
 
 if TYPE_CHECKING:
-    from splitter.bench.record import Record
-    from splitter.bench.records import Records
+    from splitter.bench.records.record import Record
+    from splitter.bench.records.records import Records
 
 EXAMPLES = """Examples:
 
@@ -38,10 +38,10 @@ def report(
     ] = None,
 ) -> None:
     """Draw measurements: memory per card, speed by depth, tune history, plan against measured."""
-    from splitter.bench.record import to_dict
-    from splitter.bench.records import Records
-    from splitter.bench.report_records import report as draw
-    from splitter.cli.report_steps import now, save_report
+    from splitter.bench.records.record import to_dict
+    from splitter.bench.records.records import Records
+    from splitter.bench.report.of_plan import now, save_report
+    from splitter.bench.report.of_records import report as draw
     from splitter.cli.views.charts import canvas, charts_view
 
     if (bool(ids) + bool(group) + last) > 1:

@@ -41,11 +41,11 @@ def calibrate(
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
 ) -> None:
     """Measure each card alone and in pairs; later plans use what they reached instead of the catalog's figures."""
-    from splitter.bench.calibration_store import all_calibrations, forget_calibrations
-    from splitter.bench.records import Records
-    from splitter.bench.trial_run import Shape
-    from splitter.cli.calibrate_steps import calibrate_rig
-    from splitter.cli.session import Wishes, resolve
+    from splitter.app.calibrating import calibrate_rig
+    from splitter.app.planning import Wishes, resolve
+    from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
+    from splitter.bench.records.records import Records
+    from splitter.bench.tune.run import Shape
     from splitter.cli.views.calibrate import calibrated_data, calibrated_view, kept_data, kept_view
 
     output = Output("calibrate", as_json=report.json)

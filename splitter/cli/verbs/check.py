@@ -11,7 +11,7 @@ from splitter.cli.output import Output, Status
 from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
-    from splitter.cli.check_steps import Checked
+    from splitter.app.checking import Checked
 
 EXAMPLES = """Examples:
 
@@ -34,8 +34,8 @@ def check(
     command: Annotated[str | None, typer.Option("--command", help="A whole command line.", metavar="LINE")] = None,
 ) -> None:
     """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
-    from splitter.cli.check_steps import evaluate_read, read_target
-    from splitter.cli.json_data import plan_data
+    from splitter.app.checking import evaluate_read, read_target
+    from splitter.app.wire import plan_data
     from splitter.cli.views.plan import plan_view
 
     output = Output("check", as_json=report.json)

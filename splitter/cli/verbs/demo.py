@@ -31,9 +31,9 @@ def demo(
     port: Annotated[int | None, typer.Option("--port", help="Port (default: any free one).", min=1, max=65535)] = None,
 ) -> None:
     """Walk the whole way on this machine: plan, launch, an answer, tokens per second."""
+    from splitter.app.planning import Wishes, resolve, solve
+    from splitter.app.wire import command_data, plan_data
     from splitter.bench.measure import measure
-    from splitter.cli.json_data import command_data, plan_data
-    from splitter.cli.session import Wishes, resolve, solve
     from splitter.cli.views.bench import bench_data, bench_view
     from splitter.cli.views.plan import plan_view
     from splitter.engine.rendering import command_line

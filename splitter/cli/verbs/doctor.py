@@ -39,7 +39,7 @@ def doctor(report: OutputOptions) -> None:
 
 
 def _look() -> "Seen":
-    from splitter.engine.dry_run import find_dry_run
+    from splitter.engine.llama_server.dry_run import find_dry_run
     from splitter.rig.probe import probe_rig
     from splitter.run.diagnosis import Seen
     from splitter.run.endpoint import is_free, port_owner

@@ -17,8 +17,8 @@ from splitter.cli.options import (
 from splitter.cli.output import Output
 
 if TYPE_CHECKING:
-    from splitter.cli.launch_registry import Place
-    from splitter.cli.session import Planned
+    from splitter.app.launching import Place
+    from splitter.app.planning import Planned
     from splitter.run.lifecycle import Limits
 
 EXAMPLES = """Examples:
@@ -67,10 +67,10 @@ def launch(
     """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
     import time
 
-    from splitter.cli.background import background
-    from splitter.cli.launch_registry import Place
-    from splitter.cli.launch_steps import limits_of
-    from splitter.cli.session import Wishes, prove_if_possible, resolve, solve
+    from splitter.app.background import background
+    from splitter.app.launching import Place
+    from splitter.app.planning import Wishes, prove_if_possible, resolve, solve
+    from splitter.app.replanning import limits_of
     from splitter.cli.views.plan import plan_view
     from splitter.run.metrics_address import metrics_address
 
@@ -94,10 +94,10 @@ def launch(
 
 def _supervise(planned: "Planned", place: "Place", limits: "Limits", metrics: str | None, output: Output) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
-    from splitter.cli.launch_registry import seated
-    from splitter.cli.launch_spill import SpillWarner
-    from splitter.cli.launch_steps import Announcer, Replanner
+    from splitter.app.launching import seated
+    from splitter.app.replanning import Announcer, Replanner
     from splitter.cli.launch_watch import watching
+    from splitter.run.spill_warner import SpillWarner
     from splitter.run.supervisor import launch as start
 
     with (
@@ -127,7 +127,7 @@ def _supervise(planned: "Planned", place: "Place", limits: "Limits", metrics: st
 
 
 def _in_background(arguments: list[str], output: Output) -> None:
-    from splitter.cli.background import launch_in_background
+    from splitter.app.background import launch_in_background
     from splitter.cli.views.ps import detached_view
     from splitter.run.entry import entry_data
 
@@ -138,7 +138,7 @@ def _in_background(arguments: list[str], output: Output) -> None:
 
 
 def _ready_data(instance: Any, planned: "Planned") -> dict[str, Any]:
-    from splitter.cli.json_data import command_data, plan_data
+    from splitter.app.wire import command_data, plan_data
     from splitter.engine.rendering import command_line
 
     command = command_data(planned.command, command_line(planned.command, planned.plan.rig.host.os))

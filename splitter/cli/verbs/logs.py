@@ -26,7 +26,7 @@ def logs(
     count: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.", min=0)] = 100,
 ) -> None:
     """Show the log of a running or an ended instance."""
-    from splitter.cli.instances import log_of
+    from splitter.app.instances import log_of
     from splitter.errors import SplitterError, UsageError
     from splitter.run.log_reader import tail
     from splitter.run.registry import Registry

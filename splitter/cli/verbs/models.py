@@ -26,9 +26,9 @@ def models(
     wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name holds this.")] = "",
 ) -> None:
     """List the models found on this computer: size, quantisation, whether they fit, how fast they would be."""
+    from splitter.app.listing import listed_models, rig_or_none
+    from splitter.app.planning import resolve_engine
     from splitter.cli.flags import margins
-    from splitter.cli.model_steps import listed_models, rig_or_none
-    from splitter.cli.session import resolve_engine
     from splitter.cli.views.models import models_data, models_view
     from splitter.model.found import find_models
     from splitter.plan.request import Request

@@ -49,9 +49,9 @@ def plan(
     ] = None,
 ) -> None:
     """Solve the placement: what goes where, why, what else would be possible, and the command."""
-    from splitter.cli.advice import report_advice, several_models
-    from splitter.cli.json_data import command_data, plan_data
-    from splitter.cli.session import Wishes, prove, resolve, save_text, solve
+    from splitter.app.planning import Wishes, prove, resolve, save_text, solve
+    from splitter.app.ranking import report_advice, several_models
+    from splitter.app.wire import command_data, plan_data
     from splitter.cli.views.plan import plan_view
     from splitter.engine.rendering import command_line
 
@@ -69,7 +69,7 @@ def plan(
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     if page:
-        from splitter.cli.report_steps import plan_report, save_report
+        from splitter.bench.report.of_plan import plan_report, save_report
 
         save_report(page, plan_report(planned, line))
     output.show(*plan_view(planned.plan, output.out.width))

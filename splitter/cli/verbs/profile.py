@@ -89,8 +89,8 @@ def new_profile(
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
 ) -> None:
     """Save a plan, or what a script says, as a profile."""
-    from splitter.cli.profile_steps import values_of_plan, values_of_script
-    from splitter.cli.session import Wishes
+    from splitter.app.planning import Wishes
+    from splitter.app.profiles import values_of_plan, values_of_script
     from splitter.errors import UsageError
     from splitter.profile.files import save_profile
     from splitter.profile.write import render_profile
@@ -118,7 +118,7 @@ def set_value(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas, such as 12,29,24.")],
 ) -> None:
     """Change one value of a profile; its comments stay. A shipped profile is copied to your own first."""
-    from splitter.cli.profile_steps import edit
+    from splitter.app.profiles import edit
 
     output = Output("profile", as_json=report.json)
     path, copied = edit(profile, key, value)

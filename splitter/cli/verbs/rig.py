@@ -25,8 +25,8 @@ def rig(
     save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
 ) -> None:
     """Show the devices as the engine will see them, and where each value comes from."""
-    from splitter.cli.json_data import rig_data
-    from splitter.cli.session import no_device, resolve_engine, resolve_rig, save_text
+    from splitter.app.planning import no_device, resolve_engine, resolve_rig, save_text
+    from splitter.app.wire import rig_data
     from splitter.cli.views.rig import rig_view
     from splitter.rig.files import dump_rig
 

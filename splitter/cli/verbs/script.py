@@ -53,8 +53,8 @@ def script(
     task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
     """Write the .bat and the .sh that launch the planned engine."""
-    from splitter.cli.script_steps import Kinds, remake_line, rendered
-    from splitter.cli.session import Wishes, findable, resolve, solve
+    from splitter.app.planning import Wishes, findable, resolve, solve
+    from splitter.app.scripting import Kinds, remake_line, rendered
     from splitter.cli.views.plan import model_line, summary_line, verdict
     from splitter.script.write import write_files
 

@@ -27,7 +27,7 @@ def stop(
     ] = 20.0,
 ) -> None:
     """Stop instances; return when their processes are gone and their ports are free."""
-    from splitter.cli.instances import named
+    from splitter.app.instances import named
     from splitter.errors import EngineError, UsageError
     from splitter.run.registry import Registry
     from splitter.run.stopping import stop as stop_them

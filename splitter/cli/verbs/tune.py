@@ -54,11 +54,11 @@ def tune(
     ] = 600.0,
 ) -> None:
     """Measure neighbours of the plan that fit, and write the fastest to a profile with its evidence."""
-    from splitter.bench.trial_run import Shape
+    from splitter.app.planning import Wishes, resolve, solve
+    from splitter.app.profiles import rig_values
+    from splitter.app.tuning import TuneWishes, prepare, run, save_winner
+    from splitter.bench.tune.run import Shape
     from splitter.cli.flags import fixed_settings
-    from splitter.cli.profile_steps import rig_values
-    from splitter.cli.session import Wishes, resolve, solve
-    from splitter.cli.tune_steps import TuneWishes, prepare, run, save_winner
     from splitter.cli.views.tune import tune_data, tune_view
 
     output = Output("tune", as_json=report.json)

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.bench.record import Point, Record, to_dict
+from splitter.bench.records.record import Point, Record, to_dict
 from splitter.bench.stats import Percentiles, Spread
 from splitter.bench.verdict import PointRatio, Ratio
 from splitter.printable import SENTENCE, printable

@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.bench.calibration_store import MAX_AGE_DAYS, Kept
+from splitter.app.calibrating import Calibrated
+from splitter.bench.calibrate.store import MAX_AGE_DAYS, Kept
 from splitter.bench.plain import to_plain
-from splitter.cli.calibrate_steps import Calibrated
 from splitter.printable import printable_lines
 from splitter.rig.device import Rig
 

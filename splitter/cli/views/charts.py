@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from splitter.bench.report import (
+from splitter.bench.report.svg_bars import PART_WORDS, pieces
+from splitter.bench.report.values import (
     Memory,
     MemoryRow,
     Pair,
@@ -18,8 +19,7 @@ from splitter.bench.report import (
     TuneHistory,
     Value,
 )
-from splitter.bench.report_words import measured, percent, rate, size, tokens
-from splitter.bench.svg_bars import PART_WORDS, pieces
+from splitter.bench.report.words import measured, percent, rate, size, tokens
 from splitter.printable import printable_lines
 
 WIDEST = 100

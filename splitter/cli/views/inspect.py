@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.cli.json_data import model_data
+from splitter.app.wire import model_data
 from splitter.cli.views.plan import model_line
 from splitter.cli.views.words import size
 from splitter.memory.model import MemoryModel

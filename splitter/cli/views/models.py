@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.cli.model_steps import ListedModel
+from splitter.app.listing import ListedModel
 from splitter.cli.output import error_item
 from splitter.cli.views.words import rate, size
 from splitter.printable import printable_lines

@@ -8,12 +8,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from splitter.app.tuning import Job, confirmation
+from splitter.app.wire import settings_data
 from splitter.bench.plain import to_plain
 from splitter.bench.stats import spread
-from splitter.bench.trial import Candidate, Trial, layers_text
-from splitter.bench.tune import Tuned
-from splitter.cli.json_data import settings_data
-from splitter.cli.tune_steps import Job, confirmation
+from splitter.bench.tune.trial import Candidate, Trial, layers_text
+from splitter.bench.tune.tune import Tuned
 from splitter.printable import printable_lines
 
 

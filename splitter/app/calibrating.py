@@ -1,0 +1,112 @@
+"""The steps of `splitter calibrate`: the loads, their measurements, the fit, what is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from splitter.app.measured_before import driver_version
+from splitter.app.planning import Task, no_device
+from splitter.bench.calibrate.fit import Fitted, Run, fit
+from splitter.bench.calibrate.runs import Load, Solve, launch_loads, loads
+from splitter.bench.calibrate.store import keep_calibration
+from splitter.bench.records.make import trial_record
+from splitter.bench.records.records import Records
+from splitter.bench.tune.run import Measured, Shape, run_trial
+from splitter.cli.output import Output
+from splitter.errors import DoesNotFitError, EngineError
+from splitter.model.load import load_model
+from splitter.plan.plan import Plan
+from splitter.plan.work import work_of
+from splitter.shipped import shipped_folder
+
+LIGHT, LIGHT_CONTEXT = Shape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What was measured and what came of it."""
+
+    runs: tuple[tuple[Load, Measured], ...]
+    fitted: Fitted
+
+
+def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int, output: Output) -> Calibrated:
+    """Measures the rig of `task` and keeps the constants. EngineError when too little could be measured."""
+    if not task.rig.devices:
+        raise no_device(task.rig)
+    wanted = _loads(task, context_size)
+    if not wanted:
+        raise DoesNotFitError(f"{task.facts.name} fits no card of {task.rig.name}", "calibrate with a smaller model")
+    group = f"calibrate {datetime.now(UTC).isoformat()}"
+    done = []
+    with Records() as records:
+        for number, load in enumerate(wanted, 1):
+            with output.progress(f"measuring {load.label} ({number} of {len(wanted)})"):
+                used = shape if load.heavy else LIGHT
+                found = run_trial(load.plan, task.engine, used, repetitions)
+            done.append((load, found))
+            record = trial_record("calibrate", load.plan, task.engine, found, used, group=group, label=load.label)
+            records.add(record)
+            output.say(f"{load.label}: {found.outcome.failed or _speed(found)}")
+        fitted = fit_measured(done)
+        now = datetime.now(UTC)
+        keep_calibration(records, task.rig, task.engine, fitted, driver=driver_version(task.rig), now=now)
+    return Calibrated(tuple(done), fitted)
+
+
+def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
+    """The model's own loads and, where it fits at all, those that tell a layer's launch from its bytes."""
+    found = loads(task.rig, task.facts.layers + 1, _planner(task, context_size))
+    if not found:
+        return ()
+    tiny = replace(task, facts=load_model(str(shipped_folder("examples") / "tiny.gguf")))
+    return found + launch_loads(tiny.rig, tiny.facts.layers + 1, _planner(tiny, LIGHT_CONTEXT))
+
+
+def _planner(task: Task, context_size: int) -> Solve:
+    from splitter.engine.learnt import learnt_overhead
+    from splitter.plan.solve import solve
+
+    overhead = learnt_overhead(task.facts, task.rig, task.engine)
+    base = {"context_size": context_size, "parallel": 1}
+    if task.engine.kind == "koboldcpp":
+        del base["parallel"]
+    kept = {k: v for k, v in task.request.fixed.items() if k in {"flash_attention", "ubatch_size", "mmap", "threads"}}
+
+    def planned(fixed: Mapping[str, Any]) -> Plan:
+        request = replace(task.request, fixed={**base, **kept, **fixed}, context_max=False, draft=None, projector=None)
+        return solve(task.facts, task.rig, request, overhead=overhead, details=False)
+
+    return planned
+
+
+def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
+    """The constants, from the loads that were measured; a card whose own load failed is told nothing by a tiny one.
+    EngineError where nothing but tiny ones were."""
+    measured = [(load, found, work_of(load.plan)) for load, found in done if found.outcome.failed is None]
+    known = {name for load, _, work in measured if load.heavy for name, _ in work.bytes_read}
+    if not known:
+        raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")
+    return fit(
+        [
+            Run(work, 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None, not load.heavy)
+            for load, found, work in measured
+            if load.heavy or {name for name, _ in work.bytes_read} <= known
+        ]
+    )
+
+
+def _prompt_s(found: Measured) -> float | None:
+    known = [value for value in found.outcome.prompt if value > 0]
+    return 1 / _median(tuple(known)) if known else None
+
+
+def _median(values: tuple[float, ...]) -> float:
+    import statistics
+
+    return statistics.median(values)
+
+
+def _speed(found: Measured) -> str:
+    return f"{_median(found.outcome.generation):.2f} t/s"

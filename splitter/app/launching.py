@@ -1,0 +1,138 @@
+"""What `splitter launch` does for the other terminals: its place in the registry, and its log file."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from splitter.app.background import Background
+from splitter.app.planning import Planned, Wishes, ask
+from splitter.errors import UsageError
+from splitter.folders import state_folder
+from splitter.run.endpoint import url_of
+from splitter.run.entry import Entry, draft
+from splitter.run.log_file import LogFile
+from splitter.run.registry import Claim, Registry
+from splitter.run.snapshot import Watcher
+from splitter.units import from_mib
+
+OWN_WORDS = "splitter: "  # before what the supervisor itself says, in the engine's log
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the command line says about a launch's place: `began_at` is `time.time()` before the devices were read."""
+
+    model: str | None
+    wishes: Wishes
+    name: str | None
+    log_file: str | None
+    quiet: bool
+    began_at: float
+    background: Background | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A launch's place: `on_log` and `watchers` are for the supervisor."""
+
+    claim: Claim
+    on_log: Callable[[str], None]
+
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        return (self.claim.watch,)
+
+
+def logs_folder() -> Path:
+    """Where the logs lie that nobody named a place for."""
+    return state_folder() / "logs"
+
+
+@contextmanager
+def seated(planned: Planned, place: Place, show: Callable[[str], None] | None) -> Iterator[Seat]:
+    """The launch's place in the registry and its log file, for as long as the block runs; `show` gets each line too.
+
+    Refuses, before anything starts, a port or a card that a running instance has, and a name that is taken.
+    """
+    own_log = Path(place.log_file).expanduser().absolute() if place.log_file else None
+    asked = ask(place.model, place.wishes)
+    wanted = _wanted(planned, place, asked.profile.name if place.wishes.goal.profile else None)
+    free_bytes = {used.device.id: used.device.free_bytes for used in planned.plan.devices}
+    with Registry().claim(
+        wanted,
+        free_bytes,
+        place.began_at,
+        exact=place.name is not None,
+        instance_id=place.background.id if place.background else None,
+        log_of=lambda name: own_log or logs_folder() / f"{name}.log",
+    ) as claim:
+        settings = asked.task.log
+        path = Path(claim.entry.log_file or "")
+        log = LogFile(path, from_mib(settings.max_mib), settings.files, fresh=own_log is not None)
+        try:
+            if place.background is None:
+                yield Seat(claim, _on_log(log, show))
+            else:
+                with _words_into(log, place.background):
+                    yield Seat(claim, _on_log(log, show))
+        finally:
+            log.close()
+
+
+def _wanted(planned: Planned, place: Place, profile: str | None) -> Entry:
+    name = _name(place.name, profile or Path(planned.command.model_path).stem)
+    return replace(draft(planned.plan, planned.command, name), url=url_of(planned.command.server))
+
+
+def _name(given: str | None, otherwise: str) -> str:
+    """The user's word as it is, or a name made of `otherwise`. UsageError for a word that cannot name a file."""
+    from splitter.script.render import script_name
+
+    if given is None:
+        return script_name(otherwise)
+    if script_name(given) != given:
+        hint = "use at most 80 small letters, digits, dots, dashes and underscores"
+        raise UsageError(f"--name {given!r} cannot name an instance", hint)
+    return given
+
+
+def _on_log(log: LogFile, show: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Writes each line into the log, then shows it; a terminal that is gone does not end the log."""
+
+    def write_and_show(line: str) -> None:
+        log.write(line)
+        if show is not None:
+            with suppress(OSError, ValueError):
+                show(line)
+
+    return write_and_show
+
+
+@contextmanager
+def _words_into(log: LogFile, background: Background) -> Iterator[None]:
+    """What this process says goes into the log from here on; what it said before is no longer needed afterwards."""
+    words = LogWords(log)
+    try:
+        with redirect_stdout(words), redirect_stderr(words):
+            yield
+    finally:
+        background.words.unlink(missing_ok=True)
+
+
+class LogWords(io.TextIOBase):
+    """A text stream that writes whole lines into a log."""
+
+    def __init__(self, log: LogFile) -> None:
+        super().__init__()
+        self._log, self._begun = log, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._log.write(OWN_WORDS + line)
+        return len(text)

@@ -1,0 +1,149 @@
+"""The steps of `splitter bench`: measure a running server, a plan's launch, llama-bench, or alternatives in turn."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from splitter.app.planning import Planned, resolve_engine
+from splitter.bench.alternatives import Alternative, alternatives, given
+from splitter.bench.cards import read_cards
+from splitter.bench.client import Target, identify
+from splitter.bench.duel import Duel, Outcome, duel
+from splitter.bench.measure import Sweep, measure_points
+from splitter.bench.records.make import header_sha256, host_info, now, plan_fields, planned_record
+from splitter.bench.records.record import EngineInfo, ModelInfo, Record
+from splitter.bench.stopping import Stopping
+from splitter.cli.output import Output
+from splitter.engine.reading.value import ReadCommand
+from splitter.errors import UsageError
+from splitter.rig.card_reading import Readings
+from splitter.rig.device import Rig
+
+LLAMA_BENCH_REPETITIONS = 5
+NO_BUDGET_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchWishes:
+    """What the command line says about measuring."""
+
+    sweep: Sweep
+    label: str
+    save: bool
+    rounds: int = 3
+    budget_given: bool = False
+
+
+def numbers(text: str, what: str, least: int) -> tuple[int, ...]:
+    """A list like 0,4096. UsageError that names the option."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < least:
+        raise UsageError(f"{what} takes whole numbers of at least {least}, not {text!r}", f"write {what} {least},4")
+    return tuple(dict.fromkeys(values))
+
+
+def measured(target: Target, wishes: BenchWishes, output: Output, rig: Rig | None) -> dict[str, Any]:
+    """The points of a running server with the cards before and after, as fields of a record."""
+    before = read_cards(rig)
+    with output.steps(f"measuring {target.url}") as say:
+        points = measure_points(target, wishes.sweep, rig=rig, on_progress=say)
+    return {"points": points, "url": target.url, "label": wishes.label, **card_fields(before, read_cards(rig))}
+
+
+def card_fields(before: Readings, after: Readings) -> dict[str, Any]:
+    """What a record keeps of the cards."""
+    return {
+        "cards_before": tuple(asdict(card) for card in before.cards),
+        "cards_after": tuple(asdict(card) for card in after.cards),
+        "driver_version": after.driver_version,
+    }
+
+
+def bench_url(url: str, api_key: str | None, wishes: BenchWishes, output: Output) -> Record:
+    """Measures a running server: of a local llama-server's model the file is known, of others the name."""
+    target = identify(url, api_key, None, wishes.sweep.timeout_s)
+    fields = measured(target, wishes, output, None)
+    path = target.model if target.model.endswith(".gguf") else None
+    model = ModelInfo(path=path, name=target.model, header_sha256=header_sha256(path) if path else None)
+    engine = EngineInfo(target.dialect.name, target.build)
+    return Record(kind="bench", engine=engine, model=model, created_at=now(), host=host_info(), **fields)
+
+
+def bench_plan(planned: Planned, wishes: BenchWishes, output: Output) -> Record:
+    """Launches the plan, measures, stops."""
+    from splitter.run.endpoint import read_key
+    from splitter.run.supervisor import launch
+
+    command = planned.command
+    with launch(command) as instance:
+        with output.progress("loading the model"):
+            instance.wait_ready()
+        target = identify(instance.url, read_key(command.server), None, wishes.sweep.timeout_s)
+        fields = measured(target, wishes, output, planned.plan.rig)
+    return planned_record(planned, command, target.build, **fields)
+
+
+def bench_llama_bench(planned: Planned, wishes: BenchWishes, output: Output) -> Record:
+    """The plan, measured by llama-bench."""
+    from splitter.bench.run_llama_bench import run_llama_bench
+
+    sweep, rig = wishes.sweep, planned.plan.rig
+    repetitions = sweep.stopping.repetitions or LLAMA_BENCH_REPETITIONS
+    before = read_cards(rig)
+    with output.progress("llama-bench measures"):
+        limit_s = sweep.stopping.budget_s if wishes.budget_given else None
+        run = run_llama_bench(planned.plan, planned.command, sweep.shapes(), repetitions, limit_s or NO_BUDGET_S)
+    points, argv = run
+    command = replace(planned.command, argv=argv)
+    record = planned_record(planned, command, None, points=points, label=wishes.label, note="measured by llama-bench")
+    return replace(record, **plan_fields(planned.plan), **card_fields(before, read_cards(rig)))
+
+
+def contenders(planned: Planned, read: ReadCommand | None) -> tuple[Alternative, ...]:
+    """The plan, what the engine does alone, and the given command."""
+    listed = alternatives(planned.command)
+    if read is None:
+        return listed
+    same = read.kind == planned.task.engine.kind
+    bare = not set(read.program) & {"/", "\\"}
+    engine = planned.task.engine if same and bare else resolve_engine(read.kind, None if bare else read.program, None)
+    other = given(read, engine, planned.task.server, planned.command.env_files)
+    context = read.settings.get("context_size")
+    ours = planned.plan.settings.context_size
+    note = "" if context == ours else f"; its context is {context or 'its own choice'}, the plan's {ours}"
+    return (*listed, replace(other, note=other.note + note))
+
+
+def bench_alternatives(
+    planned: Planned, read: ReadCommand | None, wishes: BenchWishes, output: Output
+) -> tuple[Record, ...]:
+    """One record per alternative, all of one group."""
+    sweep, rig = wishes.sweep, planned.plan.rig
+    budget_s = sweep.stopping.budget_s if wishes.budget_given else None
+    plan = Duel(sweep, wishes.rounds, sweep.stopping.repetitions or Stopping().least, budget_s, rig=rig)
+    before = read_cards(rig)
+    with output.steps("comparing") as say:
+        outcomes = duel(contenders(planned, read), plan, say)
+    cards = card_fields(before, read_cards(rig))
+    group = uuid4().hex[:12]
+    return tuple(_alternative_record(planned, outcome, group, wishes.label, cards) for outcome in outcomes)
+
+
+def _alternative_record(planned: Planned, outcome: Outcome, group: str, label: str, cards: dict[str, Any]) -> Record:
+    name = outcome.alternative.name
+    return planned_record(
+        planned,
+        outcome.alternative.command,
+        outcome.build,
+        kind="compare",
+        group=group,
+        label=f"{label}: {name}" if label else name,
+        note=outcome.alternative.note,
+        points=outcome.points,
+        url=outcome.url,
+        error=outcome.error,
+        **cards,
+    )

@@ -1,0 +1,111 @@
+"""The steps of `splitter profile new` and `splitter profile set`: values from a plan, a script or one by one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from splitter.app.planning import Wishes
+from splitter.cli.output import Output
+from splitter.errors import ProfileError, UsageError
+
+RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
+GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
+
+
+def values_of_script(name: str, wishes: Wishes, output: Output) -> dict[str, Any]:
+    """What the script `name` says, under what the command line says; doubts about the script are said."""
+    from splitter.app.checking import read_file
+    from splitter.engine.reading.script import SCRIPT_SUFFIXES
+    from splitter.profile.write import command_values
+
+    if not name.lower().endswith(SCRIPT_SUFFIXES):
+        raise UsageError(f"{name} is no script that can be read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
+    path = Path(name).expanduser()
+    read = read_file(path, wishes.engine)
+    for notice in (*read.refusals, *read.notices):
+        output.say(f"{path.name}: {notice.message}")
+    values = {key: value for key, value in command_values(read).items() if value is not None}
+    return _anchored(values, path.parent) | _given(wishes)
+
+
+def values_of_plan(model: str | None, wishes: Wishes, output: Output) -> dict[str, Any]:
+    """The solved plan, fixed: planning with these values again gives the same."""
+    from splitter.app.planning import resolve, solve
+    from splitter.profile.write import plan_values
+
+    planned = solve(resolve(model, wishes, output), output)
+    values = plan_values(planned.plan, planned.task.server)
+    return _anchored({**values, **rig_values(model, wishes)}, Path()) | _rig(wishes)
+
+
+def rig_values(model: str | None, wishes: Wishes) -> dict[str, Any]:
+    """The rig, engine and margins that were asked for, as the profile's keys; None where nothing was."""
+    from splitter.app.planning import ask
+
+    profile = ask(model, wishes).profile
+    return {key: profile.get(key) for key in (*RIG_KEYS, *GIVEN_KEYS)} | _rig(wishes)
+
+
+def _given(wishes: Wishes) -> dict[str, Any]:
+    return wishes.overrides() | _rig(wishes)
+
+
+def _rig(wishes: Wishes) -> dict[str, Any]:
+    """The rig of the command line; nothing there means the machine at hand, whichever it is."""
+    named = wishes.rig.rig
+    if named is None:
+        return {}
+    path = Path(named).expanduser()
+    return {"rig.file": str(path.resolve())} if path.is_file() else {"rig.name": named}
+
+
+def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths of files that lie beside `folder`'s script, from the root: a profile may lie and be used anywhere."""
+    from splitter.profile.files import PATH_KEYS
+
+    def absolute(key: str, value: Any) -> Any:
+        path = folder / str(value)
+        return str(path.resolve()) if key in PATH_KEYS and value and path.is_file() else value
+
+    return {key: absolute(key, value) for key, value in values.items() if value is not None}
+
+
+def value_of_words(key: str, words: str) -> Any:
+    """The text of one command-line word as the profile key `key` wants it; left as it is where it cannot be meant."""
+    from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
+
+    if key not in BY_PATH:
+        best = SYNONYMS.get(key.lower()) or nearest(key.rpartition(".")[2], key.rpartition(".")[0])
+        raise ProfileError(f"unknown key {key!r}", f"did you mean {best}?" if best else "see `splitter profile schema`")
+    kind = BY_PATH[key].kind
+    if kind in {"numbers", "texts"}:
+        items = tuple(item.strip() for item in words.strip("[]").split(","))
+        return tuple(_number(item) for item in items) if kind == "numbers" else items
+    if kind == "boolean":
+        return {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}.get(words, words)
+    return _number(words) if kind in {"integer", "number", "context"} else words
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def edit(name: str, key: str, words: str) -> tuple[Path, bool]:
+    """The profile `name` with one value changed: where it lies now, and whether that is a copy of a shipped one."""
+    from splitter.folders import config_folder
+    from splitter.profile.edit import edit_profile
+    from splitter.profile.files import find_profile, read_text, save_profile, shipped
+    from splitter.profile.profile import built_in, merge, to_request
+    from splitter.profile.schema import read_layer
+
+    path = find_profile(name)
+    copied = path in {profile.path for profile in shipped()}
+    target = config_folder() / "profiles" / path.name if copied else path
+    edited = edit_profile(read_text(path), key, value_of_words(key, words), str(path))
+    to_request(merge([built_in(), read_layer(edited, str(path))], path.stem))
+    return save_profile(edited, str(target), overwrite=True), copied

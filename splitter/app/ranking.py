@@ -1,0 +1,141 @@
+"""`splitter plan` on a repository or a folder of several models: read every header, solve each, rank them."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from splitter.app.extra_models import with_extra_models
+from splitter.app.planning import Asked, Task, Wishes, ask, prepare, save_text
+from splitter.cli.output import Output, Status, envelope
+from splitter.errors import DoesNotFitError, ModelError, ModelNotFoundError, SplitterError
+from splitter.model.facts import ModelFacts
+from splitter.model.hub_reference import RepoFile, model_files, parse_hub_reference
+from splitter.plan.advise import Candidate, advise
+
+READERS = 6  # headers read at once: a repository has some 25 files, and one header takes one or two round trips
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Several models under one name; `reference_of` turns a file's name into what MODEL takes."""
+
+    name: str
+    files: tuple[str, ...]
+    reference_of: Callable[[str], str]
+    asked: Asked
+
+
+def several_models(model: str | None, wishes: Wishes, output: Output) -> Choice | None:
+    """The models of the repository or folder that MODEL names; None where it names one model."""
+    asked = ask(model, wishes)
+    reference = asked.reference
+    if reference.lower().startswith("hf:"):
+        return _repository(reference, asked, output)
+    folder = Path(reference).expanduser()
+    return _folder(folder, asked) if folder.is_dir() else None
+
+
+def _repository(reference: str, asked: Asked, output: Output) -> Choice | None:
+    from splitter.model.hub import is_offline, list_gguf_files
+
+    wanted = parse_hub_reference(reference)
+    if wanted.file or is_offline():
+        return None
+    with output.progress(f"listing {wanted.repo}"):
+        files = model_files(list_gguf_files(wanted.repo, wanted.revision))
+    if len(files) < 2:
+        return None
+    revision = "" if wanted.revision == "main" else f"@{wanted.revision}"
+    paths = tuple(file.path for file in files)
+    return Choice(wanted.repo, paths, lambda path: f"hf:{wanted.repo}/{path}{revision}", asked)
+
+
+def _folder(folder: Path, asked: Asked) -> Choice:
+    """A folder's models; also of one, since llama.cpp takes no folder."""
+    try:
+        files = model_files(RepoFile(path.name, None) for path in sorted(folder.iterdir()) if path.is_file())
+    except OSError as error:
+        raise ModelError(f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions.") from None
+    if not files:
+        raise ModelNotFoundError(f"The folder {folder} holds no GGUF model.", "Name a .gguf file, or another folder.")
+    names = tuple(file.path for file in files)
+    return Choice(str(folder), names, lambda name: str(folder / name), asked)
+
+
+def report_advice(choice: Choice, wishes: Wishes, output: Output) -> int:
+    """The ranked table, or its JSON; the exit code: 3 when no file fits. ModelError when none can be read."""
+    from splitter.cli.views.advice import advice_data, advice_view
+
+    read = read_headers(choice, output)
+    first = next((facts for facts in read.values() if isinstance(facts, ModelFacts)), None)
+    if first is None:
+        raise _unreadable(choice, read)
+    task = prepare(first, choice.asked, wishes, output)
+    task = replace(task, request=with_extra_models(task.request, output))
+    candidates = []
+    for number, (file, facts) in enumerate(read.items(), start=1):
+        with output.progress(f"solving {number} of {len(read)}: {file}"):
+            candidates.append(_candidate(file, facts, task))
+    advice = advise(candidates)
+    data = advice_data(choice.name, task.rig, advice)
+    status: Status = "ok" if advice.fits() else "does_not_fit"
+    if wishes.goal.save:
+        save_text(wishes.goal.save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
+    output.show(*advice_view(choice.name, task.rig, advice))
+    if advice.recommended:
+        output.show("")
+        output.plain(f"splitter plan {_quoted(choice.reference_of(advice.recommended))}")
+    output.data(data, status)
+    if wishes.goal.save:
+        output.say(f"wrote {wishes.goal.save}")
+    return 0 if advice.fits() else DoesNotFitError.exit_code
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if any(char in text for char in " ()&;") else text
+
+
+def _unreadable(choice: Choice, read: dict[str, ModelFacts | SplitterError]) -> ModelError:
+    error = next(error for error in read.values() if isinstance(error, SplitterError))
+    return ModelError(f"None of the {len(read)} models of {choice.name} can be read: {error.message}", error.hint)
+
+
+def read_headers(choice: Choice, output: Output) -> dict[str, ModelFacts | SplitterError]:
+    """Every file's header, several at a time; what fails says why in its place."""
+    with (
+        output.progress(f"reading the headers of {len(choice.files)} models of {choice.name}"),
+        ThreadPoolExecutor(READERS) as pool,
+    ):
+        read = pool.map(partial(_read, choice), choice.files)
+        return dict(zip(choice.files, read, strict=True))
+
+
+def _read(choice: Choice, file: str) -> ModelFacts | SplitterError:
+    from splitter.model.load import load_model
+    from splitter.model.read_facts import kind_of
+
+    try:
+        facts = load_model(choice.reference_of(file))
+    except SplitterError as error:
+        return error
+    kind = kind_of(facts)
+    return facts if kind == "model" else ModelError(f"{file} is no language model ({kind}).", "Name another file.")
+
+
+def _candidate(file: str, facts: ModelFacts | SplitterError, task: Task) -> Candidate:
+    from splitter.model.cursor import DAMAGED_HINT
+    from splitter.plan.solve import solve
+
+    if isinstance(facts, SplitterError):
+        return Candidate(file, None, facts)
+    one = replace(task, facts=facts)
+    try:
+        return Candidate(file, facts, solve(one.facts, one.rig, one.request, details=False))
+    except SplitterError as error:
+        return Candidate(file, facts, error)
+    except KeyError as error:
+        lacking = ModelError(f"{file} lacks {error.args[0]}, which its architecture needs.", DAMAGED_HINT)
+        return Candidate(file, facts, lacking)

@@ -1,0 +1,163 @@
+"""The steps of `splitter launch`: limits from the profile, words about what happens, a new plan on out of memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from splitter.app.planning import Planned, Task, prove_if_possible, solve
+from splitter.cli.output import Output
+from splitter.engine.command import EngineCommand
+from splitter.engine.log.shortage import Shortage
+from splitter.errors import DoesNotFitError, SplitterError
+from splitter.plan.plan import Plan
+from splitter.profile.profile import Supervision
+from splitter.rig.combine import ENGINE
+from splitter.rig.device import Rig
+from splitter.run.lifecycle import Limits
+from splitter.run.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from splitter.run.replan import Learnt
+
+MOST_LESSONS = 6  # from a thirty-second of a card, doubled each time, to all of it
+
+
+def limits_of(supervision: Supervision, overrides: Mapping[str, Any]) -> Limits:
+    """The profile's supervision, with what the command line says (None: it says nothing)."""
+    wanted = replace(supervision, **{name: value for name, value in overrides.items() if value is not None})
+    return Limits(
+        start_timeout_s=wanted.ready_timeout_s,
+        interrupt_s=min(wanted.terminate_after_s, wanted.stop_timeout_s),
+        terminate_s=max(0.0, wanted.stop_timeout_s - wanted.terminate_after_s),
+        kill_s=wanted.kill_timeout_s,
+        restart=wanted.restart,  # type: ignore[arg-type]  # the profile's choices are the same words
+        max_restarts=wanted.max_restarts,
+        backoff_s=wanted.backoff_s,
+        backoff_max_s=wanted.backoff_max_s,
+        healthy_after_s=wanted.healthy_after_s,
+        health_interval_s=wanted.health_interval_s,
+        health_failures=wanted.health_failures,
+        restart_degraded_s=wanted.restart_degraded_s,
+        oom_replans=wanted.oom_replans,
+    )
+
+
+class Replanner:
+    """Answers a shortage with a stricter plan: what was learned is kept, what changed is said. `planned` is the plan in
+    force; `told` hear of every new one."""
+
+    def __init__(self, planned: Planned, output: Output, told: Sequence[Callable[[Plan], None]] = ()) -> None:
+        self.planned, self._output, self._told = planned, output, told
+
+    def __call__(self, short: Shortage) -> EngineCommand:
+        """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed: then nothing
+        is kept, for the same request may work once another program is closed."""
+        from splitter.engine.learnt import known_lessons, put_lessons
+        from splitter.run.replan import what_changed
+
+        before, kept = self.planned, known_lessons()
+        try:
+            now = looked_again(before.task, short, before.command.env)
+            learnt = self._taken(now) or self._learn(now)
+        except DoesNotFitError:
+            put_lessons(kept)
+            raise
+        self._output.say(f"out of memory: {what_changed(before.plan, self.planned.plan, learnt)}")
+        for tell in self._told:
+            tell(self.planned.plan)
+        return self.planned.command
+
+    def _taken(self, short: Shortage) -> "Learnt | None":
+        """Plans anew with what is free now, where that explains the failure: nothing is kept of it. Where it does not,
+        the plan in force is at least judged by it."""
+        from splitter.run.replan import Learnt, as_it_is_now, taken_since
+
+        before = self.planned
+        free = free_now(before.task.rig, short)
+        now = as_it_is_now(before.plan, free)
+        task = replace(before.task, rig=before.task.rig.with_no_more_free(free))
+        self.planned = replace(before, task=task, plan=now)
+        taken = taken_since(before.plan, now)
+        if not taken:
+            return None
+        self.planned = prove_if_possible(solve(task, self._output), self._output)
+        return Learnt({}, taken)
+
+    def _learn(self, short: Shortage) -> "Learnt":
+        """Plans anew with what was learnt. A plan that the lesson leaves as it was had room to spare by our reckoning
+        and would fail again: then more is missing than the failure showed, each time twice as much."""
+        from splitter.engine.learnt import keep_lessons
+        from splitter.run.replan import Learnt, learn, lessons
+
+        task, failed, learnt = self.planned.task, self.planned.plan.settings, Learnt({})
+        for _ in range(MOST_LESSONS):
+            more = learn(self.planned.plan, short)
+            learnt = Learnt({**learnt.missing, **more.missing})
+            keep_lessons(task.rig, task.engine, lessons(self.planned.plan, more))
+            self.planned = prove_if_possible(solve(task, self._output), self._output)
+            if not more.missing or self.planned.plan.settings != failed:
+                break
+        return learnt
+
+
+def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:
+    """`short` with what the engine finds free now that its process is gone, where it can be asked; what it found while
+    it loaded counts too. A rig whose driver tells of every device needs no engine for that."""
+    from splitter.rig.listing import list_devices
+
+    if (short.free_bytes and short.stage != "running") or task.engine.kind != "llama-server" or not task.engine.path:
+        return short
+    if len(told_by_driver(task.rig)) == len(task.rig.devices):
+        return short
+    with suppress(SplitterError):
+        found = {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
+        return replace(short, free_bytes={**found, **{k: min(v, found.get(k, v)) for k, v in short.free_bytes.items()}})
+    return short
+
+
+def free_now(rig: Rig, short: Shortage) -> dict[str, int]:
+    """What is free on the devices whose free memory was asked for, asked in the same way again: the engine looks from
+    inside its context, the driver from outside."""
+    from splitter.rig.sensors import read_cards
+
+    by_driver = told_by_driver(rig)
+    cards = read_cards(rig).cards if by_driver else ()
+    by_card = {card.device_id: card.free_bytes for card in cards}
+    found = {
+        device.id: (by_card if device.id in by_driver else short.free_bytes).get(device.id)
+        for device in rig.devices
+        if device.asked
+    }
+    return {name: size for name, size in found.items() if size is not None}
+
+
+def told_by_driver(rig: Rig) -> set[str]:
+    """The devices whose free memory the driver told, and not the engine or a file."""
+    return {device.id for device in rig.devices if device.asked and device.sources["free_bytes"] != ENGINE}
+
+
+class Announcer:
+    """A watcher that says in plain words what happens to the engine after its first start."""
+
+    def __init__(self, output: Output, limits: Limits) -> None:
+        self._output, self._limits = output, limits
+        self._tried = 0
+
+    def __call__(self, now: Snapshot) -> None:
+        text = self._words(now)
+        if text:
+            self._output.say(text)
+
+    def _words(self, now: Snapshot) -> str:
+        kind = now.command.engine.kind
+        match now.phase:
+            case "degraded":
+                return f"{kind} does not answer its health probes ({self._limits.health_failures} failed in a row)"
+            case "waiting":
+                self._tried += 1
+                reason = {"died": "died", "unresponsive": "was stopped", "not_started": "could not be started"}
+                return f"{kind} {reason.get(now.failure or '', 'ended')}: it will be restarted (restart {self._tried})"
+            case "ready" if now.generation > 1:
+                return f"{kind} is ready again after {now.ready_s or 0:.1f} s (start {now.generation})"
+        return ""

@@ -1,0 +1,149 @@
+"""The `data` objects of design.md 3: plain dictionaries, bytes as integers, unknown as null, never 0."""
+
+from dataclasses import asdict
+from typing import Any
+
+from splitter.engine.command import EngineCommand, EngineRef
+from splitter.memory.footprint import MemoryUse
+from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
+from splitter.plan.plan import Plan, PlannedDevice
+from splitter.rig.device import Device, Rig
+
+
+def model_data(facts: ModelFacts) -> dict[str, Any]:
+    """The model, in the JSON form of design.md."""
+    return {
+        "path": facts.path,
+        "name": facts.name,
+        "architecture": facts.architecture,
+        "quantization": facts.quantization,
+        "file_bytes": facts.file_bytes,
+        "layers": facts.layers,
+        "context_train": facts.context_train,
+        "parameters": facts.parameters,
+    }
+
+
+def engine_data(engine: EngineRef) -> dict[str, Any]:
+    """The engine."""
+    return {"kind": engine.kind, "version": engine.version, "path": engine.path}
+
+
+def settings_data(settings: Settings) -> dict[str, Any]:
+    """The settings, lists for tuples."""
+    data = asdict(settings)
+    data["tensor_split"] = [int(share) if share == int(share) else share for share in settings.tensor_split]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
+
+
+def device_data(planned: PlannedDevice) -> dict[str, Any]:
+    """A device with what the plan puts on it."""
+    device = planned.device
+    return {
+        "id": device.id,
+        "name": device.name,
+        "total_bytes": device.total_bytes,
+        "free_bytes": device.free_bytes,
+        "bandwidth_bytes_per_s": _integer(device.bandwidth_bytes_per_s),
+        "layers": list(planned.layers),
+        "holds_output": planned.holds_output,
+        **_use_data(planned.memory),
+        "overhead_bytes": planned.memory.overhead_bytes(),
+        "overhead": dict(planned.memory.overhead),
+        "margin_bytes": planned.margin_bytes,
+        "used_bytes": planned.used_bytes(),
+        "headroom_bytes": planned.headroom_bytes(),
+    }
+
+
+def _use_data(use: MemoryUse) -> dict[str, int]:
+    return {"model_bytes": use.model_bytes, "context_bytes": use.context_bytes, "compute_bytes": use.compute_bytes}
+
+
+def _integer(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def speed_data(plan: Plan) -> dict[str, Any]:
+    """The predicted speeds and what they rest on."""
+    return {
+        "generation_tokens_per_s": plan.speed.generation_tokens_per_s,
+        "prompt_tokens_per_s": plan.speed.prompt_tokens_per_s,
+        "basis": plan.speed.basis,
+    }
+
+
+def command_data(command: EngineCommand, line: str) -> dict[str, Any]:
+    """A command with its line for the rig's shell."""
+    return {"argv": list(command.argv), "env": dict(command.env), "line": line}
+
+
+def plan_data(plan: Plan, engine: EngineRef, command: dict[str, Any] | None) -> dict[str, Any]:
+    """The whole `data` of `plan` and `check`; `command` is null where no engine command can say it."""
+    verified = plan.verified
+    return {
+        "model": model_data(plan.facts),
+        "engine": engine_data(engine),
+        **placed_data(plan),
+        "verified": None if verified is None else asdict(verified),
+        "command": command,
+        "reasons": list(plan.reasons),
+        "warnings": [asdict(notice) for notice in plan.warnings],
+        "alternatives": [{"title": other.title, **placed_data(other)} for other in plan.alternatives],
+    }
+
+
+def placed_data(plan: Plan) -> dict[str, Any]:
+    """What the plan and each of its alternatives have in common."""
+    return {
+        "settings": settings_data(plan.settings),
+        "devices": [device_data(planned) for planned in plan.devices],
+        "host": {
+            **_use_data(plan.footprint.host),
+            "overhead_bytes": plan.footprint.host.overhead_bytes(),
+            "overhead": dict(plan.footprint.host.overhead),
+            "ram_free_bytes": plan.rig.host.ram_free_bytes,
+        },
+        "speed": speed_data(plan),
+        "fits": plan.fits(),
+        "proven": plan.footprint.proven,
+        "pipeline": plan.footprint.pipeline,
+    }
+
+
+def rig_data(rig: Rig) -> dict[str, Any]:
+    """A rig with its devices."""
+    host = rig.host
+    return {
+        "name": rig.name,
+        "host": {
+            "ram_total_bytes": host.ram_total_bytes,
+            "ram_free_bytes": host.ram_free_bytes,
+            "ram_bandwidth_bytes_per_s": _integer(host.ram_bandwidth_bytes_per_s),
+            "cores": host.cores,
+            "os": host.os,
+            "sources": dict(host.sources),
+        },
+        "devices": [rig_device_data(device) for device in rig.devices],
+        "notes": list(rig.notes),
+    }
+
+
+def rig_device_data(device: Device) -> dict[str, Any]:
+    """A device of a rig, with where each value came from."""
+    return {
+        "id": device.id,
+        "name": device.name,
+        "total_bytes": device.total_bytes,
+        "free_bytes": device.free_bytes,
+        "bandwidth_bytes_per_s": _integer(device.bandwidth_bytes_per_s),
+        "compute_capability": device.compute_capability,
+        "sm_count": device.sm_count,
+        "fp16_flops": device.fp16_flops,
+        "link_bytes_per_s": _integer(device.link_bytes_per_s),
+        "display": device.display,
+        "uuid": device.uuid,
+        "pci_bus_id": device.pci_bus_id,
+        "sources": dict(device.sources),
+    }

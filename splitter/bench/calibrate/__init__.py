@@ -1,0 +1,1 @@
+"""Calibration: loads that tell a card's constants, the fit, what is kept."""

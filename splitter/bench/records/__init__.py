@@ -1,0 +1,1 @@
+"""Measurements as records: made, kept in SQLite, exported."""

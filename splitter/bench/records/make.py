@@ -1,0 +1,135 @@
+"""A Record from what the command line knows: the model's header, the plan, the host, the cards."""
+
+import hashlib
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splitter.app.planning import Planned
+from splitter.app.wire import device_data, rig_data, settings_data
+from splitter.bench.records.record import EngineInfo, HostInfo, Kind, ModelInfo, Predicted, Record
+from splitter.bench.records.records import Records
+from splitter.engine.command import EngineCommand, EngineRef
+from splitter.errors import RecordsError, SplitterError
+from splitter.model.facts import ModelFacts
+from splitter.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from splitter.bench.tune.run import Measured, Shape
+
+
+def now() -> str:
+    """The time as records keep it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def header_sha256(path: str) -> str | None:
+    """SHA-256 of the file's header (everything before the weights); None for what is no local GGUF file."""
+    from splitter.model.header import read_header
+    from splitter.model.source import open_local
+
+    try:
+        source = open_local(path)
+        return hashlib.sha256(source.read(0, read_header(source).data_offset)).hexdigest()
+    except SplitterError:
+        return None
+
+
+def model_info(facts: ModelFacts) -> ModelInfo:
+    """The model of a plan."""
+    names = (facts.name, facts.architecture, facts.quantization, facts.file_bytes)
+    return ModelInfo(facts.path, *names, header_sha256(facts.path))
+
+
+def host_info() -> HostInfo:
+    """This machine."""
+    from splitter.rig.host import probe_host
+
+    host = probe_host()
+    return HostInfo(host.os, cpu_name(), host.cores, host.ram_total_bytes)
+
+
+def cpu_name() -> str | None:
+    """Linux tells it in /proc alone."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return named or platform.processor() or None
+
+
+def argv_sha256(argv: tuple[str, ...]) -> str:
+    """Two commands with the same hash are the same to the last word."""
+    return hashlib.sha256("\0".join(argv).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def plan_fields(plan: Plan) -> dict[str, Any]:
+    """What a record keeps of a plan."""
+    speed = plan.speed
+    return {
+        "settings": settings_data(plan.settings),
+        "rig": rig_data(plan.rig),
+        "devices": tuple(device_data(planned) for planned in plan.devices),
+        "predicted": Predicted(speed.generation_tokens_per_s, speed.prompt_tokens_per_s, speed.basis),
+    }
+
+
+def command_fields(command: EngineCommand) -> dict[str, Any]:
+    """What a record keeps of a command."""
+    return {"argv": command.argv, "argv_sha256": argv_sha256(command.argv)}
+
+
+def planned_record(planned: Planned, command: EngineCommand, build: str | None, **fields: Any) -> Record:
+    """A record of `command` for the plan's model; `fields` are the rest. Only its own command has its figures."""
+    engine = command.engine
+    ours = plan_fields(planned.plan) if command is planned.command else {"rig": rig_data(planned.plan.rig)}
+    about = {"engine": EngineInfo(engine.kind, engine.version or build, engine.path), "host": host_info()}
+    values: dict[str, Any] = {
+        "kind": "bench",
+        "created_at": now(),
+        "model": model_info(planned.plan.facts),
+        **about,
+        **command_fields(command),
+        **ours,
+    }
+    return Record(**(values | fields))
+
+
+def trial_record(
+    kind: Kind, plan: Plan, engine: EngineRef, done: "Measured", shape: "Shape", *, group: str, label: str
+) -> Record:
+    """The record of one launch of a tune or a calibration, made now."""
+    from splitter.bench.tune.record import point_of
+
+    return Record(
+        kind=kind,
+        engine=EngineInfo(engine.kind, engine.version, engine.path),
+        model=model_info(plan.facts),
+        created_at=now(),
+        label=label,
+        group=group,
+        host=host_info(),
+        points=(point_of(done.runs, shape),) if done.runs else (),
+        error=done.outcome.failed,
+        **plan_fields(plan),
+        **(command_fields(done.command) if done.command else {}),
+    )
+
+
+def keep(records: tuple[Record, ...]) -> tuple[int, ...]:
+    """Keeps all of them; their ids."""
+    with Records() as kept:
+        return tuple(kept.add(record) for record in records)
+
+
+def check_keeping(save: bool) -> None:
+    """RecordsError before anything is measured, when it could not be kept afterwards."""
+    if not save:
+        return
+    try:
+        with Records() as kept, kept.transaction():
+            pass
+    except RecordsError as error:
+        raise RecordsError(error.message, f"{error.hint}; --no-save measures without keeping") from None

@@ -1,0 +1,1 @@
+"""The HTML report: values, charts and one page that loads nothing."""

@@ -1,0 +1,134 @@
+"""A plan as a Report: its memory, and the speed that it predicts at growing depths."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from splitter.app.planning import save_text
+from splitter.app.wire import device_data, placed_data
+from splitter.bench.report.memory import card_row, host_row
+from splitter.bench.report.values import Command, Figure, Memory, Report, Series, Sheet, SpeedByDepth, Value
+from splitter.bench.report.words import rate, size
+from splitter.cli.views.plan import model_line, verdict
+from splitter.cli.views.words import bandwidth
+from splitter.memory.model import MemoryModel
+from splitter.plan.plan import Plan
+from splitter.plan.speed import ROOFLINE, TYPICAL, Constants, predict
+
+if TYPE_CHECKING:
+    from splitter.app.planning import Planned
+
+
+def now() -> str:
+    """The day and time that a report shows."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def save_report(path: str, report: Report) -> int:
+    """Writes the page; its size in bytes."""
+    from splitter.bench.report.html_report import html_report
+
+    page = html_report(report)
+    save_text(path, page)
+    return len(page.encode())
+
+
+def plan_report(planned: "Planned", line: str) -> Report:
+    """What the plan says, to be drawn; `line` is its command line."""
+    plan = planned.plan
+    engine = planned.task.engine
+    parts = (f"{engine.kind} {engine.version or ''}".strip(), plan.facts.quantization or "", plan.rig.name)
+    warnings = (f"{notice.message} ({notice.hint})" if notice.hint else notice.message for notice in plan.warnings)
+    return Report(
+        title=plan.facts.name or "Plan",
+        subtitle=" \N{MIDDLE DOT} ".join(("plan", *(part for part in parts if part))),
+        made_at=now(),
+        verdict=verdict(plan),
+        fits=plan.fits(),
+        figures=_figures(plan),
+        memories=(_memory(plan),),
+        speeds=_speeds(plan),
+        reasons=plan.reasons,
+        warnings=tuple(warnings),
+        sheets=tuple(_sheets(plan)),
+        commands=(Command(engine.kind, line),),
+    )
+
+
+def _figures(plan: Plan) -> tuple[Figure, ...]:
+    on_gpu = sum(owner is not None for owner in plan.placement.layers)
+    tightest = min(plan.devices, key=lambda planned: planned.headroom_bytes(), default=None)
+    figures = [
+        Figure("Predicted generation", f"{rate(plan.speed.generation_tokens_per_s)} t/s", plan.speed.basis),
+        Figure("Predicted prompt", f"{rate(plan.speed.prompt_tokens_per_s)} t/s", plan.speed.basis),
+        Figure("Layers on GPUs", f"{on_gpu} of {len(plan.placement.layers)}", "output included"),
+        Figure("Context", str(plan.settings.context_size), f"KV {plan.settings.cache_type_k}"),
+    ]
+    if tightest is not None:
+        figures.append(Figure("Tightest card", f"{size(tightest.headroom_bytes())} left", tightest.device.id))
+    return tuple(figures)
+
+
+def _memory(plan: Plan) -> Memory:
+    layers = tuple(index for index, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
+    host = host_row(placed_data(plan)["host"], layers, plan.placement.layers[-1] is None)
+    return Memory("", tuple(card_row(device_data(planned)) for planned in plan.devices), host)
+
+
+def _speeds(plan: Plan) -> tuple[SpeedByDepth, ...]:
+    """Bytes over bandwidth, and what published runs reach of it; nothing where a bandwidth is unknown."""
+    known = ((f"Upper bound ({ROOFLINE.basis})", ROOFLINE), ("Typical of published runs", TYPICAL))
+    series = tuple(Series(name, _by_depth(plan, constants), predicted=True) for name, constants in known)
+    return (SpeedByDepth("Generation, predicted", series),) if all(len(s.points) > 1 for s in series) else ()
+
+
+def _by_depth(plan: Plan, constants: Constants) -> tuple[tuple[int, Value], ...]:
+    memory = MemoryModel(plan.facts, plan.settings)
+    order = plan.settings.device_order
+    devices = tuple(plan.rig.device(name) for name in order)
+    found = []
+    for depth in depths(plan.settings.context_size):
+        speed = predict(memory, plan.placement, devices, plan.rig.host, constants=constants, depth=depth)
+        if speed.generation_tokens_per_s is not None:
+            value = speed.generation_tokens_per_s
+            found.append((depth, Value(value, value, value)))
+    return tuple(found)
+
+
+def depths(context_size: int) -> tuple[int, ...]:
+    """Empty, an eighth, a quarter, half and all of the context."""
+    steps = [0, *(context_size // part for part in (8, 4, 2, 1))]
+    return tuple(a for a, b in pairwise([*steps, -1]) if a != b)
+
+
+def _sheets(plan: Plan) -> list[Sheet]:
+    words = ("device", "name")
+    rows = [
+        (d.id, d.name, size(d.total_bytes), size(d.free_bytes), bandwidth(d.bandwidth_bytes_per_s))
+        for d in plan.rig.devices
+    ]
+    host = plan.rig.host
+    rows.append(("host", host.os, size(host.ram_total_bytes), size(host.ram_free_bytes),
+                 bandwidth(host.ram_bandwidth_bytes_per_s)))  # fmt: skip
+    sheets = [Sheet("Rig", ("device", "name", "memory", "free", "bandwidth"), tuple(rows), frozenset(words))]
+    facts = (("model", model_line(plan.facts)), ("model file", plan.facts.path), ("rig", plan.rig.name))
+    sheets.append(Sheet("What was planned", ("fact", "value"), facts, frozenset({"fact", "value"})))
+    if plan.alternatives:
+        sheets.append(_alternatives(plan))
+    return sheets
+
+
+def _alternatives(plan: Plan) -> Sheet:
+    columns = ("alternative", "layers on GPUs", "context", "KV", "predicted t/s", "fits")
+    rows = tuple(
+        (
+            other.title,
+            str(sum(owner is not None for owner in other.placement.layers)),
+            str(other.settings.context_size),
+            other.settings.cache_type_k,
+            rate(other.speed.generation_tokens_per_s),
+            "yes" if other.fits() else "no",
+        )
+        for other in plan.alternatives
+    )
+    return Sheet("Alternatives", columns, rows, frozenset({"alternative"}))

@@ -1,0 +1,1 @@
+"""Tuning: neighbours of a plan, trials, successive halving."""

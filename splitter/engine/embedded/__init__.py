@@ -1,0 +1,1 @@
+"""The embedded engine: llama.cpp inside a Python process (xllamacpp)."""

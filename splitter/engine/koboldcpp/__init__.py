@@ -1,0 +1,1 @@
+"""koboldcpp: its command, its reader, its traps, by release."""

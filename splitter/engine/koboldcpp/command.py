@@ -1,0 +1,253 @@
+"""A plan as koboldcpp's flags, releases 1.60 to 1.123 and newer: one function per group.
+
+Facts: koboldcpp's own argument parser of many releases (1.60 to 1.123, 2026-09). Its device ids (`--usecuda 0 1 2`) do
+not choose cards: CUDA_VISIBLE_DEVICES does, in the plan's order, and `--tensor_split` counts within it.
+"""
+
+from collections.abc import Callable
+
+from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.flags import overrides_of, program, split_of
+from splitter.engine.koboldcpp.devices import backend_args, device_env
+from splitter.engine.llama_server.versions import koboldcpp_release
+from splitter.errors import UsageError
+from splitter.plan.plan import Plan
+
+Args = tuple[str, ...]
+Release = tuple[int, ...]
+OLDEST = (1, 60)
+QUANTKV_NUMBERS = {"f16": "0", "q8_0": "1", "q4_0": "2", "bf16": "3"}
+QUANTKV_NAMES = ("f16", "bf16", "q8_0", "q5_1", "q4_0")
+MAX_MOECPU = 200
+
+
+def koboldcpp_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
+    """The koboldcpp command that carries the whole plan. UsageError for what this release cannot express."""
+    release = koboldcpp_release(engine.version)
+    if release < OLDEST:
+        raise UsageError(
+            f"koboldcpp {engine.version} is older than 1.60, the oldest release splitter knows",
+            "take a newer koboldcpp",
+        )
+    arguments = tuple(argument for group in GROUPS for argument in group(plan, release))
+    argv = (engine.path or program("koboldcpp", plan), *arguments, *_server(server, release))
+    return EngineCommand(engine, argv, device_env(plan), server, plan.facts.path, _key_file(server, release))
+
+
+def refuse(what: str, release: Release, hint: str) -> UsageError:
+    """The error for a plan that `release` has no words for."""
+    name = "koboldcpp" if release[0] > 1 else f"koboldcpp {'.'.join(map(str, release)).removesuffix('.0')}"
+    return UsageError(f"{name} {what}", hint)
+
+
+def _model(plan: Plan, release: Release) -> Args:  # noqa: ARG001
+    return ("--model", plan.facts.path)
+
+
+def _layers(plan: Plan, release: Release) -> Args:  # noqa: ARG001
+    return ("--gpulayers", str(plan.settings.gpu_layers if plan.settings.device_order else 0))
+
+
+def _split(plan: Plan, release: Release) -> Args:
+    settings = plan.settings
+    if len(settings.device_order) < 2:
+        return ()
+    if settings.split_mode == "none":
+        raise refuse("has no split mode none", release, "plan with one device (--device) instead of -sm none")
+    if settings.split_mode == "tensor" and release < (1, 113):
+        raise refuse("has no split mode tensor", release, "plan with -sm layer, or take koboldcpp 1.113 or newer")
+    mode = ("--splitmode", "tensor") if settings.split_mode == "tensor" else ()
+    return (*mode, "--tensor_split", *split_of(plan))
+
+
+def _context(plan: Plan, release: Release) -> Args:
+    size, largest = plan.settings.context_size, 524288 if release >= (1, 118) else 262144
+    if not 256 <= size <= largest:
+        raise refuse(f"takes a context of 256 to {largest}, not {size}", release, f"plan with -c {largest} or less")
+    return ("--contextsize", str(size))
+
+
+def _batch(plan: Plan, release: Release) -> Args:
+    batch, ubatch = plan.settings.batch_size, plan.settings.ubatch_size
+    for size in (batch, ubatch):
+        if size not in batch_sizes(release):
+            allowed = ", ".join(map(str, batch_sizes(release)))
+            raise refuse(f"takes batch sizes {allowed}, not {size}", release, "plan with one of those for -b and -ub")
+    if release >= (1, 122):
+        return ("--batchsize", str(batch), "--ubatchsize", str(ubatch))
+    if batch != ubatch:
+        hint = f"plan with -b {ubatch} -ub {ubatch}"
+        raise refuse(f"has one batch size, but the plan has batch {batch} and micro-batch {ubatch}", release, hint)
+    return ("--batchsize" if release >= (1, 100, 1) else "--blasbatchsize", str(batch))
+
+
+def batch_sizes(release: Release) -> tuple[int, ...]:
+    """The batch sizes that `release` accepts."""
+    small = (16,) if release >= (1, 90) else ()
+    return (*small, 32, 64, 128, 256, 512, 1024, 2048, *((4096,) if release >= (1, 98, 1) else ()))
+
+
+def _flash_attention(plan: Plan, release: Release) -> Args:
+    on = plan.settings.flash_attention != "off"
+    if release >= (1, 107):
+        return () if on else ("--noflashattention",)
+    if on and release < (1, 64):
+        raise refuse("has no flash attention", release, "plan with -fa off, or take koboldcpp 1.64 or newer")
+    return ("--flashattention",) if on else ()
+
+
+def _cache_type(plan: Plan, release: Release) -> Args:
+    kind = plan.settings.cache_type_k
+    if kind != plan.settings.cache_type_v:
+        both = f"{kind} and {plan.settings.cache_type_v}"
+        raise refuse(f"has one cache type for K and V, not {both}", release, f"plan with -ctk {kind} -ctv {kind}")
+    if kind == "f16":
+        return ()
+    if plan.settings.flash_attention == "off":
+        raise refuse("quantises V only with flash attention", release, "plan with -fa on, or with -ctk f16 -ctv f16")
+    names = cache_types(release)
+    if kind not in names:
+        known = ", ".join(names)
+        raise refuse(f"has cache types {known}, not {kind}", release, "plan with one of those for -ctk and -ctv")
+    return ("--quantkv", kind if release >= (1, 112) else QUANTKV_NUMBERS[kind])
+
+
+def cache_types(release: Release) -> tuple[str, ...]:
+    """The cache types that `release` can say with --quantkv; f16 alone before 1.67."""
+    if release >= (1, 112):
+        return QUANTKV_NAMES
+    if release >= (1, 111):
+        return ("f16", "q8_0", "q4_0", "bf16")
+    return ("f16", "q8_0", "q4_0") if release >= (1, 67) else ("f16",)
+
+
+def _sliding_window(plan: Plan, release: Release) -> Args:
+    """SWA is the default since 1.114, opt-in since 1.92 (without context shift), unknown before."""
+    if not plan.facts.hparam("attention.sliding_window"):
+        return ()
+    full = plan.settings.swa_full
+    if release >= (1, 114):
+        return ("--noswa",) if full else ()
+    if full:
+        return ()
+    if release < (1, 92):
+        raise refuse("keeps the full cache of sliding-window layers", release, "plan with --swa-full")
+    return ("--useswa", "--noshift")
+
+
+def _slots(plan: Plan, release: Release) -> Args:
+    count = plan.settings.parallel
+    if count == 1:
+        return ()
+    if not plan.settings.kv_unified or not 1 <= count <= 32:
+        raise refuse(f"cannot give each of {count} slots a cache of its own", release, "plan with -np 1")
+    if release < (1, 114):
+        raise refuse(f"serves one request at a time, not {count}", release, "plan with -np 1")
+    return ("--parallelrequests", str(count))
+
+
+def _experts(plan: Plan, release: Release) -> Args:
+    settings = plan.settings
+    count = plan.facts.layers if settings.cpu_moe else settings.n_cpu_moe
+    if not count:
+        return ()
+    if release < (1, 97):
+        raise refuse("has no --moecpu", release, "plan without -ncmoe/-cmoe, or take koboldcpp 1.97 or newer")
+    if count > MAX_MOECPU:
+        raise refuse(f"keeps the experts of at most {MAX_MOECPU} layers on the CPU", release, "plan with fewer")
+    return ("--moecpu", str(count))
+
+
+def _overrides(plan: Plan, release: Release) -> Args:
+    if not plan.settings.override_tensors:
+        return ()
+    if release < (1, 89):
+        raise refuse("has no --overridetensors", release, "plan without -ot, or take koboldcpp 1.89 or newer")
+    return ("--overridetensors", overrides_of(plan))
+
+
+def _offload(plan: Plan, release: Release) -> Args:
+    if not plan.settings.op_offload:
+        raise refuse("has no --no-op-offload", release, "plan without it, or with llama-server")
+    return ("--lowvram",) if not plan.settings.kv_offload and release >= (1, 100) else ()
+
+
+def _pipeline(plan: Plan, release: Release) -> Args:
+    """Pipeline copies are opt-in in 1.104-1.106, opt-out until 1.121, automatic before and after."""
+    if len(plan.settings.device_order) < 2:
+        return ()
+    if (1, 104) <= release < (1, 107):
+        return ("--pipelineparallel",) if plan.footprint.pipeline else ()
+    return ("--nopipelineparallel",) if (1, 107) <= release < (1, 122) and not plan.footprint.pipeline else ()
+
+
+def _mmap(plan: Plan, release: Release) -> Args:
+    if release >= (1, 82):
+        return ("--usemmap",) if plan.settings.mmap else ()
+    return () if plan.settings.mmap else ("--nommap",)
+
+
+def _threads(plan: Plan, release: Release) -> Args:  # noqa: ARG001
+    return () if plan.settings.threads is None else ("--threads", str(plan.settings.threads))
+
+
+def _extra_models(plan: Plan, release: Release) -> Args:
+    settings = plan.settings
+    if settings.mmproj and settings.draft_model:
+        raise refuse("cannot use a draft model beside a projector", release, "plan with one of -md and -mm")
+    if settings.mmproj and release < (1, 61):
+        raise refuse("has no --mmproj", release, "take koboldcpp 1.61 or newer")
+    projector = _projector(plan, release) if settings.mmproj else ()
+    if settings.draft_model is None:
+        return projector
+    if release < (1, 80):
+        raise refuse("cannot place a draft model", release, "plan without -md, or take koboldcpp 1.80 or newer")
+    layers = 0 if settings.draft_device_order == () else settings.draft_gpu_layers
+    return (
+        *("--draftmodel", settings.draft_model),
+        *(() if layers is None else ("--draftgpulayers", str(layers))),
+        *_draft_split(plan, release),
+    )
+
+
+def _projector(plan: Plan, release: Release) -> Args:
+    """A projector lies on the first device or, told so, on the CPU."""
+    settings = plan.settings
+    if settings.mmproj_device not in (None, "none", *settings.device_order[:1]):
+        raise refuse("puts a projector on its first device only", release, "leave out -mmdev, or name --device first")
+    if settings.mmproj_device == "none" and release < (1, 89):
+        raise refuse("has no --mmprojcpu", release, "take koboldcpp 1.89 or newer")
+    cpu = ("--mmprojcpu",) if settings.mmproj_device == "none" else ()
+    return ("--mmproj", str(settings.mmproj), *cpu)
+
+
+def _draft_split(plan: Plan, release: Release) -> Args:
+    """-devd as shares: everything on the named ones of the plan's devices."""
+    wanted, order = plan.settings.draft_device_order, plan.settings.device_order
+    if not wanted or len(order) < 2:
+        return ()
+    strange = [name for name in wanted if name not in order]
+    if strange:
+        raise refuse(f"cannot put a draft model on {strange[0]} alone", release, "name a device of --device in -devd")
+    return ("--draftgpusplit", *("1" if name in wanted else "0" for name in order))
+
+
+GROUPS: tuple[Callable[[Plan, Release], Args], ...] = (
+    _model, backend_args, _layers, _split, _context, _batch, _flash_attention, _cache_type, _sliding_window, _slots,
+    _experts, _overrides, _offload, _pipeline, _mmap, _threads, _extra_models,
+)  # fmt: skip
+
+
+def _server(server: Server, release: Release) -> Args:
+    """Without --host it would listen on all interfaces; without --skiplauncher a window could open (since 1.75)."""
+    launcher = ("--skiplauncher",) if release >= (1, 75) else ()
+    return ("--host", server.host, "--port", str(server.port), *launcher)
+
+
+def _key_file(server: Server, release: Release) -> dict[str, str]:
+    if not server.api_key_file:
+        return {}
+    if release < (1, 111, 1):
+        hint = "take koboldcpp 1.111.1 or newer, or serve without a key"
+        raise refuse("takes its password only on the command line, where others can read it", release, hint)
+    return {"KCPP_PASSWORD": server.api_key_file}

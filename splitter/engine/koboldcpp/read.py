@@ -1,0 +1,161 @@
+"""Reads koboldcpp's arguments as its argparse does, and its .kcpps files.
+
+What a release would refuse, but what can still be understood (a split written with commas, a flag of a newer
+release), is understood and listed among the refusals.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NoReturn
+
+from splitter.engine.command import Server
+from splitter.engine.koboldcpp.flags import (
+    BARE_VALUES,
+    EXCLUSIVE,
+    OPTIONAL_INTEGERS,
+    REMOVED_AFTER,
+    kobold_flags,
+)
+from splitter.engine.koboldcpp.values import (
+    Values,
+    kobold_settings,
+    port_of,
+    spread_usecuda,
+    whole_number,
+)
+from splitter.engine.llama_server.versions import koboldcpp_release
+from splitter.engine.reading.value import MASK, Findings, ReadCommand, nearest_word, without_secrets
+from splitter.errors import UsageError
+
+SECRET_FLAGS = frozenset({"--password", "--adminpassword", "--hordekey"})
+# Keys of old .kcpps files and what they are called now.
+OLD_KEYS = {"usecublas": "usecuda", "blasbatchsize": "batchsize"}
+
+
+def read_kobold(program: str, args: Sequence[str], env: Mapping[str, str], version: str | None = None) -> ReadCommand:
+    """The command `program args` of koboldcpp `version` (None: the newest). UsageError for what cannot be read."""
+    findings = Findings()
+    namespace, unknown = _parser().parse_known_args(list(args))
+    values: Values = {dest: value for dest, value in vars(namespace).items() if dest != "spelled"}
+    for dest, spelling in getattr(namespace, "spelled", ()):
+        _check_release(dest, spelling, version, findings)
+    if len(values.get("model") or ()) > 1:
+        found = f"--model takes {values['model'][1]!r} too, and koboldcpp ignores all but the first file"
+        findings.note("extra_model", found, "put other values behind their own flags")
+    for dest in OPTIONAL_INTEGERS:
+        if values.get(dest) is not None:
+            whole_number(f"--{dest}", values[dest])
+    if isinstance(values.get("gpulayers"), int):
+        findings.note("bare_gpulayers", "--gpulayers without a number offloads one layer", "write --gpulayers N")
+    for word in unknown:
+        findings.unknown.append(word)
+        findings.refuse("unknown_flag", f"koboldcpp knows no argument {word!r}", nearest_word(word, _spellings()))
+    if values.get("config"):
+        findings.note(
+            "config_file",
+            f"the settings of {values['config'][0]} are not read here",
+            f"run `splitter check {values['config'][0]}`",
+        )
+    return _read((program, *args), values, env, version, findings)
+
+
+def read_kcpps(text: str, env: Mapping[str, str], version: str | None = None) -> ReadCommand:
+    """The command a .kcpps file stands for. koboldcpp checks nothing in it; unknown keys are named here."""
+    try:
+        loaded = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UsageError("the .kcpps file is not valid JSON", "save it again from koboldcpp's launcher") from None
+    if not isinstance(loaded, dict):
+        raise UsageError("the .kcpps file does not hold settings", "save it again from koboldcpp's launcher")
+    findings = Findings()
+    values: Values = {}
+    for key, value in loaded.items():
+        name = str(OLD_KEYS.get(key, key))
+        if value is None or value is False or value in ("", []) or (name != key and name in loaded):
+            continue
+        values[name] = value if not isinstance(value, dict) else str(value)
+    return _read(("koboldcpp", "--config", "FILE.kcpps"), values, env, version, findings)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises UsageError instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        hints = {
+            "ambiguous": "write the flag out",
+            "model_param: not allowed": "a bare word stands beside --model; put every value behind its flag",
+        }
+        hint = next((text for words, text in hints.items() if words in message), "see `koboldcpp --help`")
+        raise UsageError(f"koboldcpp would refuse this: {message}", hint)
+
+
+class _Keep(argparse.Action):
+    """Keeps the value and the spelling it came by."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+        spelled = [*getattr(namespace, "spelled", ()), (self.dest, option_string or "")]
+        namespace.spelled = spelled
+
+
+@cache
+def _parser() -> _Parser:
+    """All flags of all releases; values stay text, so that a wrong one can be named."""
+    parser = _Parser(prog="koboldcpp", add_help=False, argument_default=argparse.SUPPRESS)
+    groups: dict[str, argparse._MutuallyExclusiveGroup] = {}
+    for exclusive in EXCLUSIVE:
+        groups |= dict.fromkeys(exclusive, parser.add_mutually_exclusive_group())
+    for dest, nargs, names in kobold_flags():
+        target: argparse._ActionsContainer = groups.get(dest, parser)
+        count: int | str | None = {"0": 0, "1": None, "2": 2}.get(nargs, nargs)
+        target.add_argument(*names, dest=dest, nargs=count, action=_Keep, const=BARE_VALUES.get(dest))
+    groups["model_param"].add_argument("model_param", nargs="?")
+    groups["port_param"].add_argument("port_param", nargs="?")
+    return parser
+
+
+@cache
+def _spellings() -> Mapping[str, str]:
+    return {name: since for _, _, names in kobold_flags() for name, since in names.items()}
+
+
+def _check_release(dest: str, spelling: str, version: str | None, findings: Findings) -> None:
+    release, since, until = koboldcpp_release(version), _spellings().get(spelling, ""), REMOVED_AFTER.get(spelling)
+    if since and release < koboldcpp_release(since):
+        older = [name for _, names in ((d, n) for d, _, n in kobold_flags() if d == dest) for name in names]
+        usable = [name for name in older if not _spellings()[name] or release >= koboldcpp_release(_spellings()[name])]
+        hint = f"write {usable[0]}" if usable else f"take koboldcpp {since} or newer"
+        findings.refuse("flag_too_new", f"koboldcpp {version} does not know {spelling} (since {since})", hint)
+    if until and release > koboldcpp_release(until):
+        findings.refuse("flag_removed", f"koboldcpp after {until} has no {spelling}", "use --usevulkan")
+
+
+def _read(
+    argv: tuple[str, ...], values: Values, env: Mapping[str, str], version: str | None, findings: Findings
+) -> ReadCommand:
+    spread_usecuda(values, findings)
+    settings = kobold_settings(values, version, findings)
+    models = values.get("model") or values.get("model_param")
+    model = models[0] if isinstance(models, list) else models
+    return ReadCommand(
+        kind="koboldcpp",
+        program=argv[0],
+        argv=without_secrets(argv, SECRET_FLAGS),
+        model=str(model) if model else None,
+        settings=settings,
+        flags={dest: MASK if f"--{dest}" in SECRET_FLAGS else value for dest, value in values.items()},
+        env=env,
+        server=Server(str(values.get("host", "")), port_of(values)),
+        version=version,
+        notices=tuple(findings.notices),
+        refusals=tuple(findings.refusals),
+        unknown=tuple(findings.unknown),
+    )

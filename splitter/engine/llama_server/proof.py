@@ -1,0 +1,102 @@
+"""Proof by dry run: the engine's figures instead of estimates, and a new plan where they do not fit."""
+
+from dataclasses import replace
+
+from splitter.engine.command import EngineRef
+from splitter.engine.learnt import LEARNT, learnt_overhead, remember, shortfalls
+from splitter.engine.llama_server.dry_run import verify
+from splitter.errors import DoesNotFitError
+from splitter.memory.footprint import MemoryUse
+from splitter.plan.evaluate import evaluate
+from splitter.plan.extra_models import ExtraModels
+from splitter.plan.plan import Notice, Plan
+from splitter.plan.request import Request
+from splitter.plan.solve import solve
+from splitter.plan.speed import ROOFLINE, Constants
+from splitter.units import format_bytes
+
+MAX_CORRECTIONS = 6
+
+
+def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Constants = ROOFLINE) -> Plan:
+    """`plan` with the engine's figures; where a device would not fit, solved again with what was learned.
+
+    `constants` priced `plan`. A corrected plan says so in its warnings, and what the estimate lacked is remembered for
+    the next one.
+    DoesNotFitError when no correction fits; EngineError from the dry run.
+    """
+    extra = [0] * len(plan.rig.devices)
+    proven = prove(plan, engine)
+    for _ in range(MAX_CORRECTIONS):
+        if proven.fits():
+            return proven
+        short = _learn(extra, proven)
+        proven = prove(_solved_again(plan, request, extra, engine, constants), engine)
+        proven = replace(proven, warnings=(*proven.warnings, _notice(short)))
+    if proven.fits():
+        return proven
+    raise DoesNotFitError(
+        "llama-fit-params refuses every plan that the estimate accepts",
+        "raise --margin, lower -c, or leave out the card that is short",
+    )
+
+
+def prove(plan: Plan, engine: EngineRef) -> Plan:
+    """One dry run: figures replaced, shortfalls remembered."""
+    proven = verify(plan, engine)
+    remember(plan.facts, plan.rig, engine, shortfalls(plan, proven))
+    return without_lesson(proven) if proven.verified else proven
+
+
+def without_lesson(plan: Plan) -> Plan:
+    """The engine's own figures hold what a lesson stood for."""
+    devices = tuple(replace(device, memory=_bare(device.memory)) for device in plan.devices)
+    footprint = replace(plan.footprint, devices=tuple(_bare(use) for use in plan.footprint.devices))
+    return replace(plan, devices=devices, footprint=footprint)
+
+
+def _bare(use: MemoryUse) -> MemoryUse:
+    return replace(use, overhead=tuple(item for item in use.overhead if item[0] != LEARNT))
+
+
+def _learn(extra: list[int], proven: Plan) -> dict[str, int]:
+    """Adds each device's shortfall to what the solver must keep free there; the shortfalls by device id."""
+    positions = {device.id: i for i, device in enumerate(proven.rig.devices)}
+    short = {d.device.id: -d.headroom_bytes() for d in proven.devices if d.headroom_bytes() < 0}
+    for device, size in short.items():
+        extra[positions[device]] += size
+    return short
+
+
+def _notice(short: dict[str, int]) -> Notice:
+    cards = ", ".join(f"{device} by {format_bytes(size)}" for device, size in short.items()) or "the host"
+    return Notice("plan_corrected", f"the dry run asked for more than the estimate ({cards}): the plan was corrected")
+
+
+def _solved_again(plan: Plan, request: Request, extra: list[int], engine: EngineRef, constants: Constants) -> Plan:
+    margins = rig_margins(plan, request)
+    stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(margins, extra, strict=True)))
+    overhead = learnt_overhead(plan.facts, plan.rig, engine)
+    again = solve(plan.facts, plan.rig, stricter, constants=constants, overhead=overhead)
+    result = evaluate(
+        plan.facts,
+        plan.rig,
+        again.settings,
+        margin_bytes=margins,
+        engine=plan.engine,
+        engine_version=plan.engine_version,
+        constants=constants,
+        overhead=overhead,
+        extra=ExtraModels(request.draft, request.projector),
+    )
+    return replace(result, reasons=again.reasons, alternatives=again.alternatives)
+
+
+def rig_margins(plan: Plan, request: Request) -> tuple[int, ...]:
+    """One margin per device of the rig, in rig order."""
+    given = request.margin_bytes
+    if len(given) == len(plan.rig.devices):
+        return given
+    by_id = {planned.device.id: planned.margin_bytes for planned in plan.devices}
+    fallback = given[0] if given else max(by_id.values(), default=0)
+    return tuple(by_id.get(device.id, fallback) for device in plan.rig.devices)

@@ -1,0 +1,107 @@
+"""Traps of llama-server: a fit that gives up, cache types that need flash attention, slots that share a context."""
+
+from collections.abc import Iterator
+
+from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
+from splitter.engine.reading.case import Case, Trap
+from splitter.plan.plan import Notice
+
+
+def fit_gives_up(case: Case) -> Iterator[Notice]:
+    """--fit is on by default, and gives up where a split or an override is given (common/fit.cpp)."""
+    off = str(case.read.flags.get("fit", "on")) in {"off", "disabled", "false", "0"}
+    blocking = [
+        flag
+        for flag, name in (("-ts", "tensor_split"), ("-ot", "override_tensors"), ("-sm tensor", "split_mode"))
+        if case.given(name) and (name != "split_mode" or case.settings.split_mode == "tensor")
+    ]
+    if off or not blocking or case.build < FIT_BUILD:
+        return
+    rest = "" if case.read.settings.get("context_size") else "; it may still lower the context, because -c is missing"
+    yield Notice(
+        "fit_gives_up",
+        f"--fit is on but gives up because {blocking[0]} is given: nothing guards against an overfull card{rest}",
+        "add --fit off and an explicit -c, after checking the figures here",
+    )
+
+
+def quantised_v_without_flash(case: Case) -> Iterator[Notice]:
+    """llama.cpp creates no context for a quantised V cache without flash attention."""
+    kind = case.settings.cache_type_v
+    if kind not in {"f32", "f16", "bf16"} and case.settings.flash_attention == "off":
+        yield Notice(
+            "quantised_v_without_flash",
+            f"llama-server refuses to start: -ctv {kind} needs flash attention, and -fa is off",
+            "write -fa on, or -ctv f16",
+        )
+
+
+def tensor_needs(case: Case) -> Iterator[Notice]:
+    """-sm tensor works with flash attention only."""
+    if case.settings.split_mode == "tensor" and case.settings.flash_attention == "off":
+        yield Notice("tensor_without_flash", "llama-server refuses -sm tensor with -fa off", "write -fa on")
+
+
+def override_stops_pipeline(case: Case) -> Iterator[Notice]:
+    """Any override keeps llama.cpp from working on several batches at once; prompts suffer, generation does not."""
+    settings = case.settings
+    overrides = settings.override_tensors or settings.n_cpu_moe or settings.cpu_moe
+    would_run = len(case.devices) > 1 and settings.split_mode == "layer" and settings.kv_offload
+    everything = case.plan is not None and settings.gpu_layers > case.plan.facts.layers
+    if overrides and would_run and everything:
+        flag = "-ot" if settings.override_tensors else "-ncmoe" if settings.n_cpu_moe else "-cmoe"
+        yield Notice(
+            "override_stops_pipeline",
+            f"{flag} turns pipeline parallelism off: long prompts are read more slowly (and less memory is needed)",
+            "nothing to do unless prompts are what matters",
+        )
+
+
+def context_divided(case: Case) -> Iterator[Notice]:
+    """Slots without a unified cache each get their part of -c."""
+    settings = case.settings
+    if settings.parallel > 1 and not settings.kv_unified and case.given("parallel"):
+        each = settings.context_size // settings.parallel
+        yield Notice(
+            "context_divided",
+            f"-c {settings.context_size} is divided by -np {settings.parallel}: each request gets {each} tokens",
+            "add -kvu to share one cache, or raise -c",
+        )
+
+
+def ubatch_clipped(case: Case) -> Iterator[Notice]:
+    """A physical batch is never larger than the logical one."""
+    given = case.read.settings.get("ubatch_size", 0)
+    if given > case.settings.batch_size:
+        yield Notice(
+            "ubatch_clipped",
+            f"-ub {given} is cut to -b {case.settings.batch_size}",
+            f"raise -b to {given} too",
+        )
+
+
+def projector_comes_along(case: Case) -> Iterator[Notice]:
+    """-hf also fetches and loads a projector that nobody named."""
+    off = case.read.flags.get("mmproj_auto") == "off"
+    if "hf_repo" in case.read.flags and "model" not in case.read.flags and not off and not case.settings.mmproj:
+        yield Notice(
+            "mmproj_auto",
+            "-hf loads the repository's multimodal projector too, if it has one; the figures do not count it",
+            "add --no-mmproj, or name it with -mm",
+        )
+
+
+def draft_without_type(case: Case) -> Iterator[Notice]:
+    """A draft model needs --spec-type since build 9297."""
+    if case.settings.draft_model and "spec_type" not in case.read.flags and case.build >= SPEC_TYPE_BUILD:
+        yield Notice(
+            "draft_without_type",
+            "the draft model is loaded but does nothing without --spec-type",
+            "add --spec-type draft-simple, or remove -md",
+        )
+
+
+LLAMA_TRAPS: tuple[Trap, ...] = (
+    fit_gives_up, quantised_v_without_flash, tensor_needs, override_stops_pipeline, context_divided, ubatch_clipped,
+    projector_comes_along, draft_without_type,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What engines write: events, timings, shortages, last words."""

@@ -1,0 +1,1 @@
+"""Command lines and scripts that people wrote, read back into settings."""

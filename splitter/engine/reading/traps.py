@@ -1,0 +1,59 @@
+"""What is wrong with a command that somebody wrote: every trap with its code, sentence and remedy. Pure."""
+
+from collections.abc import Iterator
+
+from splitter.engine.koboldcpp.traps import KOBOLD_TRAPS
+from splitter.engine.llama_server.traps import LLAMA_TRAPS
+from splitter.engine.reading.case import Case, Trap
+from splitter.engine.reading.complete import Completed
+from splitter.engine.reading.split_traps import SPLIT_TRAPS
+from splitter.engine.reading.value import ReadCommand
+from splitter.memory.settings import Settings
+from splitter.plan.plan import Notice, Plan
+from splitter.rig.device import Rig
+
+LOOPBACK = ("127.", "localhost", "::1", "[::1]")
+
+
+def find_traps(
+    read: ReadCommand, settings: Settings, plan: Plan | None, rig: Rig, *, version: str | None = None
+) -> tuple[Notice, ...]:
+    """The traps in `read`, whose complete form is `settings` and whose effect on `rig` is `plan`.
+
+    Without a plan (the model is not at hand) the traps that need one are left out.
+    """
+    case = Case(read, settings, rig, plan, version)
+    own = KOBOLD_TRAPS if case.kobold else LLAMA_TRAPS
+    return tuple(notice for trap in (*own, *SPLIT_TRAPS, *SAFETY_TRAPS) for notice in trap(case))
+
+
+def all_findings(
+    read: ReadCommand, completed: Completed, plan: Plan | None, rig: Rig, *, version: str | None = None
+) -> tuple[Notice, ...]:
+    """Everything to tell the user, gravest first: refusals of the engine, notes of the reader, traps."""
+    traps = find_traps(read, completed.settings, plan, rig, version=version)
+    return (*read.refusals, *read.notices, *completed.notices, *traps)
+
+
+def open_to_network(case: Case) -> Iterator[Notice]:
+    """Beyond loopback anybody may use the engine unless it asks for a key."""
+    host, read = case.read.server.host, case.read
+    keys = {"api_key", "api_key_file", "password"} & set(read.flags) or {"LLAMA_API_KEY", "KCPP_PASSWORD"} & set(
+        read.env
+    )
+    if keys or host.startswith(LOOPBACK) or host.endswith(".sock"):
+        return
+    where = f"on {host}" if host else "on all interfaces (koboldcpp's default)"
+    remedy = "set KCPP_PASSWORD" if case.kobold else "use --api-key-file FILE"
+    yield Notice("open_to_network", f"the server listens {where} without a key", f"add --host 127.0.0.1, or {remedy}")
+
+
+def key_in_argv(case: Case) -> Iterator[Notice]:
+    """Every user of the machine can read other processes' arguments."""
+    flag = "--password" if case.kobold else "--api-key"
+    if case.read.flags.get(flag[2:].replace("-", "_")):
+        remedy = "set KCPP_PASSWORD in the environment (1.111.1 or newer)" if case.kobold else "use --api-key-file FILE"
+        yield Notice("key_in_argv", f"{flag} shows the key to everybody who can list processes", remedy)
+
+
+SAFETY_TRAPS: tuple[Trap, ...] = (open_to_network, key_in_argv)

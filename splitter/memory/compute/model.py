@@ -1,0 +1,379 @@
+"""Compute buffers: what the graph needs on every device besides weights and caches.
+
+The graph that llama.cpp reserves (graph_reserve in src/llama-context.cpp, build 11434) is rebuilt from shapes for a few
+representative layers per device, cut into the scheduler's splits and laid out as ggml-alloc does it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from splitter.memory.compute.blocks import Dims, Layer, Net, State
+from splitter.memory.compute.builders import BUILDERS
+from splitter.memory.compute.encoders import without_logits
+from splitter.memory.compute.families import FAMILIES, Family, Walk, embedding, layer, output
+from splitter.memory.compute.graph import F32, Tensor
+from splitter.memory.compute.proof import is_exact, reserved, uncertainty
+from splitter.memory.compute.schedule import assign, peak_bytes
+from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention, window_cells
+from splitter.memory.footprint import Placement
+from splitter.memory.patterns import find_override, read_overrides
+from splitter.memory.settings import Settings
+from splitter.memory.weights import FIRST_LAYER_NAMES, INPUT_NAMES
+from splitter.model.facts import ModelFacts, TensorInfo
+from splitter.model.hparams import Hparams, integer, read_hparams
+from splitter.units import pad
+
+PIPELINE_COPIES = 4
+UNQUANTISED = ("f16", "f32", "bf16")
+REPEATS = 2  # layers of a kind per device after which the layout no longer changes
+Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
+STACKS = {"t5": "dec.", "t5encoder": "enc."}  # whose layers the reserved graph runs through
+BLOCK = re.compile(r"blk\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeUse:
+    """Compute-buffer bytes per device and on the host.
+
+    `pipeline`: llama.cpp enables pipeline parallelism; `proven`: the architecture's graph is compared with llama.cpp by
+    the tests; `uncertainty` is by how many bytes each device's truth may lie above (at most; see compute_proof).
+    """
+
+    devices: tuple[int, ...]
+    host: int
+    pipeline: bool = False
+    proven: bool = True
+    uncertainty: tuple[int, ...] = ()
+
+
+def compute_bytes(facts: ModelFacts, settings: Settings, placement: Placement) -> ComputeUse:
+    """The compute buffers of one placement; for many placements keep a ComputeModel."""
+    return ComputeModel(facts, settings).use(placement)
+
+
+def _rotation(head: int, cache_type: str, *, grow: bool) -> int:
+    """Size of the Hadamard rotation that a quantised cache applies (src/llama-kv-cache.cpp), 0 for none."""
+    if cache_type in UNQUANTISED or head == 0 or head % 64:
+        return 0
+    size = 64
+    while grow and head % (2 * size) == 0:
+        size *= 2
+    return size
+
+
+class ComputeModel:
+    """Everything about the graph of one model under one set of settings that does not depend on the placement."""
+
+    def __init__(
+        self, facts: ModelFacts, settings: Settings, *, like: "ComputeModel | None" = None, pinned: bool = False
+    ) -> None:
+        """`like` is a model of the same facts whose reading is reused.
+
+        `pinned` tells that host weights lie in the first device's pinned memory, as with real CUDA, HIP and Vulkan
+        devices. Else the CPU backend repacks what it can of them (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K), and only the rest
+        is staged on the first device for large batches.
+        """
+        self.facts, self.settings, self.pinned = facts, settings, pinned
+        like = like if like and like.facts is facts else None
+        if like is None:
+            self.family = FAMILIES.get(facts.architecture, Family())
+            self.hparams = read_hparams(facts)
+            self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
+            self.layers = _layers(facts, self.hparams)
+            self.kinds = [_kind(each) for each in self.layers]
+            self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
+        else:
+            self.family, self.hparams, self.top = like.family, like.hparams, like.top
+            self.layers, self.kinds, self._types = like.layers, like.kinds, like._types
+        known = facts.architecture in FAMILIES
+        self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
+        self.builder = BUILDERS.get(facts.architecture)
+        self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
+        self.dims = self._dims()
+        self.overrides = read_overrides(settings)
+        self._homes: dict[str, int | None] = {}
+        self._moved_kinds = [self._moved(each.tensors) for each in self.layers]
+        self._moved(self.top)
+        self._first: dict[object, int] = {}
+        self._flash: dict[tuple[object, ...], bool] = like._flash if like else {}
+        mixed = any(each.recurrent for each in self.layers) or facts.architecture in STACKS
+        self._pulled = mixed or bool(self.overrides)
+        self._known: dict[tuple[object, ...], ComputeUse] = {}
+
+    def _dims(self) -> Dims:
+        s, facts = self.settings, self.facts
+        cells = sequence_cells(facts, s)
+        streams = 1 if s.kv_unified else s.parallel
+        tokens = min(cells * streams, ubatch(facts, s))
+        swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams)
+        embedding_length = integer(facts, "embedding_length")
+        return Dims(
+            tokens=pad(tokens, s.parallel),
+            outputs=tokens,
+            sequences=s.parallel,
+            embedding=embedding_length,
+            embedding_input=embedding_length * (1 + integer(facts, "n_deepstack_layers")),
+            cells=cells,
+            cells_swa=cells if s.swa_full else swa,
+            streams=streams,
+            flash=uses_flash_attention(s, self.hparams.family.flash),
+            transposed=not uses_flash_attention(s, self.hparams.family.flash),
+            type_k=s.cache_type_k,
+            type_v=s.cache_type_v,
+            experts=integer(facts, "expert_count"),
+            experts_used=integer(facts, "expert_used_count"),
+            top_k=integer(facts, "attention.indexer.top_k"),
+            context_train=facts.context_train or 0,
+            state=State(
+                taps=integer(facts, "ssm.conv_kernel"),
+                inner=integer(facts, "ssm.inner_size"),
+                size=integer(facts, "ssm.state_size") or integer(facts, "wkv.head_size"),
+                rank=integer(facts, "ssm.time_step_rank"),
+                groups=integer(facts, "ssm.group_count"),
+            ),
+        )
+
+    def _moved(self, tensors: Mapping[str, TensorInfo]) -> tuple[object, ...]:
+        """The tensors of a layer that an override takes elsewhere, with their types: part of the layer's kind."""
+        if not self.overrides:
+            return ()
+        moved = []
+        for name, tensor in tensors.items():
+            override = find_override(self.overrides, tensor.name)
+            if override is not None:
+                self._homes[tensor.name] = override.device
+                moved.append((name, override.device, tensor.ggml_type))
+        return tuple(moved)
+
+    def use(self, placement: Placement) -> ComputeUse:
+        """The compute buffers of `placement`."""
+        pipeline = self._pipeline(placement)
+        sketch = self._sketch(placement)
+        counted = placement.layers if self._sparse else ()
+        flash = self._keeps_flash(sketch, placement)
+        key = (sketch, counted, flash, placement.devices, placement.layers[-1], pipeline)
+        if key not in self._known:
+            dims = self.dims if flash else replace(self.dims, flash=False)
+            self._known[key] = self._use(self._measure(sketch, placement, pipeline, dims), pipeline)
+        return self._known[key]
+
+    def _use(self, sizes: tuple[int, ...], pipeline: bool) -> ComputeUse:
+        name, d = self.facts.architecture, self.dims
+        score = d.cells * d.streams * d.tokens * F32.size
+        raised = tuple(reserved(name, size, score) for size in sizes)
+        doubt = tuple(uncertainty(name, size) for size in raised[:-1])
+        return ComputeUse(raised[:-1], raised[-1], pipeline, is_exact(name), doubt)
+
+    def _pipeline(self, placement: Placement) -> bool:
+        """The conditions of src/llama-context.cpp; every CUDA device is asynchronous and has events."""
+        s = self.settings
+        return (
+            placement.devices > 1
+            and None not in placement.layers
+            and s.split_mode == "layer"
+            and s.kv_offload
+            and not self.overrides
+        )
+
+    def _sketch(self, placement: Placement) -> Sketch:
+        """A few layers per device that stand for all: some of every kind and of every change of kind, in order."""
+        chosen: list[tuple[int, int | None]] = []
+        owners = placement.layers[: len(self.layers)]
+        if self.builder is not None and self.builder.whole:
+            return tuple(enumerate(owners))
+        kinds = [self._kind_on(i, owner) for i, owner in enumerate(owners)]
+        seen: dict[object, int] = {}
+        for i, (owner, kind) in enumerate(zip(owners, kinds, strict=True)):
+            ends = i + 1 == len(owners) or owners[i + 1] != owner
+            if i and owners[i - 1] != owner:
+                seen = {}
+            change = (kinds[i - 1], kind) if seen else kind
+            seen[kind] = seen.get(kind, 0) + 1
+            seen[change] = seen.get(change, 0) + (change != kind)
+            if ends or seen[kind] <= REPEATS or (change != kind and seen[change] == 1):
+                chosen.append((self._first[kind], owner))
+        return tuple(chosen)
+
+    def _kind_on(self, index: int, owner: int | None) -> object:
+        """Layers that build the same graph; on the host the types count too, as weights are copied to be used."""
+        kind = (self.kinds[index], self._moved_kinds[index], self._types[index] if owner is None else ())
+        self._first.setdefault(kind, index)
+        return kind
+
+    def _keeps_flash(self, sketch: Sketch, placement: Placement) -> bool:
+        """Whether -fa auto stays on (resolve_fused_ops in src/llama-context.cpp).
+
+        It is given up where the scheduler puts an attention on another device than its layer, tried with one token per
+        slot; a quantised V insists on it.
+        """
+        s = self.settings
+        asked = s.flash_attention == "auto" and s.cache_type_v in UNQUANTISED
+        stays = None not in placement.layers and s.kv_offload
+        if not asked or not self._pulled or (stays and not self.overrides):
+            return True
+        dims = replace(self.dims, tokens=self.dims.sequences, outputs=self.dims.sequences)
+        where = (sketch, placement.devices, placement.layers[-1], self.overrides, s.kv_offload, s.op_offload)
+        key = (*where, self.pinned, dims)
+        if key not in self._flash:
+            self._flash[key] = self._probe_flash(sketch, placement, dims)
+        return self._flash[key]
+
+    def _probe_flash(self, sketch: Sketch, placement: Placement, dims: Dims) -> bool:
+        try:
+            net = self._net(sketch, placement, dims)
+        except KeyError:
+            return True
+        assign(net.graph, placement.devices + 1, self.settings.op_offload)
+        return all(node.backend == home for node, home in net.flashes)
+
+    def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool, dims: Dims) -> tuple[int, ...]:
+        try:
+            net = self._net(sketch, placement, dims)
+        except KeyError:  # a layer without the tensors that any known kind of layer has
+            return self._rough(placement)
+        copies = PIPELINE_COPIES if pipeline else 1
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self.settings.op_offload))
+
+    def _rough(self, placement: Placement) -> tuple[int, ...]:
+        """For layers of an unknown kind: the widest tensors several times over on every device in use."""
+        d = self.dims
+        widest = max((prod(t.shape[1:2]) for each in self.layers for t in each.tensors.values()), default=0)
+        heads = max(each.heads for each in self.layers)
+        row = F32.size * (16 * d.embedding + 4 * widest * max(d.experts_used, 1)) + 4 * F32.size * d.cells
+        row += PIPELINE_COPIES * (4 * F32.size * d.embedding + 2 * d.cells)
+        row += 0 if d.flash else 2 * F32.size * d.cells * heads
+        staged = max((t.size_bytes for each in self.layers for t in each.tensors.values()), default=0)
+        sizes = [d.tokens * row * (owner in placement.layers) for owner in range(placement.devices)]
+        where = placement.layers[-1]
+        if where is not None:
+            sizes[where] += d.outputs * F32.size * self.facts.vocabulary
+        if sizes and (None in placement.layers or self.overrides):
+            sizes[0] += 2 * staged + d.tokens * row
+        return (*sizes, d.tokens * row)
+
+    def _net(self, sketch: Sketch, placement: Placement, dims: Dims) -> Net:
+        cpu = placement.devices
+        owners: dict[int, int] = {}
+
+        def home(name: str, index: int | None) -> int:
+            return self._home(name, cpu if index is None else owners[index], cpu)
+
+        net = Net(dims, cpu, any(each.swa for each in self.layers), home)
+        net.repack = not self.pinned
+        net.rms, net.bare_norm = self.rms, self.family.bare_norm
+        v_max = max(each.head_v * each.kv_heads for each in self.layers)
+        walk = Walk(net, self.family, self._rotations(), v_max, self._finder(net, placement))
+        cur = net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows)
+        cur = embedding(walk, cur, walk.find("position_embd.weight"))
+        build = layer if self.builder is None else self.builder.layer
+        if self.builder is not None:
+            cur = self.builder.start(walk, cur)
+        for position, (index, owner) in enumerate(sketch):
+            current = self.layers[index]
+            owners[index] = cpu if owner is None else owner
+            source = index if current.cache_layer is None else current.cache_layer
+            net.enter(current, owners[index], owners[source] if self.settings.kv_offload else cpu)
+            cur = build(walk, cur, position == len(sketch) - 1)
+        self._spare_leaves(net, sketch, placement)
+        if self.builder is not None:
+            cur = self.builder.finish(walk, cur)
+        self._finish(walk, cur, cpu if placement.layers[-1] is None else placement.layers[-1])
+        return net
+
+    def _home(self, name: str, default: int, cpu: int) -> int:
+        """The backend of a weight: an override's, or the one it has without."""
+        moved = self._homes.get(name, default)
+        return cpu if moved is None else moved
+
+    def _rotations(self) -> dict[bool, tuple[int, int]]:
+        """The rotations of K and V in the base and in the sliding-window cache; none where head widths differ."""
+        found: dict[bool, tuple[int, int]] = {}
+        for swa in (False, True):
+            keys = {each.head_k for each in self.layers if each.swa == swa and each.kv_heads}
+            values = {each.head_v for each in self.layers if each.swa == swa and each.kv_heads}
+            found[swa] = (
+                _rotation(keys.pop(), self.dims.type_k, grow=True) if len(keys) == 1 else 0,
+                _rotation(values.pop(), self.dims.type_v, grow=False) if len(values) == 1 else 0,
+            )
+        return found
+
+    def _finder(self, net: Net, placement: Placement) -> Callable[[str], Tensor | None]:
+        """Weights outside the layers: with the input, the first layer or the output (see weights.py)."""
+
+        def find(name: str) -> Tensor | None:
+            info = self.top.get(name)
+            if info is None:
+                return None
+            owner = placement.layers[0] if name.startswith(FIRST_LAYER_NAMES) else placement.layers[-1]
+            default = net.cpu if owner is None or name.startswith(INPUT_NAMES) else owner
+            return net.weight_of(info, self._home(name, default, net.cpu))
+
+        return find
+
+    def _spare_leaves(self, net: Net, sketch: Sketch, placement: Placement) -> None:
+        """Leaves of the sparse-attention layers that the sketch leaves out: all layers' are allocated ahead."""
+        if not self._sparse:
+            return
+        cpu = placement.devices
+        missing = dict.fromkeys(placement.layers, 0)
+        for owner in placement.layers[: len(self.layers)]:
+            missing[owner] += 1
+        for _, owner in sketch:
+            missing[owner] -= 1
+        d = self.dims
+        for owner, count in missing.items():
+            for _ in range(count):
+                leaf = net.graph.leaf(F32, min(d.cells, d.top_k), d.tokens)
+                leaf.backend = cpu if owner is None else owner
+                net.graph.leafs.append(leaf)
+
+    def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
+        net, top = walk.net, self.top
+        prefix = STACKS.get(self.facts.architecture, "")
+        if not self.family.logits:
+            without_logits(walk, cur, f"{prefix}output_norm")
+            return
+        name = "token_embd_norm" if self.hparams.family.final_norm else f"{prefix}output_norm"
+        norm, bias = (top.get(f"{name}.{part}") for part in ("weight", "bias"))
+        head = top.get("output.weight") or top["token_embd.weight"]
+        weights = [None if t is None else net.weight_of(t, self._home(t.name, where, net.cpu)) for t in (norm, bias)]
+        output(walk, cur, (weights[0], weights[1]), net.weight_of(head, self._home(head.name, where, net.cpu)))
+
+
+def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
+    """The repeating layers as the graph builder needs them, without MTP layers."""
+    tensors: list[dict[str, TensorInfo]] = [{} for _ in range(max(facts.layers, 1))]
+    prefix = STACKS.get(facts.architecture, "")
+    for tensor in facts.tensors:
+        match = BLOCK.match(tensor.name.removeprefix(prefix)) if tensor.name.startswith(prefix) else None
+        if match and int(match[1]) < facts.layers:
+            name = tensor.name[len(prefix) + match.end() :]
+            tensors[int(match[1])][name if "." in name else name + ".weight"] = tensor
+    return tuple(
+        Layer(
+            i,
+            tensors[i % facts.layers],
+            hparams.heads[i],
+            hparams.kv_heads[i],
+            hparams.head_k[i],
+            hparams.head_v[i],
+            hparams.windowed[i],
+            hparams.recurrent[i],
+            _borrowed(hparams, i),
+        )
+        for i in range(hparams.trunk)
+        if tensors[i % facts.layers] or not prefix
+    )
+
+
+def _borrowed(hparams: Hparams, layer: int) -> int | None:
+    """The layer whose cache a later one reads (create_memory in src/llama-model.cpp)."""
+    return hparams.kv_layers - (2 if hparams.windowed[layer] else 1) if layer >= hparams.kv_layers else None
+
+
+def _kind(layer: Layer) -> tuple[object, ...]:
+    """Layers of the same kind build the same graph: the shapes decide, not the quantisation."""
+    shapes: Mapping[str, tuple[int, ...]] = {name: t.shape for name, t in layer.tensors.items()}
+    return (layer.swa, layer.recurrent, layer.heads, layer.kv_heads, *sorted(shapes.items()))
