@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from splitter.app.measured_before import driver_version
-from splitter.app.planning import Task, no_device
+from splitter.app.planning import Job, no_device
 from splitter.bench.calibrate.fit import Fitted, Run, fit
 from splitter.bench.calibrate.runs import Load, Solve, launch_loads, loads
 from splitter.bench.calibrate.store import keep_calibration
 from splitter.bench.records.make import trial_record
 from splitter.bench.records.records import Records
-from splitter.bench.tune.run import Measured, Shape, run_trial
+from splitter.bench.tune.run import Measured, TrialShape, run_trial
 from splitter.cli.output import Output
 from splitter.errors import DoesNotFitError, EngineError
 from splitter.model.load import load_model
@@ -20,7 +20,7 @@ from splitter.plan.plan import Plan
 from splitter.plan.work import work_of
 from splitter.shipped import shipped_folder
 
-LIGHT, LIGHT_CONTEXT = Shape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
+LIGHT, LIGHT_CONTEXT = TrialShape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Calibrated:
     fitted: Fitted
 
 
-def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int, output: Output) -> Calibrated:
+def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: int, output: Output) -> Calibrated:
     """Measures the rig of `task` and keeps the constants. EngineError when too little could be measured."""
     if not task.rig.devices:
         raise no_device(task.rig)
@@ -55,7 +55,7 @@ def calibrate_rig(task: Task, shape: Shape, repetitions: int, context_size: int,
     return Calibrated(tuple(done), fitted)
 
 
-def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
+def _loads(task: Job, context_size: int) -> tuple[Load, ...]:
     """The model's own loads and, where it fits at all, those that tell a layer's launch from its bytes."""
     found = loads(task.rig, task.facts.layers + 1, _planner(task, context_size))
     if not found:
@@ -64,7 +64,7 @@ def _loads(task: Task, context_size: int) -> tuple[Load, ...]:
     return found + launch_loads(tiny.rig, tiny.facts.layers + 1, _planner(tiny, LIGHT_CONTEXT))
 
 
-def _planner(task: Task, context_size: int) -> Solve:
+def _planner(task: Job, context_size: int) -> Solve:
     from splitter.engine.learnt import learnt_overhead
     from splitter.plan.solve import solve
 

@@ -21,7 +21,7 @@ OWN_WORDS = "splitter: "  # before what the supervisor itself says, in the engin
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LaunchPlace:
     """What the command line says about a launch's place: `began_at` is `time.time()` before the devices were read."""
 
     model: str | None
@@ -51,7 +51,7 @@ def logs_folder() -> Path:
 
 
 @contextmanager
-def seated(planned: Planned, place: Place, show: Callable[[str], None] | None) -> Iterator[Seat]:
+def seated(planned: Planned, place: LaunchPlace, show: Callable[[str], None] | None) -> Iterator[Seat]:
     """The launch's place in the registry and its log file, for as long as the block runs; `show` gets each line too.
 
     Refuses, before anything starts, a port or a card that a running instance has, and a name that is taken.
@@ -81,7 +81,7 @@ def seated(planned: Planned, place: Place, show: Callable[[str], None] | None) -
             log.close()
 
 
-def _wanted(planned: Planned, place: Place, profile: str | None) -> Entry:
+def _wanted(planned: Planned, place: LaunchPlace, profile: str | None) -> Entry:
     name = _name(place.name, profile or Path(planned.command.model_path).stem)
     return replace(draft(planned.plan, planned.command, name), url=url_of(planned.command.server))
 

@@ -8,7 +8,7 @@ from splitter.app.planning import Planned, resolve_engine
 from splitter.bench.alternatives import Alternative, alternatives, given
 from splitter.bench.cards import read_cards
 from splitter.bench.client import Target, identify
-from splitter.bench.duel import Duel, Outcome, duel
+from splitter.bench.duel import Duel, DuelOutcome, duel
 from splitter.bench.measure import Sweep, measure_points
 from splitter.bench.records.make import header_sha256, host_info, now, plan_fields, planned_record
 from splitter.bench.records.record import EngineInfo, ModelInfo, Record
@@ -132,7 +132,9 @@ def bench_alternatives(
     return tuple(_alternative_record(planned, outcome, group, wishes.label, cards) for outcome in outcomes)
 
 
-def _alternative_record(planned: Planned, outcome: Outcome, group: str, label: str, cards: dict[str, Any]) -> Record:
+def _alternative_record(
+    planned: Planned, outcome: DuelOutcome, group: str, label: str, cards: dict[str, Any]
+) -> Record:
     name = outcome.alternative.name
     return planned_record(
         planned,

@@ -56,7 +56,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Job:
     """A planning task with every part resolved: command line over profile over project over user over built-in."""
 
     facts: ModelFacts
@@ -74,13 +74,13 @@ class Planned:
     `constants` priced the plan.
     """
 
-    task: Task
+    task: Job
     plan: Plan
     command: EngineCommand
     constants: Constants = ROOFLINE
 
 
-def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = False) -> Task:
+def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = False) -> Job:
     """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
     from splitter.model.found import locate
     from splitter.model.load import load_model
@@ -120,7 +120,7 @@ def ask(model: str | None, wishes: Wishes) -> Asked:
     return Asked(reference, profile, task)
 
 
-def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> Task:
+def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> Job:
     """The task of a model that is read: engine, rig and server found."""
     wanted, kind = asked.task, asked.task.request.engine
     engine = resolve_engine(kind, wanted.engine.path, wanted.engine.version)
@@ -132,7 +132,7 @@ def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> 
     server = wanted.server
     if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
-    return Task(facts, rig, engine, request, _secured(server, output), wanted.supervision)
+    return Job(facts, rig, engine, request, _secured(server, output), wanted.supervision)
 
 
 def _secured(server: Server, output: Output) -> Server:
@@ -201,7 +201,7 @@ def no_device(rig: Rig) -> NoDeviceError:
     return NoDeviceError("; ".join(rig.notes) or "no GPU was found", hint)
 
 
-def solve(task: Task, output: Output) -> Planned:
+def solve(task: Job, output: Output) -> Planned:
     """The solver's plan and its command."""
     from splitter.app.measured_before import measured, noted, priced
     from splitter.engine.commands import build_command

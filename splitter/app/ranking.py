@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from splitter.app.extra_models import with_extra_models
-from splitter.app.planning import Asked, Task, Wishes, ask, prepare, save_text
+from splitter.app.planning import Asked, Job, Wishes, ask, prepare, save_text
 from splitter.cli.output import Output, Status, envelope
 from splitter.errors import DoesNotFitError, ModelError, ModelNotFoundError, SplitterError
 from splitter.model.facts import ModelFacts
 from splitter.model.hub_reference import RepoFile, model_files, parse_hub_reference
-from splitter.plan.advise import Candidate, advise
+from splitter.plan.advise import RankedModel, advise
 
 READERS = 6  # headers read at once: a repository has some 25 files, and one header takes one or two round trips
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ModelSet:
     """Several models under one name; `reference_of` turns a file's name into what MODEL takes."""
 
     name: str
@@ -28,7 +28,7 @@ class Choice:
     asked: Asked
 
 
-def several_models(model: str | None, wishes: Wishes, output: Output) -> Choice | None:
+def several_models(model: str | None, wishes: Wishes, output: Output) -> ModelSet | None:
     """The models of the repository or folder that MODEL names; None where it names one model."""
     asked = ask(model, wishes)
     reference = asked.reference
@@ -38,7 +38,7 @@ def several_models(model: str | None, wishes: Wishes, output: Output) -> Choice 
     return _folder(folder, asked) if folder.is_dir() else None
 
 
-def _repository(reference: str, asked: Asked, output: Output) -> Choice | None:
+def _repository(reference: str, asked: Asked, output: Output) -> ModelSet | None:
     from splitter.model.hub import is_offline, list_gguf_files
 
     wanted = parse_hub_reference(reference)
@@ -50,10 +50,10 @@ def _repository(reference: str, asked: Asked, output: Output) -> Choice | None:
         return None
     revision = "" if wanted.revision == "main" else f"@{wanted.revision}"
     paths = tuple(file.path for file in files)
-    return Choice(wanted.repo, paths, lambda path: f"hf:{wanted.repo}/{path}{revision}", asked)
+    return ModelSet(wanted.repo, paths, lambda path: f"hf:{wanted.repo}/{path}{revision}", asked)
 
 
-def _folder(folder: Path, asked: Asked) -> Choice:
+def _folder(folder: Path, asked: Asked) -> ModelSet:
     """A folder's models; also of one, since llama.cpp takes no folder."""
     try:
         files = model_files(RepoFile(path.name, None) for path in sorted(folder.iterdir()) if path.is_file())
@@ -62,10 +62,10 @@ def _folder(folder: Path, asked: Asked) -> Choice:
     if not files:
         raise ModelNotFoundError(f"The folder {folder} holds no GGUF model.", "Name a .gguf file, or another folder.")
     names = tuple(file.path for file in files)
-    return Choice(str(folder), names, lambda name: str(folder / name), asked)
+    return ModelSet(str(folder), names, lambda name: str(folder / name), asked)
 
 
-def report_advice(choice: Choice, wishes: Wishes, output: Output) -> int:
+def report_advice(choice: ModelSet, wishes: Wishes, output: Output) -> int:
     """The ranked table, or its JSON; the exit code: 3 when no file fits. ModelError when none can be read."""
     from splitter.cli.views.advice import advice_data, advice_view
 
@@ -98,12 +98,12 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if any(char in text for char in " ()&;") else text
 
 
-def _unreadable(choice: Choice, read: dict[str, ModelFacts | SplitterError]) -> ModelError:
+def _unreadable(choice: ModelSet, read: dict[str, ModelFacts | SplitterError]) -> ModelError:
     error = next(error for error in read.values() if isinstance(error, SplitterError))
     return ModelError(f"None of the {len(read)} models of {choice.name} can be read: {error.message}", error.hint)
 
 
-def read_headers(choice: Choice, output: Output) -> dict[str, ModelFacts | SplitterError]:
+def read_headers(choice: ModelSet, output: Output) -> dict[str, ModelFacts | SplitterError]:
     """Every file's header, several at a time; what fails says why in its place."""
     with (
         output.progress(f"reading the headers of {len(choice.files)} models of {choice.name}"),
@@ -113,7 +113,7 @@ def read_headers(choice: Choice, output: Output) -> dict[str, ModelFacts | Split
         return dict(zip(choice.files, read, strict=True))
 
 
-def _read(choice: Choice, file: str) -> ModelFacts | SplitterError:
+def _read(choice: ModelSet, file: str) -> ModelFacts | SplitterError:
     from splitter.model.load import load_model
     from splitter.model.read_facts import kind_of
 
@@ -125,17 +125,17 @@ def _read(choice: Choice, file: str) -> ModelFacts | SplitterError:
     return facts if kind == "model" else ModelError(f"{file} is no language model ({kind}).", "Name another file.")
 
 
-def _candidate(file: str, facts: ModelFacts | SplitterError, task: Task) -> Candidate:
+def _candidate(file: str, facts: ModelFacts | SplitterError, task: Job) -> RankedModel:
     from splitter.model.cursor import DAMAGED_HINT
     from splitter.plan.solve import solve
 
     if isinstance(facts, SplitterError):
-        return Candidate(file, None, facts)
+        return RankedModel(file, None, facts)
     one = replace(task, facts=facts)
     try:
-        return Candidate(file, facts, solve(one.facts, one.rig, one.request, details=False))
+        return RankedModel(file, facts, solve(one.facts, one.rig, one.request, details=False))
     except SplitterError as error:
-        return Candidate(file, facts, error)
+        return RankedModel(file, facts, error)
     except KeyError as error:
         lacking = ModelError(f"{file} lacks {error.args[0]}, which its architecture needs.", DAMAGED_HINT)
-        return Candidate(file, facts, lacking)
+        return RankedModel(file, facts, lacking)

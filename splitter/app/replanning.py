@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from splitter.app.planning import Planned, Task, prove_if_possible, solve
+from splitter.app.planning import Job, Planned, prove_if_possible, solve
 from splitter.cli.output import Output
 from splitter.engine.command import EngineCommand
 from splitter.engine.log.shortage import Shortage
@@ -101,7 +101,7 @@ class Replanner:
         return learnt
 
 
-def looked_again(task: Task, short: Shortage, env: Mapping[str, str]) -> Shortage:
+def looked_again(task: Job, short: Shortage, env: Mapping[str, str]) -> Shortage:
     """`short` with what the engine finds free now that its process is gone, where it can be asked; what it found while
     it loaded counts too. A rig whose driver tells of every device needs no engine for that."""
     from splitter.rig.listing import list_devices

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.measured_before import Priced, priced
-from splitter.app.planning import Planned, Task
+from splitter.app.planning import Job, Planned
 from splitter.bench.calibrate.store import rig_key
 from splitter.bench.plain import from_plain, to_plain
 from splitter.bench.records.make import now, trial_record
 from splitter.bench.records.records import Records
 from splitter.bench.stats import spread
 from splitter.bench.tune.neighbours import Space
-from splitter.bench.tune.run import Measured, Shape, run_trial
+from splitter.bench.tune.run import Measured, TrialShape, run_trial
 from splitter.bench.tune.store import begin_tune, forget_tune, keep_trial, saved_tune
 from splitter.bench.tune.trial import Candidate, Outcome, Trial, candidate
 from splitter.bench.tune.tune import Tuned, tune
@@ -38,7 +38,7 @@ MEANT = (
 class TuneWishes:
     """What the command line says about the tune itself."""
 
-    shape: Shape
+    shape: TrialShape
     minutes: float
     resume: bool
     allow_lossy_kv: bool
@@ -47,17 +47,17 @@ class TuneWishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TuneJob:
     """A tune that can begin or go on."""
 
-    task: Task
+    task: Job
     space: Space
     start: Settings
     wishes: TuneWishes
     key: str
 
 
-def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, output: Output) -> Job:
+def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, output: Output) -> TuneJob:
     """The job whose start is `planned`, or the command of --from; `given` are the settings of the command line."""
     task = planned.task
     start = planned.plan.settings if wishes.line is None else _settings_of_line(wishes.line, task, output)
@@ -67,10 +67,10 @@ def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, outp
     request = (task.request.fixed, task.request.goal, task.request.margin_bytes, to_plain(wishes.shape), wishes.line)
     switches = (wishes.allow_lossy_kv, wishes.own_plan)
     text = json.dumps([*said, *request, *switches], default=str, sort_keys=True)
-    return Job(task, space, start, wishes, hashlib.sha256(text.encode()).hexdigest())
+    return TuneJob(task, space, start, wishes, hashlib.sha256(text.encode()).hexdigest())
 
 
-def _settings_of_line(line: str, task: Task, output: Output) -> Settings:
+def _settings_of_line(line: str, task: Job, output: Output) -> Settings:
     from splitter.engine.reading.command import read_command
     from splitter.engine.reading.complete import complete_settings
 
@@ -83,7 +83,7 @@ def _settings_of_line(line: str, task: Task, output: Output) -> Settings:
     return completed.settings
 
 
-def _space(task: Task, held: Mapping[str, Any], fixed: frozenset[str], wishes: TuneWishes) -> Space:
+def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: TuneWishes) -> Space:
     from splitter.engine.learnt import learnt_overhead
     from splitter.plan.evaluate import evaluate_in
     from splitter.plan.solve import solve
@@ -112,7 +112,7 @@ def _space(task: Task, held: Mapping[str, Any], fixed: frozenset[str], wishes: T
     )
 
 
-def run(job: Job, output: Output) -> Tuned:
+def run(job: TuneJob, output: Output) -> Tuned:
     """All trials, kept one by one. DoesNotFitError for a start that does not fit."""
     with Records() as records:
         state = saved_tune(records, job.key) if job.wishes.resume else None
@@ -147,7 +147,7 @@ def run(job: Job, output: Output) -> Tuned:
 class _Keeper:
     """Measures a candidate and keeps its trial with its record."""
 
-    def __init__(self, job: Job, records: Records, group: str, spent_s: float, output: Output) -> None:
+    def __init__(self, job: TuneJob, records: Records, group: str, spent_s: float, output: Output) -> None:
         self.job, self.records, self.group, self.output = job, records, group, output
         self.begun_s = time.monotonic() - spent_s
         self.last: tuple[Plan, Measured] | None = None
@@ -184,7 +184,7 @@ def speed_text(outcome: Outcome) -> str:
     return f"{found.median:.2f} t/s" if found else "?"
 
 
-def save_winner(job: Job, tuned: Tuned, kept: Mapping[str, Any], name: str) -> Path:
+def save_winner(job: TuneJob, tuned: Tuned, kept: Mapping[str, Any], name: str) -> Path:
     """The winner as a profile; its comment holds the evidence."""
     from splitter.profile.files import save_profile
     from splitter.profile.write import plan_values, render_profile
@@ -194,7 +194,7 @@ def save_winner(job: Job, tuned: Tuned, kept: Mapping[str, Any], name: str) -> P
     return save_profile(render_profile(values, evidence(job, tuned)), name, overwrite=True)
 
 
-def evidence(job: Job, tuned: Tuned) -> str:
+def evidence(job: TuneJob, tuned: Tuned) -> str:
     """Comment lines: what was measured, how often, when, with which engine."""
     engine = job.task.engine
     lines = [f"Found by `splitter tune` on {now()[:10]} with {engine.kind} {engine.version or '(unknown build)'}."]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from splitter.bench.dialects import DIALECTS, Dialect, Task, error_of, event_of, is_stale, kobold_timings
+from splitter.bench.dialects import DIALECTS, Dialect, PromptRequest, error_of, event_of, is_stale, kobold_timings
 from splitter.bench.prompts import prompt_text
 from splitter.bench.result import RunSample, Timings, sample
 from splitter.errors import EngineError
@@ -93,7 +93,7 @@ def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition
     return ids[:n_prompt]
 
 
-def run_once(target: Target, task: Task) -> RunSample:
+def run_once(target: Target, task: PromptRequest) -> RunSample:
     """One measured request."""
     before = get(target, target.dialect.perf_path) if target.dialect.perf_path else None
     started_s = time.perf_counter()
@@ -105,7 +105,7 @@ def run_once(target: Target, task: Task) -> RunSample:
     return replace(sample(said, arrivals_s, total_s), sent_s=started_s)
 
 
-def read_answer(target: Target, task: Task, started_s: float) -> tuple[Timings, tuple[float, ...]]:
+def read_answer(target: Target, task: PromptRequest, started_s: float) -> tuple[Timings, tuple[float, ...]]:
     """What the server says of its times, and when each token arrived, in seconds after `started_s`."""
     said, done = Timings(), False
     arrivals_s: list[float] = []
@@ -124,13 +124,13 @@ def read_answer(target: Target, task: Task, started_s: float) -> tuple[Timings, 
     return said, tuple(arrivals_s)
 
 
-def fill(target: Target, task: Task) -> None:
+def fill(target: Target, task: PromptRequest) -> None:
     """Has llama-server read a prompt into its slot's cache, and generate nothing."""
     body = {**target.dialect.body(task), "n_predict": 0, "stream": False}
     post(target, target.dialect.path, body)
 
 
-def perf_of(target: Target, path: str, task: Task) -> tuple[Any, int | None]:
+def perf_of(target: Target, path: str, task: PromptRequest) -> tuple[Any, int | None]:
     """koboldcpp's page of times once it is idle again; the prompt's tokens where the page (before 1.94) lacks them."""
     until_s = time.perf_counter() + PERF_TIMEOUT_S
     perf = get(target, path)

@@ -15,7 +15,7 @@ DialectName = Literal["llama-server", "koboldcpp", "openai"]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PromptRequest:
     """One request: the prompt as text or as the model's token ids.
 
     `slot` is the llama-server slot whose cache holds the prompt's beginning; None: nothing is taken from a cache.
@@ -44,12 +44,12 @@ class Dialect:
 
     name: DialectName
     path: str
-    body: Callable[[Task], dict[str, Any]]
+    body: Callable[[PromptRequest], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], Piece]
     perf_path: str | None = None
 
 
-def llama_body(task: Task) -> dict[str, Any]:
+def llama_body(task: PromptRequest) -> dict[str, Any]:
     """llama-server's own /completion: no early end; a cached prompt only where the task names its slot."""
     slot = {} if task.slot is None else {"id_slot": task.slot}
     return {
@@ -82,7 +82,7 @@ def llama_timings(said: Any) -> Timings | None:
     return Timings(said["prompt_n"], times[0], said["predicted_n"], times[1], first_token_free=True)
 
 
-def openai_body(task: Task) -> dict[str, Any]:
+def openai_body(task: PromptRequest) -> dict[str, Any]:
     """/v1/completions with the token counts at the end; `ignore_eos` is llama.cpp's and vLLM's, others skip it."""
     return {
         "model": task.model,
@@ -108,7 +108,7 @@ def openai_piece(event: Mapping[str, Any]) -> Piece:
     return Piece(token=bool(choices[0].get("text")), timings=timings, done=bool(choices[0].get("finish_reason")))
 
 
-def kobold_body(task: Task) -> dict[str, Any]:
+def kobold_body(task: PromptRequest) -> dict[str, Any]:
     """koboldcpp's own generate call."""
     return {
         "prompt": task.prompt,

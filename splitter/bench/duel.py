@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DuelOutcome:
     """What came of one alternative: its points over all rounds, or why there are none (`error`)."""
 
     alternative: Alternative
@@ -46,16 +46,16 @@ class Duel:
 class _Lane:
     """One alternative on its way."""
 
-    outcome: Outcome
+    outcome: DuelOutcome
     rounds: list[tuple[Point, ...]] = field(default_factory=list)
 
 
-def duel(alternatives: Sequence[Alternative], plan: Duel, say: Say = lambda _text: None) -> tuple[Outcome, ...]:
+def duel(alternatives: Sequence[Alternative], plan: Duel, say: Say = lambda _text: None) -> tuple[DuelOutcome, ...]:
     """Every alternative's outcome, in the given order.
 
     One that does not start, runs out of memory or dies is left out from then on and says why; the others go on.
     """
-    lanes = [_Lane(Outcome(alternative)) for alternative in alternatives]
+    lanes = [_Lane(DuelOutcome(alternative)) for alternative in alternatives]
     started_s, longest_s = time.monotonic(), 0.0
     for number in range(plan.rounds):
         begun_s = time.monotonic()
@@ -91,7 +91,7 @@ def launched(command: EngineCommand, sweep: Sweep, plan: Duel, say: Say) -> tupl
         return instance.url, target.build, measure_points(target, sweep, rig=plan.rig, on_progress=say)
 
 
-def _finished(lane: _Lane) -> Outcome:
+def _finished(lane: _Lane) -> DuelOutcome:
     """An alternative that died in a later round keeps what it measured, and its error."""
     series = zip(*lane.rounds, strict=True)
     return replace(lane.outcome, points=tuple(joined(points) for points in series))

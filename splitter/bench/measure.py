@@ -8,7 +8,7 @@ from functools import partial
 
 from splitter.bench.cards import EnergyMeter
 from splitter.bench.client import Target, fill, identify, make_prompt, run_once
-from splitter.bench.dialects import Task
+from splitter.bench.dialects import PromptRequest
 from splitter.bench.points import Round, Shape, generation_speed, known, point, prompt_speed
 from splitter.bench.records.record import Point
 from splitter.bench.result import BenchResult, RunSample
@@ -44,7 +44,7 @@ def measure(
     require_measurable(n_prompt, n_generate, repetitions)
     target = identify(url, api_key, model, timeout_s)
     runs: list[RunSample] = []
-    for number, round_ in enumerate(rounds(Job(target, Shape(n_prompt, n_generate), seed))):
+    for number, round_ in enumerate(rounds(PointJob(target, Shape(n_prompt, n_generate), seed))):
         runs += round_ if number else ()
         if on_progress:
             on_progress(number + 1, repetitions + 1)
@@ -72,7 +72,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PointJob:
     """One point to measure; `rig` names the cards whose energy is read."""
 
     target: Target
@@ -101,7 +101,7 @@ def measure_points(
             rule = replace(rule, budget_s=max(0.0, left_s) / (len(shapes) - number))
         say = f"point {number + 1} of {len(shapes)}: depth {shape.depth}, {shape.concurrency} at once"
         points.append(
-            measure_point(Job(target, shape, sweep.seed, rig), rule, on_progress and _telling(on_progress, say))
+            measure_point(PointJob(target, shape, sweep.seed, rig), rule, on_progress and _telling(on_progress, say))
         )
     return tuple(points)
 
@@ -110,7 +110,7 @@ def _telling(on_progress: Callable[[str], None], what: str) -> Callable[[int], N
     return lambda done: on_progress(f"{what}, repetition {done + 1}")
 
 
-def measure_point(job: Job, rule: Stopping, on_round: Callable[[int], None] | None = None) -> Point:
+def measure_point(job: PointJob, rule: Stopping, on_round: Callable[[int], None] | None = None) -> Point:
     """One point: `on_round` gets the number of finished repetitions before each further one."""
     started_s = time.monotonic()
     measuring = rounds(job)
@@ -134,7 +134,7 @@ def why_ended(done: Sequence[Round], elapsed_s: float, longest_s: float, rule: S
     return ended(series, len(done), elapsed_s, longest_s, rule)
 
 
-def notes(job: Job) -> tuple[str, ...]:
+def notes(job: PointJob) -> tuple[str, ...]:
     """What the server's own words say about the point."""
     slots, together = job.target.slots, job.shape.concurrency
     if slots is not None and together > slots:
@@ -142,7 +142,7 @@ def notes(job: Job) -> tuple[str, ...]:
     return ()
 
 
-def rounds(job: Job) -> Iterator[Round]:
+def rounds(job: PointJob) -> Iterator[Round]:
     """Endless rounds of `shape.concurrency` requests at once, the first one to warm up.
 
     Prompts are unique. On llama-server the depth is read once per slot and then taken from its cache; elsewhere, where
@@ -163,7 +163,7 @@ def rounds(job: Job) -> Iterator[Round]:
             yield done
 
 
-def fill_depth(job: Job) -> list[list[int]]:
+def fill_depth(job: PointJob) -> list[list[int]]:
     """Reads the depth into the cache of one slot per request; its token ids. [] where there is nothing to do."""
     target, depth = job.target, job.shape.depth
     if not depth or target.dialect.name != "llama-server":
@@ -172,7 +172,7 @@ def fill_depth(job: Job) -> list[list[int]]:
     for i in range(job.shape.concurrency):
         ids = make_prompt(target, depth, depth, job.seed, DEPTH_NUMBER + i)
         prefix = [number for number in ids if isinstance(number, int)]
-        fill(target, Task(prefix, 0, job.seed, target.model, slot_of(target, i)))
+        fill(target, PromptRequest(prefix, 0, job.seed, target.model, slot_of(target, i)))
         filled.append(prefix)
     return filled
 
@@ -182,14 +182,14 @@ def slot_of(target: Target, i: int) -> int:
     return i % (target.slots or 1)
 
 
-def task_of(job: Job, words: int, number: int, i: int, prefix: list[int] | None) -> Task:
+def task_of(job: PointJob, words: int, number: int, i: int, prefix: list[int] | None) -> PromptRequest:
     """The `i`-th request of round `number`: a new prompt, behind the cached depth where there is one."""
     target, shape = job.target, job.shape
     n_prompt = words if prefix is None and shape.depth else shape.n_prompt
     own = make_prompt(target, words, n_prompt, job.seed, number * shape.concurrency + i)
     if prefix is None or isinstance(own, str):
-        return Task(own, shape.n_generate, job.seed, target.model)
-    return Task([*prefix, *own], shape.n_generate, job.seed, target.model, slot_of(target, i))
+        return PromptRequest(own, shape.n_generate, job.seed, target.model)
+    return PromptRequest([*prefix, *own], shape.n_generate, job.seed, target.model, slot_of(target, i))
 
 
 def require_measurable(n_prompt: int, n_generate: int, repetitions: int) -> None:

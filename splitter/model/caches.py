@@ -48,7 +48,7 @@ class FoundModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CacheFolder:
     """A folder to look into: whose it is, how it is laid out, how many levels of folders deep it is searched."""
 
     source: Source
@@ -76,23 +76,23 @@ class Surroundings:
     shared: tuple[Path, ...] = (Path("/usr/share/ollama/.ollama/models"),)
 
 
-def usual_places(around: Surroundings) -> Iterator[Place]:
+def usual_places(around: Surroundings) -> Iterator[CacheFolder]:
     """Every folder worth a look, the named caches first, the current folder last."""
     yield from _llama_cpp(around)
-    yield from (Place("Hugging Face", folder, "hub") for folder in _hub_folders(around))
+    yield from (CacheFolder("Hugging Face", folder, "hub") for folder in _hub_folders(around))
     for folder in (around.home / ".lmstudio", around.home / ".cache" / "lm-studio"):
-        yield Place("LM Studio", folder / "models", depth=4)
-    yield from (Place("Ollama", folder, "ollama") for folder in _ollama_folders(around))
-    yield Place("folder", around.cwd, depth=2)
+        yield CacheFolder("LM Studio", folder / "models", depth=4)
+    yield from (CacheFolder("Ollama", folder, "ollama") for folder in _ollama_folders(around))
+    yield CacheFolder("folder", around.cwd, depth=2)
 
 
-def _llama_cpp(around: Surroundings) -> Iterator[Place]:
+def _llama_cpp(around: Surroundings) -> Iterator[CacheFolder]:
     """LLAMA_CACHE holds flat files (older builds) or Hugging Face's layout (newer ones)."""
     given = _given(around, "LLAMA_CACHE")
     if given:
-        yield Place("llama.cpp", given, "hub")
-        yield Place("llama.cpp", given)
-    yield Place("llama.cpp", _user_cache(around) / "llama.cpp")
+        yield CacheFolder("llama.cpp", given, "hub")
+        yield CacheFolder("llama.cpp", given)
+    yield CacheFolder("llama.cpp", _user_cache(around) / "llama.cpp")
 
 
 def _user_cache(around: Surroundings) -> Path:
@@ -128,7 +128,7 @@ def _given(around: Surroundings, variable: str) -> Path | None:
     return around.home / value[2:] if value.startswith("~/") else Path(value)
 
 
-def models_among(place: Place, files: Iterable[File], prefix: str = "") -> Iterator[FoundModel]:
+def models_among(place: CacheFolder, files: Iterable[File], prefix: str = "") -> Iterator[FoundModel]:
     """The models among a folder's files: split sets once, no companions, nothing that is still being downloaded.
 
     Names are `prefix` and the path below the folder.

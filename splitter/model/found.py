@@ -10,9 +10,9 @@ from pathlib import Path
 from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.caches import (
     OLLAMA_ROOTS,
+    CacheFolder,
     File,
     FoundModel,
-    Place,
     Surroundings,
     chosen_snapshot,
     hub_repository,
@@ -35,7 +35,7 @@ SYSTEMS = {"win32": "windows", "darwin": "macos"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundModels:
     """What the caches hold; `notes` are folders that could not be read or not wholly, in words for the user."""
 
     models: tuple[FoundModel, ...]
@@ -75,7 +75,7 @@ def here() -> Surroundings:
     return Surroundings(Path.home(), Path.cwd(), os.environ, SYSTEMS.get(sys.platform, "linux"))
 
 
-def find_models(around: Surroundings | None = None) -> Found:
+def find_models(around: Surroundings | None = None) -> FoundModels:
     """Every GGUF model in the usual caches, in the order of `caches.usual_places`, each file once.
 
     Only Ollama may list a file under several names (its tags). Never raises for what the folders hold.
@@ -93,17 +93,17 @@ def find_models(around: Surroundings | None = None) -> Found:
         for model in _models_in(place, look):
             models.setdefault((os.path.realpath(model.path), model.name if model.source == "Ollama" else ""), model)
         notes += look.notes
-    return Found(tuple(models.values()), tuple(notes))
+    return FoundModels(tuple(models.values()), tuple(notes))
 
 
-def _places(around: Surroundings) -> Iterator[Place]:
+def _places(around: Surroundings) -> Iterator[CacheFolder]:
     """The usual places, LM Studio's as its settings have moved them, koboldcpp's folders before the current one."""
     *usual, current = usual_places(around)
     yield from usual
     for folder in _lm_studio_folders(around.home):
-        yield Place("LM Studio", folder, depth=4)
+        yield CacheFolder("LM Studio", folder, depth=4)
     for folder in _koboldcpp_folders(around):
-        yield Place("koboldcpp", folder, depth=2)
+        yield CacheFolder("koboldcpp", folder, depth=2)
     yield current
 
 
@@ -131,7 +131,7 @@ def _koboldcpp_folders(around: Surroundings) -> Iterator[Path]:
                 yield from {Path(entry.path).resolve().parent} if Path(entry.path).is_file() else ()
 
 
-def _models_in(place: Place, look: _Look) -> Iterator[FoundModel]:
+def _models_in(place: CacheFolder, look: _Look) -> Iterator[FoundModel]:
     if place.layout == "hub":
         yield from _hub_models(place, look)
     elif place.layout == "ollama":
@@ -159,7 +159,7 @@ def _walk_below(folder: Path, above: str, depth: int, look: _Look, seen: set[str
             continue  # a link whose target cannot be reached
 
 
-def _hub_models(place: Place, look: _Look) -> Iterator[FoundModel]:
+def _hub_models(place: CacheFolder, look: _Look) -> Iterator[FoundModel]:
     for entry in look.entries(place.folder):
         repository = hub_repository(entry.name)
         if repository is None:
@@ -172,7 +172,7 @@ def _hub_models(place: Place, look: _Look) -> Iterator[FoundModel]:
             yield from models_among(inside, _walk(inside.folder, SNAPSHOT_DEPTH, look), f"{repository}/")
 
 
-def _ollama_models(place: Place, look: _Look) -> Iterator[FoundModel]:
+def _ollama_models(place: CacheFolder, look: _Look) -> Iterator[FoundModel]:
     named: set[str] = set()
     for root in OLLAMA_ROOTS:
         for file in _walk(place.folder / root, 4, look):

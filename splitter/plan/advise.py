@@ -16,7 +16,7 @@ SPEED_KEPT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RankedModel:
     """One file: its header, and the plan or why there is none. `facts` None: the header could not be read."""
 
     file: str
@@ -36,7 +36,7 @@ class Candidate:
 class RankedFile:
     """A candidate with what it comes to. None = unknown; `gpu_layers` counts the output layer."""
 
-    candidate: Candidate
+    candidate: RankedModel
     quality: Quality | None = None
     bits_per_weight: float | None = None
     fits: bool | None = None
@@ -75,7 +75,7 @@ class Advice:
         return any(file.fits for file in self.files)
 
 
-def advise(candidates: Iterable[Candidate]) -> Advice:
+def advise(candidates: Iterable[RankedModel]) -> Advice:
     """Ranks and recommends: what runs on GPUs alone before what spills, then the quality class, then speed."""
     files = tuple(_ranked(candidate) for candidate in candidates)
     chosen, reason = _recommend([file for file in files if file.fits])
@@ -91,7 +91,7 @@ def _is_one_model(files: Sequence[RankedFile]) -> bool:
     return len({(facts.architecture, facts.layers, facts.hparam("embedding_length")) for facts in read}) <= 1
 
 
-def _ranked(candidate: Candidate) -> RankedFile:
+def _ranked(candidate: RankedModel) -> RankedFile:
     facts, plan = candidate.facts, candidate.plan
     if facts is None:
         return RankedFile(candidate)

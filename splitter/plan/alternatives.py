@@ -7,7 +7,7 @@ from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import assemble
 from splitter.plan.explain import speed_text, waits_in_ram
 from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import Found
+from splitter.plan.finder import Solution
 from splitter.plan.goals import longest
 from splitter.plan.microbatch import ubatch
 from splitter.plan.plan import Plan
@@ -37,12 +37,12 @@ def _candidates(task: Task, plan: Plan) -> Iterator[Plan]:
     yield from _tensor(task, plan)
 
 
-def _plan(task: Task, found: Found, title: str) -> Plan:
+def _plan(task: Task, found: Solution, title: str) -> Plan:
     plan = assemble(task.scene, found.settings, found.placement)
     return replace(plan, title=f"{title}: {speed_text(plan.speed.generation_tokens_per_s)}")
 
 
-def _faster(found: Found | None, plan: Plan) -> bool:
+def _faster(found: Solution | None, plan: Plan) -> bool:
     now = plan.speed.generation_tokens_per_s
     return found is not None and now is not None and found.seconds > 0 and 1 / found.seconds > now * WORTH
 
@@ -61,7 +61,7 @@ def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
         yield _plan(lossy, size, f"q8_0 cache (slightly lossy) and {size.settings.context_size} tokens of context")
 
 
-def _longest_like(task: Task, plan: Plan) -> Found | None:
+def _longest_like(task: Task, plan: Plan) -> Solution | None:
     """The longest context on the same devices with the same layers, if it is longer at all."""
     settings = plan.settings
     keep = {"gpu_layers": settings.gpu_layers, "device_order": settings.device_order, "n_cpu_moe": settings.n_cpu_moe}

@@ -9,7 +9,7 @@ from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import host_s_per_byte, layer_costs, slots
 from splitter.plan.evaluate import assemble
-from splitter.plan.finder import PIPELINE_OFF, Finder, Found, fits, in_ram
+from splitter.plan.finder import PIPELINE_OFF, Finder, Solution, fits, in_ram
 from splitter.plan.fractions import Blocks, Divisible, Movable, divide, divisible, flow_bound, movables, settings_of
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import placement_of
@@ -32,7 +32,7 @@ def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
 
 def find_fastest(
     task: Task, context_size: int, *, below_s: float = INFINITE, enough_s: float = INFINITE, **chosen: Any
-) -> Found | None:
+) -> Solution | None:
     """`fastest` without building the Plan; None as well if no placement of whole layers beats `below_s` per token.
 
     A plan that takes more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
@@ -49,7 +49,7 @@ def find_fastest(
     return _divided(task, found, enough_s) if found and may_divide(task, found) else found
 
 
-def least_seconds(task: Task, like: Found, **chosen: Any) -> float:
+def least_seconds(task: Task, like: Solution, **chosen: Any) -> float:
     """About the least time of a plan with other settings than `like`: bytes flow freely, and every device needs only
     what the one that needs least would need in the placement of `like`, had it nothing in RAM.
 
@@ -76,7 +76,7 @@ def may_be_alone(task: Task, context_size: int) -> bool:
     return any(task.scene.budget_bytes(device) >= need for device in fastest)
 
 
-def on_fastest(task: Task, found: Found) -> bool:
+def on_fastest(task: Task, found: Solution) -> bool:
     """Whether everything is on one device and there is no faster one: no plan is faster then."""
     order = found.settings.device_order
     if len(order) != 1 or in_ram(found.settings, found.placement):
@@ -85,22 +85,22 @@ def on_fastest(task: Task, found: Found) -> bool:
     return speeds[order[0]] == max(speeds.values())
 
 
-def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement | None]]) -> Found | None:
+def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement | None]]) -> Solution | None:
     """The first candidate that the memory model accepts."""
     for seconds, settings, given in candidates:
         memory = task.scene.memory(settings)
         placement = given or placement_of(len(memory.layer_model_bytes) - 1, settings, ())
         if fits(task.scene, settings, memory.footprint(placement)):
-            return Found(settings, placement, seconds)
+            return Solution(settings, placement, seconds)
     return None
 
 
-def may_divide(task: Task, found: Found) -> bool:
+def may_divide(task: Task, found: Solution) -> bool:
     """Whether single tensors may go to RAM, and not everything is on the fastest device."""
     return task.may_divide() and not on_fastest(task, found)
 
 
-def _divided(task: Task, found: Found, enough_s: float) -> Found:
+def _divided(task: Task, found: Solution, enough_s: float) -> Solution:
     """`found`, or what fractions of layers make of it where that is worth the longer command.
 
     Two orders are tried: that of the whole layers, and all devices by their speed, the fastest last.
@@ -115,7 +115,7 @@ def _divided(task: Task, found: Found, enough_s: float) -> Found:
     return best
 
 
-def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: float) -> Found | None:
+def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s: float) -> Solution | None:
     """Fractions of layers on the devices of `order`, as far as it pays to use them; None if not below `below_s`.
 
     What a device needs besides layers is first taken from the whole layers of `found`, then learnt.
@@ -125,7 +125,7 @@ def _divided_along(task: Task, found: Found, order: tuple[str, ...], below_s: fl
     layers, prices = _layers(scene, plain), _prices(scene, devices)
     seen = _needs(scene, found, plain)
     taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
-    best: Found | None = None
+    best: Solution | None = None
     for _ in range(ATTEMPTS):
         rooms = [scene.budget_bytes(device) - taken[device.id] for device in devices]
         blocks = divide(layers, rooms, prices, host_s_per_byte(scene, devices), below_s)
@@ -158,7 +158,7 @@ def _layers(scene: Scene, plain: MemoryModel) -> Divisible:
     return known
 
 
-def _needs(scene: Scene, found: Found, plain: MemoryModel) -> dict[str, int]:
+def _needs(scene: Scene, found: Solution, plain: MemoryModel) -> dict[str, int]:
     """Bytes besides layers that each device of a placement needs."""
     uses = scene.memory(found.settings).footprint(found.placement).devices
     sizes = (use.compute_bytes + plain.everywhere_bytes for use in uses)
@@ -167,7 +167,7 @@ def _needs(scene: Scene, found: Found, plain: MemoryModel) -> dict[str, int]:
 
 def _with_blocks(
     task: Task, base: Settings, order: tuple[str, ...], blocks: Blocks, parts: Sequence[Sequence[Movable]]
-) -> Found:
+) -> Solution:
     """The placement of `blocks`; devices that would stay empty are left out where the user names no order."""
     if "device_order" not in task.fixed:
         ends = (*blocks.starts[1:], len(parts))
@@ -175,4 +175,4 @@ def _with_blocks(
         order = tuple(order[index] for index in held)
         blocks = replace(blocks, starts=tuple(blocks.starts[index] for index in held))
     settings, placement = settings_of(replace(base, device_order=order), blocks, parts)
-    return Found(settings, placement, blocks.seconds)
+    return Solution(settings, placement, blocks.seconds)

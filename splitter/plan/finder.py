@@ -45,7 +45,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Solution:
     """A proven placement and its price."""
 
     settings: Settings
@@ -78,7 +78,7 @@ class Finder:
     def __init__(self, task: Task, base: Settings, below_s: float = float("inf")) -> None:
         self.task, self.base, self.below_s = task, base, below_s
         self.devices = task.devices()
-        self.best: Found | None = None
+        self.best: Solution | None = None
         self.pipelined = False
         self.effort = Effort(EXPERT_STATES)
         self.everywhere = replace(base, device_order=tuple(device.id for device in self.devices))
@@ -88,7 +88,7 @@ class Finder:
         self.least: dict[Kind, Compute] = {}
         self.layer_costs: dict[Variant, LayerCosts] = {}
 
-    def run(self) -> Found | None:
+    def run(self) -> Solution | None:
         for group in self.groups():
             for bound, variant in self.bounded(group):
                 if bound < self.to_beat(variant) and (self.effort.states > 0 or not variant.n_cpu_moe):
@@ -231,7 +231,7 @@ class Finder:
         self.learnt[variant] = self.compute(variant).after(sizes, host, partial=partial, lower=lower)
         self.least[kind] = self.least.get(kind, NOTHING_KNOWN).after(sizes, host, partial=partial, lower=True)
 
-    def build(self, variant: Variant, group: Sequence[Device], assignment: Assignment) -> Found:
+    def build(self, variant: Variant, group: Sequence[Device], assignment: Assignment) -> Solution:
         """The settings and the placement of an assignment."""
         order, counts = self.arranged(group, assignment)
         fixed = self.task.fixed
@@ -244,7 +244,7 @@ class Finder:
         if self.task.split_mode() == "none":
             counts = self.alone(group, counts, chosen)
         settings = replace(self.base, **{**chosen, **fixed})
-        return Found(settings, block_placement(assignment.host_layers, counts), assignment.seconds)
+        return Solution(settings, block_placement(assignment.host_layers, counts), assignment.seconds)
 
     def arranged(self, group: Sequence[Device], assignment: Assignment) -> tuple[tuple[Device, ...], tuple[int, ...]]:
         """Devices in the engine's order with their counts; a fixed order keeps its empty devices."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from splitter.plan.defaults import CONTEXT_STEP, default_context
 from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import PIPELINE_OFF, Found, in_ram
+from splitter.plan.finder import PIPELINE_OFF, Solution, in_ram
 from splitter.plan.microbatch import LEAST, best_at, ubatch
 from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
@@ -19,7 +19,7 @@ LONGEST_UNKNOWN = 131072
 class Choice:
     """A proven placement with the words for why this context and this micro-batch."""
 
-    found: Found
+    found: Solution
     reasons: tuple[str, ...] = ()
 
 
@@ -63,7 +63,7 @@ def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
     return (f"planned for {size} tokens of context {of}: -c N or -c max plans for another",)
 
 
-def _ubatch_reason(task: Task, found: Found) -> tuple[str, ...]:
+def _ubatch_reason(task: Task, found: Solution) -> tuple[str, ...]:
     if "ubatch_size" in task.fixed or found.settings.ubatch_size >= task.settings(context_size=256).ubatch_size:
         return ()
     size = found.settings.ubatch_size
@@ -96,7 +96,7 @@ def _keeps_in_ram(task: Task) -> bool:
     return bool({"gpu_layers", "tensor_split", "n_cpu_moe", "cpu_moe", "override_tensors"} & set(task.fixed))
 
 
-def _longest_at_all(task: Task, start: Found, least: int, most: int) -> Choice:
+def _longest_at_all(task: Task, start: Solution, least: int, most: int) -> Choice:
     """The largest context that fits where layers wait in RAM already, with its price."""
     sized = task if {"ubatch_size", "batch_size"} & set(task.fixed) else task.fixing(**ubatch(task, LEAST))
     size = _bisect(sized, start, least, most).settings.context_size
@@ -107,7 +107,7 @@ def _longest_at_all(task: Task, start: Found, least: int, most: int) -> Choice:
     return Choice(found, (text,))
 
 
-def _keeping(task: Task, start: Found) -> Task:
+def _keeping(task: Task, start: Solution) -> Task:
     """`task` with the number of GPU layers and CPU experts of `start` fixed."""
     settings = start.settings
     keep: dict[str, Any] = {
@@ -121,7 +121,7 @@ def _keeping(task: Task, start: Found) -> Task:
     return task.fixing(**{name: value for name, value in keep.items() if name not in task.fixed})
 
 
-def _bisect(task: Task, start: Found, least: int, most: int) -> Found:
+def _bisect(task: Task, start: Solution, least: int, most: int) -> Solution:
     """The fit with the largest context between `least` (which fits) and `most`, in steps of 256.
 
     Need grows almost linearly with the context, so the first question is where the free memory would be used up, and
@@ -143,7 +143,7 @@ def _bisect(task: Task, start: Found, least: int, most: int) -> Found:
     return best
 
 
-def _guess(task: Task, start: Found, low: int, high: int) -> int:
+def _guess(task: Task, start: Solution, low: int, high: int) -> int:
     """Where the budgets of all devices would be used up, in steps, if need grew as in the placement of `start`."""
     scene = task.scene
     devices = scene.usable() if "device_order" not in task.fixed else task.devices()
@@ -156,7 +156,7 @@ def _guess(task: Task, start: Found, low: int, high: int) -> int:
     return min(max(low + room // step_bytes, low + 1), high - 1)
 
 
-def _largest_below(task: Task, context_size: int) -> tuple[Found, int]:
+def _largest_below(task: Task, context_size: int) -> tuple[Solution, int]:
     """For rigs where not even the default context fits: the first shorter one that does."""
     size = context_size
     while size > CONTEXT_STEP:
@@ -186,7 +186,7 @@ def balanced(task: Task) -> Choice:
     return Choice(chosen, (_knee_reason(first, chosen, beyond, size),))
 
 
-def _knee_reason(first: Found, chosen: Found, beyond: Found | None, tried: int) -> str:
+def _knee_reason(first: Solution, chosen: Solution, beyond: Solution | None, tried: int) -> str:
     kept = 100 * first.seconds / chosen.seconds
     text = f"{chosen.settings.context_size} tokens keep {kept:.0f} % of the speed at {first.settings.context_size}"
     if tried == chosen.settings.context_size:

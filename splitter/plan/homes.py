@@ -9,7 +9,7 @@ from itertools import product
 
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.plan.extra_models import DRAFT, PROJECTOR
-from splitter.plan.finder import Found
+from splitter.plan.finder import Solution
 from splitter.plan.goals import Choice, choose
 from splitter.plan.microbatch import SMALLER_UBATCH_GAIN
 from splitter.plan.request import Request
@@ -151,7 +151,7 @@ def _try(task: Task, request: Request) -> Choice | None:
     return choice if _can_be_said(task, choice.found) else None
 
 
-def _can_be_said(task: Task, found: Found) -> bool:
+def _can_be_said(task: Task, found: Solution) -> bool:
     """koboldcpp puts a projector on its first device, and a draft model on devices that it uses."""
     if task.scene.engine != "koboldcpp":
         return True
@@ -176,7 +176,7 @@ def _named(scene: Scene) -> tuple[tuple[str, object], ...]:
     return (DRAFT, scene.extra.draft), (PROJECTOR, scene.extra.projector)
 
 
-def _reasons(task: Task, found: Found, request: Request) -> Iterator[str]:
+def _reasons(task: Task, found: Solution, request: Request) -> Iterator[str]:
     scene = task.scene
     shares = scene.held(found.settings).shares
     for name, facts in _named(scene):

@@ -1,7 +1,7 @@
 """The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
 
 from splitter.plan.fastest import find_fastest, least_seconds, may_be_alone, may_divide, on_fastest
-from splitter.plan.finder import Found, in_ram
+from splitter.plan.finder import Solution, in_ram
 from splitter.plan.task import Task
 
 # A smaller micro-batch frees compute buffers but slows prompts: the largest is taken that generates within this of the
@@ -11,7 +11,7 @@ SMALLER_UBATCH_GAIN = 0.015
 LEAST, BETWEEN = 64, (128, 256)
 
 
-def best_at(task: Task, context_size: int) -> Found | None:
+def best_at(task: Task, context_size: int) -> Solution | None:
     """The fastest at a context; a smaller micro-batch only where it pays, or where nothing else fits.
 
     The smallest one is planned first where not everything fits on the fastest device: its time cuts the others short.
@@ -26,7 +26,7 @@ def best_at(task: Task, context_size: int) -> Found | None:
     return _largest(task, context_size, least) if least else find_fastest(task, context_size)
 
 
-def _largest(task: Task, context_size: int, least: Found) -> Found:
+def _largest(task: Task, context_size: int, least: Solution) -> Solution:
     """The largest micro-batch that is fast enough beside the smallest: the usual one, or as far as all between are."""
     usual = _fast_enough(task, context_size, least, {})
     best = least
@@ -38,7 +38,7 @@ def _largest(task: Task, context_size: int, least: Found) -> Found:
     return usual or best
 
 
-def _fast_enough(task: Task, context_size: int, least: Found, chosen: dict[str, int]) -> Found | None:
+def _fast_enough(task: Task, context_size: int, least: Solution, chosen: dict[str, int]) -> Solution | None:
     """The fastest with a `chosen` micro-batch (none: the usual one) if that is fast enough beside the smallest."""
     enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
     below_s = enough

@@ -8,7 +8,7 @@ from typing import Any
 from splitter.errors import ProfileError
 from splitter.folders import config_folder
 from splitter.profile.profile import Profile, built_in, merge
-from splitter.profile.schema import Layer, check_value, read_layer
+from splitter.profile.schema import ValueLayer, check_value, read_layer
 from splitter.safe_yaml import MAX_BYTES
 from splitter.shipped import shipped_folder
 from splitter.whole_file import write_whole
@@ -51,7 +51,7 @@ def load_profile(name_or_path: str | None, overrides: Mapping[str, Any] | None =
     layers = [built_in(), *(_layer(file) for file in files if file.is_file())]
     if path:
         layers.append(_layer(path))
-    layers.append(Layer("command line", given))
+    layers.append(ValueLayer("command line", given))
     return merge(layers, path.stem if path else "default", str(path) if path else None)
 
 
@@ -96,10 +96,10 @@ def read_text(path: Path) -> str:
         raise ProfileError(f"{path} is not UTF-8 text", "save it as UTF-8") from None
 
 
-def _layer(path: Path) -> Layer:
+def _layer(path: Path) -> ValueLayer:
     layer = read_layer(read_text(path), str(path))
     values = {key: _anchored(key, value, path.parent) for key, value in layer.values.items()}
-    return Layer(layer.source, values, layer.lines)
+    return ValueLayer(layer.source, values, layer.lines)
 
 
 def _anchored(key: str, value: Any, folder: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from splitter.engine.command import EngineRef, Server
 from splitter.errors import ProfileError
 from splitter.plan.request import Request
-from splitter.profile.schema import Layer
+from splitter.profile.schema import ValueLayer
 from splitter.units import from_mib
 
 RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
@@ -93,7 +93,7 @@ class ProfileTask:
     log: LogSettings = LogSettings()
 
 
-def built_in() -> Layer:
+def built_in() -> ValueLayer:
     """The values in force when nobody says otherwise."""
     server, supervision, log = Server(), Supervision(), LogSettings()
     values: dict[str, Any] = {
@@ -106,10 +106,12 @@ def built_in() -> Layer:
         "log.max_mib": log.max_mib,
         "log.files": log.files,
     }
-    return Layer("built-in", values | {f"supervision.{name}": value for name, value in asdict(supervision).items()})
+    return ValueLayer(
+        "built-in", values | {f"supervision.{name}": value for name, value in asdict(supervision).items()}
+    )
 
 
-def merge(layers: Iterable[Layer], name: str, path: str | None = None) -> Profile:
+def merge(layers: Iterable[ValueLayer], name: str, path: str | None = None) -> Profile:
     """Later layers win, key by key; a layer that names a rig replaces the rig of the layers below it."""
     values: dict[str, Resolved] = {}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""A profile's text -> one Layer of checked values; and the same rules as JSON Schema for editors. Pure."""
+"""A profile's text -> one layer of checked values; and the same rules as JSON Schema for editors. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from splitter.profile.tree import Node, parse_tree
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ValueLayer:
     """The values one source sets: `values` by dotted key, `lines` the line each stands on, `source` its name."""
 
     source: str
@@ -18,7 +18,7 @@ class Layer:
     lines: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_layer(text: str, source: str) -> Layer:
+def read_layer(text: str, source: str) -> ValueLayer:
     """The layer written in `text`. ProfileError names file (`source`), line, key and what was expected."""
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
@@ -26,7 +26,7 @@ def read_layer(text: str, source: str) -> Layer:
         values[path] = _checked(BY_PATH[path], node, source)
         lines[path] = node.line
     _refuse_two_rigs(values, lines, source)
-    return Layer(source, values, lines)
+    return ValueLayer(source, values, lines)
 
 
 def check_value(path: str, value: Any, source: str) -> Any:

@@ -20,7 +20,7 @@ OPERATING_SYSTEMS = ("linux", "windows", "macos")
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class RigKey:
     """One key of a rig file: the field it fills, how its value is read (or ValueError: what is wrong) and written."""
 
     field: str
@@ -88,31 +88,31 @@ def _in(unit: int) -> Callable[[float], float | int]:
     return lambda value: _whole(value / unit)
 
 
-DEVICE_KEYS: Mapping[str, Key] = {
-    "name": Key("name", _text),
-    "id": Key("id", _device_id),
-    "total_mib": Key("total_bytes", _mib(1), _in(MIB)),
-    "free_mib": Key("free_bytes", _mib(0), _in(MIB)),
-    "gb_per_s": Key("bandwidth_bytes_per_s", _rate(GIGA), _in(GIGA)),
-    "compute_capability": Key("compute_capability", _capability),
-    "display": Key("display", _flag),
-    "sm_count": Key("sm_count", _count),
-    "fp16_tflops": Key("fp16_flops", _rate(TERA), _in(TERA)),
-    "pcie_gb_per_s": Key("link_bytes_per_s", _rate(GIGA), _in(GIGA)),
-    "uuid": Key("uuid", _text),
-    "pci_bus_id": Key("pci_bus_id", _text),
+DEVICE_KEYS: Mapping[str, RigKey] = {
+    "name": RigKey("name", _text),
+    "id": RigKey("id", _device_id),
+    "total_mib": RigKey("total_bytes", _mib(1), _in(MIB)),
+    "free_mib": RigKey("free_bytes", _mib(0), _in(MIB)),
+    "gb_per_s": RigKey("bandwidth_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "compute_capability": RigKey("compute_capability", _capability),
+    "display": RigKey("display", _flag),
+    "sm_count": RigKey("sm_count", _count),
+    "fp16_tflops": RigKey("fp16_flops", _rate(TERA), _in(TERA)),
+    "pcie_gb_per_s": RigKey("link_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "uuid": RigKey("uuid", _text),
+    "pci_bus_id": RigKey("pci_bus_id", _text),
 }
-HOST_KEYS: Mapping[str, Key] = {
-    "ram_mib": Key("ram_total_bytes", _mib(1), _in(MIB)),
-    "ram_free_mib": Key("ram_free_bytes", _mib(0), _in(MIB)),
-    "ram_gb_per_s": Key("ram_bandwidth_bytes_per_s", _rate(GIGA), _in(GIGA)),
-    "cores": Key("cores", _count),
-    "os": Key("os", _system),
+HOST_KEYS: Mapping[str, RigKey] = {
+    "ram_mib": RigKey("ram_total_bytes", _mib(1), _in(MIB)),
+    "ram_free_mib": RigKey("ram_free_bytes", _mib(0), _in(MIB)),
+    "ram_gb_per_s": RigKey("ram_bandwidth_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "cores": RigKey("cores", _count),
+    "os": RigKey("os", _system),
 }
 RIG_KEYS = ("name", "host", "devices")
 
 
-def read_values(data: Any, keys: Mapping[str, Key], where: str) -> dict[str, Any]:
+def read_values(data: Any, keys: Mapping[str, RigKey], where: str) -> dict[str, Any]:
     """Field -> value for every key of the mapping `data`; RigError for an unknown key or a wrong value."""
     if not isinstance(data, Mapping):
         raise RigError(f"{where} must hold keys and values", f"its keys are {', '.join(keys)}")
@@ -138,7 +138,7 @@ def refuse_unknown(data: Mapping[str, Any], known: tuple[str, ...], where: str) 
             raise RigError(f"{where}: '{printable(key, 60)}' is not a key", hint)
 
 
-def write_values(value: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
+def write_values(value: Any, keys: Mapping[str, RigKey]) -> dict[str, Any]:
     """Key -> value as a rig file says it; what is unknown is left out."""
     found = {name: (key, getattr(value, key.field)) for name, key in keys.items()}
     return {name: key.write(held) for name, (key, held) in found.items() if held is not None}

@@ -59,7 +59,7 @@ def windows_kernel() -> Any:
     return kernel
 
 
-class Job:
+class JobObject:
     """One engine's job. OSError when the system gives none."""
 
     def __init__(self, kernel: Any = None) -> None:

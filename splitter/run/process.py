@@ -14,7 +14,7 @@ from typing import IO
 from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.run.guard import Guard
-from splitter.run.job_object import Job
+from splitter.run.job_object import JobObject
 from splitter.run.log_file import LogFile
 
 RING_LINES = 2000
@@ -115,14 +115,14 @@ class Process:
             self._on_exit(code)
 
 
-def spawn(command: EngineCommand) -> "tuple[subprocess.Popen[bytes], Guard | Job]":
+def spawn(command: EngineCommand) -> "tuple[subprocess.Popen[bytes], Guard | JobObject]":
     """Starts `command` with its variables added to ours; stderr goes into stdout so that the order is kept.
 
     EngineNotFoundError when the program is missing, EngineError when the system cannot run it.
     """
     try:
         environment = {**os.environ, **command.env, **secrets(command)}
-        keeper = Job() if sys.platform == "win32" else Guard()
+        keeper = JobObject() if sys.platform == "win32" else Guard()
         try:
             return start(command, environment, keeper), keeper
         except BaseException:
@@ -136,7 +136,7 @@ def spawn(command: EngineCommand) -> "tuple[subprocess.Popen[bytes], Guard | Job
         raise EngineError(message, "check that it is a program for this machine and may be executed") from None
 
 
-def start(command: EngineCommand, environment: dict[str, str], keeper: Guard | Job) -> "subprocess.Popen[bytes]":
+def start(command: EngineCommand, environment: dict[str, str], keeper: Guard | JobObject) -> "subprocess.Popen[bytes]":
     """The engine's process, kept by `keeper`."""
     popen = subprocess.Popen(
         command.argv,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splitter.app.measured_before import priced
-from splitter.bench.tune.run import Shape, run_trial
+from splitter.bench.tune.run import TrialShape, run_trial
 from splitter.engine.command import EngineRef
 from splitter.engine.find import find_engine
 from splitter.memory.settings import Settings
@@ -32,7 +32,7 @@ from tests.bench.emulated import RIGS, TIME_SCALES, Card, World, small_model
 from tests.engine.oracle import engine_dir
 
 WRONG = (0.62, 0.89, 0.75)  # reached / claimed, card by card
-SHAPE = Shape(16, 8)
+SHAPE = TrialShape(16, 8)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from splitter.bench.alternatives import alternatives
-from splitter.bench.duel import Duel, Outcome, duel
+from splitter.bench.duel import Duel, DuelOutcome, duel
 from splitter.bench.measure import Sweep
 from splitter.bench.verdict import Ratio, paired, speeds
 from splitter.engine.command import EngineRef, Server
@@ -26,7 +26,7 @@ MISMATCHED = ("phoenix / 100", "twelve-and-twentyfour / 300", "flagship-mix / 50
 FIT_MARGIN = ("-fitt", "0")  # these cards have tens of MiB, the default margin is 1 GiB
 
 
-def outcomes(model: Path, rig: str, rounds: int, repetitions: int) -> tuple[Outcome, ...]:
+def outcomes(model: Path, rig: str, rounds: int, repetitions: int) -> tuple[DuelOutcome, ...]:
     """Plan, fit and proportional on one rig."""
     engine = engine_dir()
     plan = ours(load_model(str(model)), as_rig(rig))
@@ -42,14 +42,14 @@ def outcomes(model: Path, rig: str, rounds: int, repetitions: int) -> tuple[Outc
     return duel(listed, Duel(Sweep(16, 12), rounds, repetitions))
 
 
-def ratio(outcome: Outcome, plan: Outcome) -> Ratio | None:
+def ratio(outcome: DuelOutcome, plan: DuelOutcome) -> Ratio | None:
     """The plan's generation speed over the outcome's, round by round."""
     if not outcome.points or not plan.points:
         return None
     return paired(speeds(plan.points[0])[1], speeds(outcome.points[0])[1])
 
 
-def line(rig: str, outcome: Outcome, plan: Outcome) -> str:
+def line(rig: str, outcome: DuelOutcome, plan: DuelOutcome) -> str:
     """One row of the table."""
     head = f"{rig:28} {outcome.alternative.name:13}"
     if outcome.error:

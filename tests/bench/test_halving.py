@@ -6,7 +6,14 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splitter.bench.tune.halving import State, after, next_candidate, repetitions, wants_neighbours, with_neighbours
+from splitter.bench.tune.halving import (
+    HalvingState,
+    after,
+    next_candidate,
+    repetitions,
+    wants_neighbours,
+    with_neighbours,
+)
 from splitter.bench.tune.trial import Candidate, Outcome
 from splitter.memory.settings import Settings
 
@@ -16,7 +23,7 @@ def made(name: str, axis: str = "layers", ubatch: int = 512, **counts: int) -> C
     return Candidate(name, name, axis, asked, None, tuple(counts.items()), tuple(counts)[:1])
 
 
-def drained(state: State, speed: Callable[[str], Outcome]) -> tuple[State, list[str]]:
+def drained(state: HalvingState, speed: Callable[[str], Outcome]) -> tuple[HalvingState, list[str]]:
     """One round to its end, and the keys measured."""
     order = []
     while (wanted := next_candidate(state)) is not None:
@@ -38,8 +45,8 @@ def speeds(**values: float | None) -> Callable[[str], Outcome]:
     return outcome
 
 
-def begun(*pool: Candidate, start: float = 10.0) -> State:
-    state = after(State(made("start")), made("start"), Outcome(scores=(start,) * 3))
+def begun(*pool: Candidate, start: float = 10.0) -> HalvingState:
+    state = after(HalvingState(made("start")), made("start"), Outcome(scores=(start,) * 3))
     return with_neighbours(state, pool)
 
 
@@ -95,7 +102,7 @@ def test_nothing_better_leaves_the_incumbent() -> None:
 
 def test_noise_is_measured_again_before_it_is_believed() -> None:
     rnd = random.Random(3)
-    state = after(State(made("start")), made("start"), Outcome(scores=(9.6, 10.4, 10.1)))
+    state = after(HalvingState(made("start")), made("start"), Outcome(scores=(9.6, 10.4, 10.1)))
     state = with_neighbours(state, [made("a")])
     seen = 0
     while (wanted := next_candidate(state)) is not None:
@@ -124,7 +131,7 @@ def test_a_larger_microbatch_that_died_bars_larger_ones_only() -> None:
 
 def test_a_start_that_dies_is_replaced_by_what_runs() -> None:
     start = made("start")
-    state = after(State(start), start, Outcome(failed="it died"))
+    state = after(HalvingState(start), start, Outcome(failed="it died"))
     state, order = drained(with_neighbours(state, [made("a"), made("b")]), speeds(a=5, b=6))
     assert (state.incumbent.key, order) == ("b", ["a", "b"])
 
@@ -134,7 +141,7 @@ def test_a_start_that_dies_is_replaced_by_what_runs() -> None:
 def test_the_winner_is_never_clearly_slower_than_any_measured(true: list[float], seed: int) -> None:
     rnd = random.Random(seed)
     values = {f"c{i}": value for i, value in enumerate(true)}
-    state = after(State(made("c0")), made("c0"), Outcome(scores=(values["c0"],) * 3))
+    state = after(HalvingState(made("c0")), made("c0"), Outcome(scores=(values["c0"],) * 3))
     for _ in range(len(true) + 1):
         state = with_neighbours(state, [made(name) for name in values])
         state, _ = drained(state, lambda key: Outcome(scores=(values[key] * rnd.uniform(0.999, 1.001),)))

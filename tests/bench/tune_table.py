@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from splitter.bench.plain import from_plain
-from splitter.bench.tune.run import Shape, run_trial
+from splitter.bench.tune.run import TrialShape, run_trial
 from splitter.engine.find import find_engine
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model
@@ -32,7 +32,7 @@ from tests.bench.emulated import RIGS, TIME_SCALES, World, from_line, small_mode
 from tests.engine.oracle import engine_dir
 
 WITHIN, MOST = 0.15, 12
-SHAPE = Shape(16, 8)
+SHAPE = TrialShape(16, 8)
 FIXED = (
     "-c",
     "512",

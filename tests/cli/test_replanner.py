@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from splitter.app.planning import Planned, Task, solve
+from splitter.app.planning import Job, Planned, solve
 from splitter.app.replanning import Replanner, looked_again
 from splitter.cli.output import Output
 from splitter.engine.command import EngineRef, Server
@@ -40,7 +40,7 @@ def phoenix(source: str) -> Rig:
 
 
 def planned(source: str) -> Planned:
-    task = Task(load_model(str(TINY)), phoenix(source), ENGINE, Request(fixed=FIXED), Server())
+    task = Job(load_model(str(TINY)), phoenix(source), ENGINE, Request(fixed=FIXED), Server())
     return solve(task, Output("launch", as_json=True))
 
 

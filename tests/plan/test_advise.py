@@ -6,7 +6,7 @@ import pytest
 
 from splitter.errors import DoesNotFitError
 from splitter.model.facts import ModelFacts
-from splitter.plan.advise import Candidate, advise
+from splitter.plan.advise import RankedModel, advise
 from splitter.plan.plan import Plan
 from splitter.plan.quality import quality_of
 from tests.plan.builders import card, model, plan, rig
@@ -21,15 +21,15 @@ def facts_of(kind: str) -> ModelFacts:
     return replace(FACTS, quantization=kind, parameters=round(size * 8 / BITS[kind]))
 
 
-def candidate(kind: str, tokens_per_s: float | None, spills: bool = False) -> Candidate:
+def candidate(kind: str, tokens_per_s: float | None, spills: bool = False) -> RankedModel:
     made: Plan = replace(PLAN, speed=replace(PLAN.speed, generation_tokens_per_s=tokens_per_s))
     if spills:
         made = replace(made, settings=replace(made.settings, n_cpu_moe=4))
-    return Candidate(kind, facts_of(kind), made)
+    return RankedModel(kind, facts_of(kind), made)
 
 
-def refused(kind: str) -> Candidate:
-    return Candidate(kind, facts_of(kind), DoesNotFitError("too big"))
+def refused(kind: str) -> RankedModel:
+    return RankedModel(kind, facts_of(kind), DoesNotFitError("too big"))
 
 
 CASES = {
@@ -66,7 +66,7 @@ def test_recommended(case: str) -> None:
 
 
 def test_what_cannot_be_planned_comes_last() -> None:
-    broken = Candidate("broken", None, DoesNotFitError("never read"))
+    broken = RankedModel("broken", None, DoesNotFitError("never read"))
     order = advise([broken, refused("Q8_0"), candidate("Q2_K", 90), candidate("Q4_K_M", 50)]).files
     assert [file.file for file in order][:2] == ["Q4_K_M", "Q2_K"]
     assert order[0].fits

@@ -9,7 +9,7 @@ from splitter.folders import config_folder
 from splitter.plan.request import Request
 from splitter.profile.files import available, load_profile, shipped
 from splitter.profile.profile import RigChoice, Supervision, built_in, merge, to_request
-from splitter.profile.schema import Layer, read_layer
+from splitter.profile.schema import ValueLayer, read_layer
 from splitter.units import MIB
 
 
@@ -39,7 +39,7 @@ def test_later_layers_win_and_every_value_names_its_source(home: Path) -> None:
 
 
 def test_a_higher_rig_replaces_the_lower_one_whole() -> None:
-    profile = merge([Layer("low", {"rig.name": "a"}), Layer("high", {"rig.gpus": ("2080",)})], "p")
+    profile = merge([ValueLayer("low", {"rig.name": "a"}), ValueLayer("high", {"rig.gpus": ("2080",)})], "p")
     assert to_request(profile).rig == RigChoice(gpus=("2080",))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from splitter.run.endpoint import any_free_port, is_free
 from splitter.run.guard import Guard
-from splitter.run.job_object import ExtendedLimits, Job
+from splitter.run.job_object import ExtendedLimits, JobObject
 from tests.run.test_supervisor import FAKE, gone
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX process groups")
@@ -109,7 +109,7 @@ def test_a_job_object_is_made_limited_and_closed_once() -> None:
     assert ExtendedLimits.IoInfo.offset == 64
     assert (ExtendedLimits.ProcessMemoryLimit.offset, ExtendedLimits.PeakJobMemoryUsed.offset) == (112, 136)
     kernel = Kernel()
-    job = Job(kernel)
+    job = JobObject(kernel)
     job.end()
     job.end()
     assert kernel.asked == ["CreateJobObjectW", "SetInformationJobObject", "CloseHandle"]
@@ -119,5 +119,5 @@ def test_a_job_object_is_made_limited_and_closed_once() -> None:
 def test_a_refused_job_object_leaves_no_handle(refuses: str) -> None:
     kernel = Kernel(refuses)
     with pytest.raises(OSError, match="job object"):
-        Job(kernel)
+        JobObject(kernel)
     assert kernel.asked.count("CloseHandle") == (refuses == "SetInformationJobObject")

@@ -16,7 +16,7 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
 
 if TYPE_CHECKING:
-    from splitter.bench.tune.run import Measured, Shape
+    from splitter.bench.tune.run import Measured, TrialShape
 
 
 def now() -> str:
@@ -98,7 +98,7 @@ def planned_record(planned: Planned, command: EngineCommand, build: str | None, 
 
 
 def trial_record(
-    kind: Kind, plan: Plan, engine: EngineRef, done: "Measured", shape: "Shape", *, group: str, label: str
+    kind: Kind, plan: Plan, engine: EngineRef, done: "Measured", shape: "TrialShape", *, group: str, label: str
 ) -> Record:
     """The record of one launch of a tune or a calibration, made now."""
     from splitter.bench.tune.record import point_of

@@ -16,7 +16,7 @@ from splitter.bench.report.values import (
     Report,
     Series,
     SpeedByDepth,
-    Trial,
+    TrialPoint,
     TuneHistory,
     Value,
 )
@@ -99,14 +99,14 @@ def tune_histories(records: Iterable[Record]) -> tuple[TuneHistory, ...]:
     return tuple(TuneHistory(group or "tune", tuple(_trials(trials))) for group, trials in _groups(records).items())
 
 
-def _trials(records: Sequence[Record]) -> Iterable[Trial]:
+def _trials(records: Sequence[Record]) -> Iterable[TrialPoint]:
     best: float | None = None
     for number, record in enumerate(records, 1):
         value = None if record.error else objective(record)
         if value is not None:
             best = max(best or 0.0, value.middle)
         problem = record.error or ("" if value is not None else "no generation speed")
-        yield Trial(number, record.label or f"launch {number}", value, best, problem)
+        yield TrialPoint(number, record.label or f"launch {number}", value, best, problem)
 
 
 def speeds(records: Sequence[Record]) -> tuple[SpeedByDepth, ...]:

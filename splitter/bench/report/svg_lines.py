@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from splitter.bench.report.markup import element, percent, text, void
 from splitter.bench.report.svg_defs import LINES, legend, line_swatch, sign
-from splitter.bench.report.values import Series, SpeedByDepth, Trial, TuneHistory, Value
+from splitter.bench.report.values import Series, SpeedByDepth, TrialPoint, TuneHistory, Value
 from splitter.bench.report.words import rate, tokens
 
 HEIGHT = 220.0
@@ -163,7 +163,7 @@ def _grid_up(up: Axis) -> str:
     return _grid(Axis(0, 1, 1), up, ["", ""])
 
 
-def _steps(trials: Sequence[Trial], across: Axis, up: Axis) -> Iterator[str]:
+def _steps(trials: Sequence[TrialPoint], across: Axis, up: Axis) -> Iterator[str]:
     """Level as long as a best lasts, then up to the next."""
     known = [(trial.launch, trial.best) for trial in trials if trial.best is not None]
     changes = [known[0], *(after for before, after in pairwise(known) if after[1] != before[1])]
@@ -173,7 +173,7 @@ def _steps(trials: Sequence[Trial], across: Axis, up: Axis) -> Iterator[str]:
             yield _segment(up, (across.share(end), best), (across.share(end), better), "line l1 dash")
 
 
-def _trial(trial: Trial, tune: TuneHistory, across: Axis, up: Axis) -> str:
+def _trial(trial: TrialPoint, tune: TuneHistory, across: Axis, up: Axis) -> str:
     x = across.share(trial.launch)
     if trial.value is None:
         title = element("title", text(f"launch {trial.launch}, {trial.label}: {trial.problem}"))

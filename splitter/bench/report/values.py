@@ -79,7 +79,7 @@ class SpeedByDepth:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TrialPoint:
     """One launch of a tune. `best` is the highest middle so far, this one included; `problem` why it has no value."""
 
     launch: int
@@ -94,9 +94,9 @@ class TuneHistory:
     """The trials of one group in the order in which they ran."""
 
     title: str
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialPoint, ...]
 
-    def winner(self) -> Trial | None:
+    def winner(self) -> TrialPoint | None:
         """The trial with the highest middle; the first of equals."""
         measured = [trial for trial in self.trials if trial.value is not None]
         return max(measured, key=lambda trial: trial.value.middle if trial.value else 0.0, default=None)

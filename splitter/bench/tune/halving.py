@@ -37,7 +37,7 @@ class Barred:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class HalvingState:
     """`pool` is what the round still considers, in the order to measure it; `rung` how far it is.
 
     `rival` is in a duel with the incumbent, `turns` are the middles of its launches so far: the incumbent's, the
@@ -58,7 +58,7 @@ class State:
     past: frozenset[str] = frozenset()
 
 
-def next_candidate(state: State) -> Candidate | None:
+def next_candidate(state: HalvingState) -> Candidate | None:
     """What to measure now; None when the round is over (ask `wants_neighbours`)."""
     if state.rival is not None:
         return state.rival if len(state.turns) % 2 else state.incumbent
@@ -67,26 +67,26 @@ def next_candidate(state: State) -> Candidate | None:
     return next((c for c in state.pool if _count(state, c) < REPETITIONS[state.rung]), None)
 
 
-def repetitions(state: State, wanted: Candidate) -> int:
+def repetitions(state: HalvingState, wanted: Candidate) -> int:
     """How many more `wanted` needs on this rung."""
     if state.rival is not None:
         return PER_TURN
     return max(REPETITIONS[state.rung] - _count(state, wanted), 1)
 
 
-def wants_neighbours(state: State) -> bool:
+def wants_neighbours(state: HalvingState) -> bool:
     """Whether the incumbent's neighbours are still to be looked at; False and nothing to measure: done."""
     return not state.pool and not state.expanded and state.rival is None
 
 
-def with_neighbours(state: State, found: Iterable[Candidate]) -> State:
+def with_neighbours(state: HalvingState, found: Iterable[Candidate]) -> HalvingState:
     """A new round; what failed or is barred is left out, and what was measured unless it may yet be better."""
     again = (c for c in state.seen if _may_come_back(state, c))
     pool = (*(c for c in found if _is_new(state, c)), *again)
     return _settled(replace(state, pool=pool, rung=0, expanded=True))
 
 
-def after(state: State, done: Candidate, outcome: Outcome) -> State:
+def after(state: HalvingState, done: Candidate, outcome: Outcome) -> HalvingState:
     """The state once `done` was measured."""
     if outcome.failed is not None:
         return _settled(_without(state, done, outcome))
@@ -100,22 +100,22 @@ def after(state: State, done: Candidate, outcome: Outcome) -> State:
     return _settled(state)
 
 
-def clearly_better(state: State, other: Candidate) -> bool:
+def clearly_better(state: HalvingState, other: Candidate) -> bool:
     """Whether `other` beats the incumbent by more than the noise and by enough to matter."""
     found = _ratio(state, other, state.incumbent)
     return found is not None and found.low is not None and found.low > 1 and found.ratio > 1 + WORTH
 
 
-def _better_by_far(state: State, other: Candidate) -> bool:
+def _better_by_far(state: HalvingState, other: Candidate) -> bool:
     found = _ratio(state, other, state.incumbent)
     return found is not None and found.ratio >= 1 + AT_ONCE and clearly_better(state, other)
 
 
-def _ratio(state: State, ours: Candidate, theirs: Candidate) -> Ratio | None:
+def _ratio(state: HalvingState, ours: Candidate, theirs: Candidate) -> Ratio | None:
     return welch(state.scores.get(ours.key, ()), state.scores.get(theirs.key, ()))
 
 
-def _after_turn(state: State, rival: Candidate) -> State:
+def _after_turn(state: HalvingState, rival: Candidate) -> HalvingState:
     """The duel goes on, or the rival wins it and is the incumbent, or the round is over.
 
     Undecided with the rival ahead, it goes on for as many turns again; one hiccup must not cost it the duel then.
@@ -134,18 +134,18 @@ def _after_turn(state: State, rival: Candidate) -> State:
     return replace(state, pool=(), rung=0, rival=None, turns=())
 
 
-def _is_new(state: State, found: Candidate) -> bool:
+def _is_new(state: HalvingState, found: Candidate) -> bool:
     fresh = found.key not in state.scores and found.key not in state.failed and found.label not in state.lost
     return fresh and found.key != state.incumbent.key and not any(bar.holds_for(found) for bar in state.barred)
 
 
-def _may_come_back(state: State, seen: Candidate) -> bool:
+def _may_come_back(state: HalvingState, seen: Candidate) -> bool:
     if seen.key in state.past | state.failed | {state.incumbent.key} or seen.label in state.lost:
         return False
     return not any(bar.holds_for(seen) for bar in state.barred) and _may_be_better(state, seen)
 
 
-def _without(state: State, dead: Candidate, outcome: Outcome) -> State:
+def _without(state: HalvingState, dead: Candidate, outcome: Outcome) -> HalvingState:
     """`dead` and what lies beyond it are not tried again."""
     held = dict(dead.counts)
     blamed = (outcome.device,) if outcome.device in held else dead.grown
@@ -158,7 +158,7 @@ def _without(state: State, dead: Candidate, outcome: Outcome) -> State:
     return replace(state, pool=pool, failed=failed, barred=bars, rival=None, turns=())
 
 
-def _settled(state: State) -> State:
+def _settled(state: HalvingState) -> HalvingState:
     """Ends the rung when all of it is measured: halves the pool, or crowns the best."""
     if not state.pool or next_candidate(state) is not None:
         return state
@@ -178,24 +178,24 @@ def _settled(state: State) -> State:
     return _settled(replace(state, pool=kept, rung=state.rung + 1))
 
 
-def _crowned(state: State, best: Candidate) -> State:
+def _crowned(state: HalvingState, best: Candidate) -> HalvingState:
     past = state.past | {state.incumbent.key}
     return replace(state, incumbent=best, pool=(), rung=0, expanded=False, rival=None, turns=(), past=past)
 
 
-def _may_be_better(state: State, other: Candidate) -> bool:
+def _may_be_better(state: HalvingState, other: Candidate) -> bool:
     return _may_beat(state, other, state.incumbent, 1 + WORTH)
 
 
-def _may_beat(state: State, ours: Candidate, theirs: Candidate, by: float) -> bool:
+def _may_beat(state: HalvingState, ours: Candidate, theirs: Candidate, by: float) -> bool:
     """Whether the noise leaves it open that `ours` beats `theirs` by that factor."""
     found = _ratio(state, ours, theirs)
     return found is None or found.high is None or found.high > by
 
 
-def _count(state: State, wanted: Candidate) -> int:
+def _count(state: HalvingState, wanted: Candidate) -> int:
     return len(state.scores.get(wanted.key, ()))
 
 
-def _mean(state: State, of: Candidate) -> float:
+def _mean(state: HalvingState, of: Candidate) -> float:
     return statistics.fmean(state.scores[of.key])

@@ -13,12 +13,12 @@ from splitter.engine.command import EngineRef
 from splitter.plan.plan import Plan
 
 if TYPE_CHECKING:
-    from splitter.bench.tune.run import Shape  # it starts engines: a plan that asks for a speed does not
+    from splitter.bench.tune.run import TrialShape  # it starts engines: a plan that asks for a speed does not
 
 NEWEST = 200  # records looked through for a measurement of the same settings
 
 
-def point_of(runs: Sequence[RunSample], shape: "Shape") -> Point:
+def point_of(runs: Sequence[RunSample], shape: "TrialShape") -> Point:
     """The runs as one point."""
     prompt = [value for run in runs if (value := run.prompt_tokens_per_s)]
     generation = [value for run in runs if (value := run.generation_tokens_per_s)]

@@ -17,7 +17,7 @@ from splitter.run.supervisor import launch
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TrialShape:
     """One request: tokens of its prompt and its answer; seconds the engine may take to load and between two tokens."""
 
     n_prompt: int
@@ -35,7 +35,7 @@ class Measured:
     runs: tuple[RunSample, ...] = ()
 
 
-def run_trial(plan: Plan, engine: EngineRef, shape: Shape, repetitions: int) -> Measured:
+def run_trial(plan: Plan, engine: EngineRef, shape: TrialShape, repetitions: int) -> Measured:
     """Measures `plan` on a free port of the loopback. A refusal by the dry run or a death is an outcome, no error."""
     try:
         command = build_command(plan, engine, Server(port=any_free_port()))
@@ -59,7 +59,7 @@ def refusal(plan: Plan, engine: EngineRef) -> Outcome | None:
     return Outcome(failed=f"the dry run: no room on {name or 'the host'}", device=name, launched=False)
 
 
-def _measured(command: EngineCommand, shape: Shape, repetitions: int) -> Measured:
+def _measured(command: EngineCommand, shape: TrialShape, repetitions: int) -> Measured:
     lines: tuple[str, ...] = ()
     try:
         with launch(command, start_timeout_s=shape.start_timeout_s) as instance:

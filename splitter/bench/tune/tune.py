@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from splitter.bench.tune.halving import (
     PER_TURN,
     TURNS,
-    State,
+    HalvingState,
     after,
     next_candidate,
     repetitions,
@@ -108,7 +108,7 @@ def tune(
 
 def _searched(space: Space, start: Candidate, log: _Log) -> tuple[Candidate, bool]:
     """The best, and whether the search came to its end in time."""
-    state, rounds = State(start), 0
+    state, rounds = HalvingState(start), 0
     while True:
         wanted = next_candidate(state)
         if wanted is None:

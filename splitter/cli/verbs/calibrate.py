@@ -45,7 +45,7 @@ def calibrate(
     from splitter.app.planning import Wishes, resolve
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
     from splitter.bench.records.records import Records
-    from splitter.bench.tune.run import Shape
+    from splitter.bench.tune.run import TrialShape
     from splitter.cli.views.calibrate import calibrated_data, calibrated_view, kept_data, kept_view
 
     output = Output("calibrate", as_json=report.json)
@@ -63,7 +63,7 @@ def calibrate(
         raise UsageError("the embedded engine computes on the CPU: no card to calibrate", "name another --engine")
     wishes = Wishes(devices, engine, margin, GoalOptions(), FlagOptions(), ServerOptions())
     task = resolve(model, wishes, output, local=True)
-    shape = Shape(prompt_tokens, generate)
+    shape = TrialShape(prompt_tokens, generate)
     done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
     output.show(*calibrated_view(task.rig, done))
     output.data(calibrated_data(task.rig, done))

@@ -17,7 +17,7 @@ from splitter.cli.options import (
 from splitter.cli.output import Output
 
 if TYPE_CHECKING:
-    from splitter.app.launching import Place
+    from splitter.app.launching import LaunchPlace
     from splitter.app.planning import Planned
     from splitter.run.lifecycle import Limits
 
@@ -68,7 +68,7 @@ def launch(
     import time
 
     from splitter.app.background import background
-    from splitter.app.launching import Place
+    from splitter.app.launching import LaunchPlace
     from splitter.app.planning import Wishes, prove_if_possible, resolve, solve
     from splitter.app.replanning import limits_of
     from splitter.cli.views.plan import plan_view
@@ -81,7 +81,7 @@ def launch(
         return
     if metrics is not None:
         metrics_address(metrics)  # a wrong one is refused before anything is read
-    place = Place(model, wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
+    place = LaunchPlace(model, wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
     task = resolve(model, wishes, output, local=True)
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan, output.out.width))
@@ -92,7 +92,9 @@ def launch(
         raise typer.Exit(4)
 
 
-def _supervise(planned: "Planned", place: "Place", limits: "Limits", metrics: str | None, output: Output) -> int | None:
+def _supervise(
+    planned: "Planned", place: "LaunchPlace", limits: "Limits", metrics: str | None, output: Output
+) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
     from splitter.app.launching import seated
     from splitter.app.replanning import Announcer, Replanner

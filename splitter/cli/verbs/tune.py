@@ -57,14 +57,14 @@ def tune(
     from splitter.app.planning import Wishes, resolve, solve
     from splitter.app.profiles import rig_values
     from splitter.app.tuning import TuneWishes, prepare, run, save_winner
-    from splitter.bench.tune.run import Shape
+    from splitter.bench.tune.run import TrialShape
     from splitter.cli.flags import fixed_settings
     from splitter.cli.views.tune import tune_data, tune_view
 
     output = Output("tune", as_json=report.json)
     wishes = Wishes(devices, engine, margin, goal, flags, server)
     planned = solve(resolve(model, wishes, output, local=True), output)
-    shape = Shape(prompt_tokens, generate, start_timeout)
+    shape = TrialShape(prompt_tokens, generate, start_timeout)
     asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
     job = prepare(planned, fixed_settings(flags), asked, output)
     tuned = run(job, output)

@@ -15,7 +15,7 @@ from splitter.bench.report.values import (
     Report,
     Series,
     SpeedByDepth,
-    Trial,
+    TrialPoint,
     TuneHistory,
     Value,
 )
@@ -151,7 +151,7 @@ def tune_chart(tune: TuneHistory, on: Canvas) -> Iterator[Text]:
         yield Text("  " + on.words(said))
 
 
-def _trial_line(trial: Trial, scale: float, on: Canvas, *, better: bool) -> Text:
+def _trial_line(trial: TrialPoint, scale: float, on: Canvas, *, better: bool) -> Text:
     cells = max(on.width // 3, 10)
     if trial.value is None:
         bar, said = Text(" " * cells), "failed"

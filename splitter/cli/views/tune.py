@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.app.tuning import Job, confirmation
+from splitter.app.tuning import TuneJob, confirmation
 from splitter.app.wire import settings_data
 from splitter.bench.plain import to_plain
 from splitter.bench.stats import spread
@@ -17,7 +17,7 @@ from splitter.bench.tune.tune import Tuned
 from splitter.printable import printable_lines
 
 
-def tune_data(job: Job, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
+def tune_data(job: TuneJob, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
     return {
         "start": _candidate_data(tuned, tuned.start),
         "best": _candidate_data(tuned, tuned.best),

@@ -13,7 +13,7 @@ REPACKED_TYPES = frozenset({2, 10, 12, 20, 39})  # Q4_0 Q2_K Q4_K IQ4_NL MXFP4
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SsmDims:
     """The `ssm.*` numbers of a header: convolution taps, inner width, state size, time-step rank, groups."""
 
     taps: int
@@ -46,7 +46,7 @@ class Dims:
     experts_used: int
     top_k: int
     context_train: int
-    state: State
+    state: SsmDims
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from splitter.memory.compute.recurrent import delta_net, mamba, short_convolutio
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class GraphFamily:
     """What the tensor names do not tell.
 
     `scale_rows`: the embedding is scaled by an input of its own; `scale_embedding`: by a plain scale; `logits`: the
@@ -50,45 +50,45 @@ class Family:
 
 
 MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
-QWEN_LINEAR = Family(late_rows="after_norm", expand_norm=True)
-LAYER_NORM = Family(layer_norm=True)
-DIFFUSION = Family(cached=False)
-FAMILIES: dict[str, Family] = {
-    "gemma": Family(scale_embedding=True),
-    "gemma2": Family(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
-    "gemma3": Family(scale_rows=True, scale_q=True),
-    "gemma3n": Family(scale_rows=True, logit_scale=3),
-    "gemma4": Family(scale_rows=True, logit_scale=3, late_rows="after_norm"),
-    **dict.fromkeys(("rwkv6", "rwkv7"), Family(layer_norm=True)),
-    **dict.fromkeys(("rwkv6qwen2", "arwkv7"), Family()),
-    "gemma-embedding": Family(scale_rows=True, scale_q=True, cached=False, logits=False),
-    "modern-bert": Family(layer_norm=True, cached=False, logits=False),
-    **dict.fromkeys(("neo-bert", "eurobert", "t5encoder"), Family(cached=False, logits=False)),
-    **dict.fromkeys(("bert", "jina-bert-v2"), Family(layer_norm=True, cached=False, logits=False, rope="none")),
+QWEN_LINEAR = GraphFamily(late_rows="after_norm", expand_norm=True)
+LAYER_NORM = GraphFamily(layer_norm=True)
+DIFFUSION = GraphFamily(cached=False)
+FAMILIES: dict[str, GraphFamily] = {
+    "gemma": GraphFamily(scale_embedding=True),
+    "gemma2": GraphFamily(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
+    "gemma3": GraphFamily(scale_rows=True, scale_q=True),
+    "gemma3n": GraphFamily(scale_rows=True, logit_scale=3),
+    "gemma4": GraphFamily(scale_rows=True, logit_scale=3, late_rows="after_norm"),
+    **dict.fromkeys(("rwkv6", "rwkv7"), GraphFamily(layer_norm=True)),
+    **dict.fromkeys(("rwkv6qwen2", "arwkv7"), GraphFamily()),
+    "gemma-embedding": GraphFamily(scale_rows=True, scale_q=True, cached=False, logits=False),
+    "modern-bert": GraphFamily(layer_norm=True, cached=False, logits=False),
+    **dict.fromkeys(("neo-bert", "eurobert", "t5encoder"), GraphFamily(cached=False, logits=False)),
+    **dict.fromkeys(("bert", "jina-bert-v2"), GraphFamily(layer_norm=True, cached=False, logits=False, rope="none")),
     **dict.fromkeys(
-        ("nomic-bert", "nomic-bert-moe", "jina-bert-v3"), Family(layer_norm=True, cached=False, logits=False)
+        ("nomic-bert", "nomic-bert-moe", "jina-bert-v3"), GraphFamily(layer_norm=True, cached=False, logits=False)
     ),
-    "granitehybrid": Family(scale_residual=True, logit_scale=1, rope="all"),
-    "qwen3tts": Family(fill_vocabulary=True),
-    "minicpm3": Family(scale_embedding=True, scale_result=True),
-    "step35": Family(late_rows="before_norm"),
-    "t5": Family(),
-    "gpt-oss": Family(softmax_after=True, norm_weights=False, late_rows="before_norm"),
-    "deepseek2": Family(norm_weights=False),
+    "granitehybrid": GraphFamily(scale_residual=True, logit_scale=1, rope="all"),
+    "qwen3tts": GraphFamily(fill_vocabulary=True),
+    "minicpm3": GraphFamily(scale_embedding=True, scale_result=True),
+    "step35": GraphFamily(late_rows="before_norm"),
+    "t5": GraphFamily(),
+    "gpt-oss": GraphFamily(softmax_after=True, norm_weights=False, late_rows="before_norm"),
+    "deepseek2": GraphFamily(norm_weights=False),
     "qwen3next": QWEN_LINEAR,
     "qwen35": QWEN_LINEAR,
     "qwen35moe": QWEN_LINEAR,
-    "nemotron_h": Family(late_rows="after_norm", rope="none"),
-    "nemotron_h_moe": Family(late_rows="after_norm", rope="none"),
-    "jamba": Family(rope="none"),
-    "llama4": Family(weigh_first=True, norm_weights=False, rope="windowed"),
-    "olmo": Family(layer_norm=True, bare_norm=True, clamp=True),
-    "phi2": Family(layer_norm=True, scale_q=True, first="attention"),
-    "command-r": Family(layer_norm=True, logit_scale=1, first="residual"),
-    "cohere2": Family(layer_norm=True, logit_scale=1, first="residual", rope="windowed"),
-    "exaone4": Family(rope="windowed"),
-    **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), Family(layer_norm=True, rope="none")),
-    "dbrx": Family(layer_norm=True, clamp=True),
+    "nemotron_h": GraphFamily(late_rows="after_norm", rope="none"),
+    "nemotron_h_moe": GraphFamily(late_rows="after_norm", rope="none"),
+    "jamba": GraphFamily(rope="none"),
+    "llama4": GraphFamily(weigh_first=True, norm_weights=False, rope="windowed"),
+    "olmo": GraphFamily(layer_norm=True, bare_norm=True, clamp=True),
+    "phi2": GraphFamily(layer_norm=True, scale_q=True, first="attention"),
+    "command-r": GraphFamily(layer_norm=True, logit_scale=1, first="residual"),
+    "cohere2": GraphFamily(layer_norm=True, logit_scale=1, first="residual", rope="windowed"),
+    "exaone4": GraphFamily(rope="windowed"),
+    **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), GraphFamily(layer_norm=True, rope="none")),
+    "dbrx": GraphFamily(layer_norm=True, clamp=True),
     **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), DIFFUSION),
     **dict.fromkeys(
         (*("codeshell", "falcon", "gptneox", "jais2", "nemotron", "orion", "pockettts", "stablelm", "starcoder2"),),
@@ -105,7 +105,7 @@ class Walk:
     """
 
     net: Net
-    family: Family
+    family: GraphFamily
     rotate: dict[bool, tuple[int, int]]
     v_max: int
     find: Callable[[str], Tensor | None]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from splitter.memory.compute.blocks import Dims, Layer, Net, State
+from splitter.memory.compute.blocks import Dims, Layer, Net, SsmDims
 from splitter.memory.compute.builders import BUILDERS
 from splitter.memory.compute.encoders import without_logits
-from splitter.memory.compute.families import FAMILIES, Family, Walk, embedding, layer, output
+from splitter.memory.compute.families import FAMILIES, GraphFamily, Walk, embedding, layer, output
 from splitter.memory.compute.graph import F32, Tensor
 from splitter.memory.compute.proof import is_exact, reserved, uncertainty
 from splitter.memory.compute.schedule import assign, peak_bytes
@@ -78,7 +78,7 @@ class ComputeModel:
         self.facts, self.settings, self.pinned = facts, settings, pinned
         like = like if like and like.facts is facts else None
         if like is None:
-            self.family = FAMILIES.get(facts.architecture, Family())
+            self.family = FAMILIES.get(facts.architecture, GraphFamily())
             self.hparams = read_hparams(facts)
             self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
             self.layers = _layers(facts, self.hparams)
@@ -126,7 +126,7 @@ class ComputeModel:
             experts_used=integer(facts, "expert_used_count"),
             top_k=integer(facts, "attention.indexer.top_k"),
             context_train=facts.context_train or 0,
-            state=State(
+            state=SsmDims(
                 taps=integer(facts, "ssm.conv_kernel"),
                 inner=integer(facts, "ssm.inner_size"),
                 size=integer(facts, "ssm.state_size") or integer(facts, "wkv.head_size"),
