@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
-from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
+from splitter.app.planning import find_planner
+from splitter.app.wishes import Wishes, ask
 from splitter.engine.command import EngineRef
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
@@ -60,25 +61,23 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
     from splitter.app.extra_models import known_extra_models
     from splitter.engine.reading.complete import complete_settings
     from splitter.engine.reading.traps import all_findings
-    from splitter.plan.evaluate import evaluate
 
-    asked, facts = wishes.values, _load(read, events)
-    found = resolve_engine(read.kind, asked.get("engine.path"), asked.get("engine.version") or read.version)
-    with events.step("looking at the devices"):
-        rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
-    completed = complete_settings(read, facts, rig, found.version)
-    plan = evaluate(
-        facts,
-        rig,
-        completed.settings,
-        margin_bytes=margin_bytes(wishes),
-        engine=read.kind,
-        engine_version=found.version,
-        extra=known_extra_models(completed.settings),
+    asked, facts = ask(wishes), _load(read, events)
+    needed = read.settings.get("gpu_layers") != 0
+    planner = find_planner(asked, events, kind=read.kind, version=read.version, needed=needed)
+    rig, version = planner.rig, planner.engine.version
+    completed = complete_settings(read, facts, rig, version)
+    plan = planner.as_measured(
+        planner.evaluate(
+            facts,
+            completed.settings,
+            margin_bytes=asked.task.request.margin_bytes,
+            extra=known_extra_models(completed.settings),
+        )
     )
-    notices = all_findings(read, completed, plan, rig, version=found.version)
+    notices = all_findings(read, completed, plan, rig, version=version)
     command = {"argv": list(read.argv), "env": dict(read.env), "line": " ".join(read.argv)}
-    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), found, command, read.refusals)
+    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), planner.engine, command, read.refusals)
 
 
 def _load(read: ReadCommand, events: Events) -> ModelFacts:

@@ -1,133 +1,135 @@
-"""The steps that the planning verbs share: model, engine, rig, request, plan, command."""
+"""From what is asked for to a plan and its command: the way that every use case about a model begins."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
+from splitter.app.planner import planner_for
+from splitter.app.wishes import Asked, Wishes, ask
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
+from splitter.errors import EngineNotFoundError, NoDeviceError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
+from splitter.plan.planner import Planner
 from splitter.plan.request import EngineKind, Request
-from splitter.plan.speed import ROOFLINE, Constants
-from splitter.profile.profile import Supervision
+from splitter.profile.profile import LogSettings, Supervision
 from splitter.rig.device import Rig
-from splitter.units import from_mib
-from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from splitter.profile.profile import Profile, ProfileTask
+    from splitter.profile.profile import RigChoice
 
 KOBOLDCPP_PORT = 5001
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is asked for: `values` by the profile's dotted keys (`model`, `rig.gpus`, `settings.context_size`, ...),
-    from flags, keyword arguments or JSON, over the profile of the name or file `profile`."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    profile: str | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """The engine settings among them, by their short names."""
-        prefix = "settings."
-        return {key.removeprefix(prefix): value for key, value in self.values.items() if key.startswith(prefix)}
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
-    """A planning task with every part resolved: command line over profile over project over user over built-in."""
+    """A planning task with every part resolved; `planner` knows the rig and the engine."""
 
     facts: ModelFacts
-    rig: Rig
-    engine: EngineRef
+    planner: Planner
     request: Request
     server: Server
     supervision: Supervision = field(default_factory=Supervision)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def rig(self) -> Rig:
+        """As it was reported; `planner.measured_rig()` is what is planned on."""
+        return self.planner.rig
+
+    @property
+    def engine(self) -> EngineRef:
+        return self.planner.engine
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan and the command that carries it out; the command's program may be a name when no engine is here.
-
-    `constants` priced the plan.
-    """
+    """A plan and the command that carries it out; the command's program may be a name when no engine is here."""
 
     task: Job
     plan: Plan
     command: EngineCommand
-    constants: Constants = ROOFLINE
+
+    @property
+    def line(self) -> str:
+        """The command for the rig's shell."""
+        from splitter.engine.rendering import command_line
+
+        return command_line(self.command, self.plan.rig.host.os)
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it (design.md 3)."""
+        from splitter.app.wire import command_data, plan_data
+
+        return plan_data(self.plan, self.task.engine, command_data(self.command, self.line))
 
 
-def resolve(wishes: Wishes, events: Events, *, local: bool = False) -> Job:
-    """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
+def plan_model(wishes: Wishes, events: Events, *, verify: bool = False) -> Planned:
+    """The best plan for what is asked, where nothing is to be started; `verify`: proven by the engine's dry run."""
+    planned = solve(resolve(wishes, events), events)
+    return prove(planned, events) if verify else planned
+
+
+def plan_launch(wishes: Wishes, events: Events) -> Planned:
+    """The same for an engine that will be started here: the model is fetched, the plan proven where it can be."""
+    return prove_if_possible(solve(resolve(wishes, events, launches=True), events), events)
+
+
+def resolve(wishes: Wishes, events: Events, *, launches: bool = False) -> Job:
+    """Reads the model, finds the engine and the rig. `launches`: an engine will serve it here, so that the file is
+    fetched and an API key made where they are needed."""
     from splitter.model.found import locate
-    from splitter.model.load import load_model
 
     asked = ask(wishes)
-    reference = locate(asked.reference)
-    if local:
-        reference = _fetched(reference, events)
-    with events.step("reading the model's header"):
-        facts = load_model(reference)
-    task = prepare(facts, asked, events)
-    fetched = partial(_fetched, events=events) if local else None
+    fetched = partial(_fetched, events=events) if launches else None
+    reference = locate(asked.model())
+    facts = read_model(fetched(reference) if fetched else reference, events)
+    task = prepare(facts, asked, events, launches=launches)
     return replace(task, request=with_extra_models(task.request, events, fetched))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The model's reference, with all that is asked for and what it means for the rooms."""
+def read_model(reference: str, events: Events) -> ModelFacts:
+    """The header of a model's file."""
+    from splitter.model.load import load_model
 
-    reference: str
-    profile: "Profile"
-    task: "ProfileTask"
-
-
-def ask(wishes: Wishes) -> Asked:
-    """What is asked for, before anything is read."""
-    from splitter.profile.files import load_profile
-    from splitter.profile.profile import to_request
-
-    refuse_two_rigs(wishes)
-    profile = load_profile(wishes.profile, wishes.values)
-    task = to_request(profile)
-    if not task.model:
-        raise UsageError("no model given", "name a GGUF file, hf:OWNER/REPO/FILE, or --profile P")
-    return Asked(task.model, profile, task)
+    with events.step("reading the model's header"):
+        return load_model(reference)
 
 
-def refuse_two_rigs(wishes: Wishes) -> None:
-    """UsageError where both a rig and a list of cards are asked for."""
-    if wishes.values.get("rig.gpus") and {"rig.name", "rig.file"} & wishes.values.keys():
-        raise UsageError("--rig and --gpus both name the devices", "give one of them")
-
-
-def prepare(facts: ModelFacts, asked: Asked, events: Events) -> Job:
+def prepare(facts: ModelFacts, asked: Asked, events: Events, *, launches: bool = False) -> Job:
     """The task of a model that is read: engine, rig and server found."""
-    wanted, kind = asked.task, asked.task.request.engine
-    engine = resolve_engine(kind, wanted.engine.path, wanted.engine.version)
-    request = replace(wanted.request, engine_version=engine.version or wanted.request.engine_version)
-    with events.step("looking at the devices"):
-        rig = resolve_rig(
-            wanted.rig.name or wanted.rig.file, ",".join(wanted.rig.gpus), engine, needed=_wants_devices(request)
-        )
+    wanted = asked.task
+    request = wanted.request
+    planner = find_planner(asked, events, needed=_wants_devices(request))
+    request = replace(request, engine_version=planner.engine.version or request.engine_version)
     server = wanted.server
-    if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
+    if planner.engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
-    return Job(facts, rig, engine, request, _secured(server, events), wanted.supervision)
+    return Job(facts, planner, request, _keyed(server, events, launches), wanted.supervision, wanted.log)
 
 
-def _secured(server: Server, events: Events) -> Server:
+def find_planner(
+    asked: Asked, events: Events, *, kind: EngineKind | None = None, version: str | None = None, needed: bool = True
+) -> Planner:
+    """The planner of the rig and the engine that are asked for; `kind` and `version` are those of a written command.
+
+    NoDeviceError when the rig is this machine, which has no device, and one is `needed`.
+    """
+    wanted = asked.task.engine
+    own = kind is None or kind == wanted.kind
+    engine = resolve_engine(kind or wanted.kind, wanted.path if own else None, wanted.version if own else version)
+    engine = replace(engine, version=engine.version or version)
+    with events.step("looking at the devices"):
+        return planner_for(resolve_rig(asked.task.rig, engine, needed=needed), engine)
+
+
+def _keyed(server: Server, events: Events, launches: bool) -> Server:
     """The server with an API key where others can reach it; the key's file is told, the key never."""
-    from splitter.run.keys import secured
+    from splitter.run.keys import named, secured
 
-    server, said = secured(server)
+    server, said = secured(server) if launches else named(server)
     for line in said:
         events.say(line)
     return server
@@ -139,7 +141,7 @@ def _wants_devices(request: Request) -> bool:
 
 
 def _fetched(reference: str, events: Events) -> str:
-    """The local path of what `reference` names; downloads from the Hub with a progress bar."""
+    """The local path of what `reference` names; downloads from the Hub."""
     from splitter.model.fetch import fetch
     from splitter.model.load import is_remote
 
@@ -166,34 +168,20 @@ def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> E
         return EngineRef(kind, None, version)
 
 
-def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, needed: bool = True) -> Rig:
+def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) -> Rig:
     """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
     from splitter.rig.files import load_rig, rig_from_gpus
     from splitter.rig.probe import probe_rig
 
-    if named and gpus:
-        raise UsageError("--rig and --gpus both name the devices", "give one of them")
+    named = choice.name or choice.file
     if named:
         return load_rig(named)
-    if gpus:
-        return rig_from_gpus(gpus)
+    if choice.gpus:
+        return rig_from_gpus(",".join(choice.gpus))
     rig = probe_rig(engine.path if engine.kind == "llama-server" else None)
     if not rig.devices and needed and engine.kind != "embedded":
         raise no_device(rig)
     return rig
-
-
-def rig_of(wishes: Wishes, engine: EngineRef, *, needed: bool = True) -> Rig:
-    """The rig that `wishes` themselves name, or the host's own."""
-    refuse_two_rigs(wishes)
-    values = wishes.values
-    named, gpus = values.get("rig.name") or values.get("rig.file"), ",".join(values.get("rig.gpus") or ())
-    return resolve_rig(named, gpus, engine, needed=needed)
-
-
-def margin_bytes(wishes: Wishes) -> tuple[int, ...]:
-    """The memory to keep free that `wishes` themselves name, as in Request."""
-    return tuple(from_mib(mib) for mib in wishes.values.get("margin_mib") or ())
 
 
 def no_device(rig: Rig) -> NoDeviceError:
@@ -204,54 +192,37 @@ def no_device(rig: Rig) -> NoDeviceError:
 
 def solve(task: Job, events: Events) -> Planned:
     """The solver's plan and its command."""
-    from splitter.app.measured_before import measured, noted, priced
-    from splitter.engine.commands import build_command
-    from splitter.engine.learnt import learnt_overhead
-    from splitter.plan.solve import solve as solve_plan
-
-    price = priced(task.rig, task.engine)
     with events.step("solving the placement"):
-        overhead = learnt_overhead(task.facts, task.rig, task.engine)
-        plan = solve_plan(task.facts, price.rig, task.request, constants=price.constants, overhead=overhead)
-    plan = measured(noted(plan, price), task.engine)
-    return Planned(task, plan, build_command(plan, task.engine, task.server), price.constants)
+        plan = task.planner.solve(task.facts, task.request)
+    return commanded(task, task.planner.as_measured(plan))
+
+
+def commanded(task: Job, plan: Plan) -> Planned:
+    """`plan` with its command."""
+    from splitter.engine.commands import build_command
+
+    return Planned(task, plan, build_command(plan, task.engine, task.server))
 
 
 def findable(planned: Planned) -> Planned:
     """The same plan with its files named from the root: a script may lie and run anywhere."""
-    from splitter.engine.commands import build_command
     from splitter.script.write import anchored
 
-    plan = anchored(planned.plan)
-    return replace(planned, plan=plan, command=build_command(plan, planned.task.engine, planned.task.server))
+    return commanded(planned.task, anchored(planned.plan))
 
 
 def prove(planned: Planned, events: Events) -> Planned:
     """The plan with the engine's own figures, corrected until they fit."""
-    from splitter.engine.commands import build_command
     from splitter.engine.llama_server.proof import proven_plan
 
     task = planned.task
     with events.step("verifying with llama-fit-params"):
-        plan = proven_plan(planned.plan, task.request, task.engine, planned.constants)
-    return replace(planned, plan=plan, command=build_command(plan, task.engine, task.server))
+        plan = proven_plan(planned.plan, task.request, task.planner)
+    return commanded(task, task.planner.as_measured(plan))
 
 
 def prove_if_possible(planned: Planned, events: Events) -> Planned:
     """`prove` where the engine has a dry run; the estimate as it is elsewhere."""
     from splitter.engine.llama_server.dry_run import find_dry_run
 
-    if find_dry_run(planned.task.engine) is None:
-        return planned
-    return prove(planned, events)
-
-
-def save_text(path: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    target = Path(path).expanduser()
-    try:
-        write_whole(target, text)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {target}: {error.strerror}", "name a file in a folder you may write to"
-        ) from None
+    return planned if find_dry_run(planned.task.engine) is None else prove(planned, events)

@@ -76,7 +76,7 @@ class Replanner:
         before = self.planned
         free = free_now(before.task.rig, short)
         now = as_it_is_now(before.plan, free)
-        task = replace(before.task, rig=before.task.rig.with_no_more_free(free))
+        task = replace(before.task, planner=before.task.planner.on(before.task.rig.with_no_more_free(free)))
         self.planned = replace(before, task=task, plan=now)
         taken = taken_since(before.plan, now)
         if not taken:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from splitter.app.planning import Wishes
+from splitter.app.wishes import Wishes
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.errors import UsageError
 

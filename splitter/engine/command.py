@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from splitter.errors import EngineError
-from splitter.plan.request import EngineKind
+from splitter.plan.request import EngineRef
+
+__all__ = ["EngineCommand", "EngineRef", "Server"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,6 @@ class Server:
             return not ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return True
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRef:
-    """The engine a command is for: `path` None when it is planned for but not here, `version` None when unknown."""
-
-    kind: EngineKind
-    path: str | None = None
-    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

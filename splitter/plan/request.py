@@ -11,6 +11,15 @@ EngineKind = Literal["llama-server", "koboldcpp", "embedded"]
 
 
 @dataclass(frozen=True, slots=True)
+class EngineRef:
+    """The engine that is planned for: `path` None when it is not here, `version` None when unknown."""
+
+    kind: EngineKind
+    path: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One planning task.
 

@@ -43,6 +43,17 @@ def secured(server: Server) -> tuple[Server, tuple[str, ...]]:
     return replace(server, api_key_file=str(path)), (f"{said} (made now)" if made else said, *_warnings(path))
 
 
+def named(server: Server) -> tuple[Server, tuple[str, ...]]:
+    """`server` with the file that its key will lie in, where it needs one: nothing is written before it is launched."""
+    if server.api_key_file is not None or not server.beyond_loopback():
+        return secured(server)
+    path = key_file()
+    made = "" if path.exists() else f"; `splitter launch` makes it, or write a key of your own into {path}"
+    return replace(server, api_key_file=str(path)), (
+        f"{server.host} can be reached by others: clients need the API key in {path}{made}",
+    )
+
+
 def _make(path: Path) -> bool:
     """Writes a new key unless there is one; whether it was written. Of two launches at once one wins."""
     if path.exists():

@@ -21,7 +21,8 @@ from splitter.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from splitter.app.measuring import BenchWishes
-    from splitter.app.planning import Planned, Wishes
+    from splitter.app.planning import Planned
+    from splitter.app.wishes import Wishes
     from splitter.bench.records.record import Record
     from splitter.engine.reading.value import ReadCommand
 
@@ -140,13 +141,13 @@ def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
 
 def _planned(wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
     """The proven plan; with the context of the given command, where the command line names none."""
-    from splitter.app.planning import prove_if_possible, resolve, solve
+    from splitter.app.planning import plan_launch
 
     context = read.settings.get("context_size") if read else None
     key = "settings.context_size"
     if isinstance(context, int) and context > 0 and key not in wishes.values:
         wishes = replace(wishes, values={**wishes.values, key: context})
-    return prove_if_possible(solve(resolve(wishes, output, local=True), output), output)
+    return plan_launch(wishes, output)
 
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:

@@ -87,7 +87,7 @@ def export(
     target: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.", metavar="FILE")] = None,
 ) -> None:
     """Write measurements as JSON, CSV or Markdown."""
-    from splitter.app.planning import save_text
+    from splitter.app.saving import save_text
     from splitter.bench.records.export import FORMATS
     from splitter.bench.records.records import Records
 

@@ -54,12 +54,11 @@ def plan(
     ] = None,
 ) -> None:
     """Solve the placement: what goes where, why, what else would be possible, and the command."""
-    from splitter.app.planning import prove, resolve, save_text, solve
+    from splitter.app.planning import plan_model
     from splitter.app.ranking import rank, several_models
-    from splitter.app.wire import command_data, plan_data
+    from splitter.app.saving import save_text
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import model_line, plan_view, verdict
-    from splitter.engine.rendering import command_line
 
     output = Output("plan", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
@@ -67,11 +66,8 @@ def plan(
     if choice is not None:
         _show_ranking(rank(choice, output), goal.save, output)
         return
-    planned = solve(resolve(wishes, output), output)
-    if verify:
-        planned = prove(planned, output)
-    line = command_line(planned.command, planned.plan.rig.host.os)
-    data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
+    planned = plan_model(wishes, output, verify=verify)
+    line, data = planned.line, planned.data()
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     if page:
@@ -91,7 +87,7 @@ def plan(
 
 def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
     """The ranked table and the command that goes on; exit 3 when no file fits."""
-    from splitter.app.planning import save_text
+    from splitter.app.saving import save_text
     from splitter.cli.views.advice import advice_data, advice_view
 
     advice = ranking.advice

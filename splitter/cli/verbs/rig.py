@@ -26,21 +26,22 @@ def rig(
     save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
 ) -> None:
     """Show the devices as the engine will see them, and where each value comes from."""
-    from splitter.app.planning import no_device, resolve_engine, rig_of, save_text
+    from splitter.app.planning import find_planner, no_device
+    from splitter.app.saving import save_text
     from splitter.app.wire import rig_data
+    from splitter.app.wishes import ask
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.rig import rig_view
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
-    with output.step("looking at the devices"):
-        chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
-        found = rig_of(wishes_of(None, devices, engine, MarginOptions()), chosen, needed=False)
+    planner = find_planner(ask(wishes_of(None, devices, engine, MarginOptions())), output, needed=False)
+    found = planner.rig
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")
     output.show(*rig_view(found))
-    if found.devices or chosen.kind == "embedded":
+    if found.devices or planner.engine.kind == "embedded":
         output.data(rig_data(found))
         return
     missing = no_device(found)
