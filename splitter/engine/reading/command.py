@@ -62,7 +62,7 @@ def first_engine_command(
 
 
 def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
-    """`inner` with what stood in front of the program, as it was written; nothing where the wrapper rewrote the words."""
+    """`inner` with what stood in front of the program as written; nothing where a wrapper rewrote the words."""
     program = max(at, 0)
     count = len(inner.words) - program
     in_front = words[: len(words) - count] if list(words[len(words) - count :]) == list(inner.words[program:]) else ()

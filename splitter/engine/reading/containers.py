@@ -1,4 +1,4 @@
-"""`docker run IMAGE ARGS` and its like: the engine's words, its variables, and which cards the container is given. Pure.
+"""`docker run IMAGE ARGS` and its like: the engine's words, its variables, the cards the container is given. Pure.
 
 Options: docker-run(1) of docker 28, podman-run(1) of podman 5. Images: `.devops/*.Dockerfile` of llama.cpp build 11434
 (entrypoints `llama-server`, `llama-cli`, `tools.sh`; the server images set LLAMA_ARG_HOST), koboldai/koboldcpp.
@@ -14,11 +14,11 @@ from splitter.plan.plan import Notice
 
 CONTAINERS = frozenset({"docker", "podman", "nerdctl", "docker-compose", "podman-compose"})
 ALL_CARDS = "NVIDIA_VISIBLE_DEVICES"  # what the NVIDIA container runtime is told, and what narrows CUDA's cards here
-_SWITCHES = frozenset(
-    "-d --detach -i --interactive -t --tty --rm --init --privileged --read-only -P --publish-all --no-healthcheck "
-    "--oom-kill-disable --sig-proxy --disable-content-trust -q --quiet --replace --http-proxy --no-hosts --no-hostname "
-    "--tls-verify --help --env-host --rmi --build --service-ports --no-deps -T --use-aliases --remove-orphans".split()
-)
+_SWITCHES = """
+-d --detach -i --interactive -t --tty --rm --init --privileged --read-only -P --publish-all --no-healthcheck
+--oom-kill-disable --sig-proxy --disable-content-trust -q --quiet --replace --http-proxy --no-hosts --no-hostname
+--tls-verify --help --env-host --rmi --build --service-ports --no-deps -T --use-aliases --remove-orphans
+"""
 _LETTERS = re.compile(r"-[ditqPT]{2,}")
 _GLUED = re.compile(r"-([evpuwhmlc])(.+)", re.DOTALL)
 _LLAMA_IMAGE = re.compile(r"llama[.-]?(?:cpp)?[\w./-]*:(server|full|light)", re.IGNORECASE)
@@ -49,7 +49,7 @@ class _Options:
 
 
 def container_run(words: Sequence[str], env: Mapping[str, str], read_text: ReadText | None) -> Image | None:
-    """What `docker run ...` starts; None for other subcommands. `env` are the host's variables: `-e NAME` passes one."""
+    """What `docker run ...` starts; None for other subcommands. `-e NAME` passes the variable on from `env`."""
     at = next((index for index, word in enumerate(words[:6]) if word in {"run", "exec", "create"}), None)
     if at is None:
         return None
@@ -76,7 +76,7 @@ def _options(words: Sequence[str]) -> _Options:
         glued = _GLUED.fullmatch(word) if not word.startswith("--") else None
         if equals and word.startswith("--"):
             found.values.setdefault(name, []).append(value)
-        elif word in _SWITCHES or _LETTERS.fullmatch(word):
+        elif word in _SWITCHES.split() or _LETTERS.fullmatch(word):
             continue
         elif glued:
             found.values.setdefault(f"-{glued[1]}", []).append(glued[2].removeprefix("="))
@@ -132,7 +132,8 @@ def _through_shell(words: tuple[str, ...]) -> tuple[str, ...]:
     if len(words) < 3 or words[1] not in {"-c", "-lc"}:
         return words
     commands = [found for found, _ in shell_commands(words[2], {})]
-    return tuple(max(commands, key=len)) if commands else words
+    longest = max((len(found) for found in commands), default=0)
+    return tuple(next((found for found in commands if len(found) == longest), words))
 
 
 def _image_defaults(image: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -141,9 +142,7 @@ def _image_defaults(image: str, env: Mapping[str, str]) -> dict[str, str]:
     return {"LLAMA_ARG_HOST": "0.0.0.0"} if kind and "LLAMA_ARG_HOST" not in env else {}  # noqa: S104
 
 
-def _cards(
-    options: _Options, image: str, env: Mapping[str, str]
-) -> tuple[dict[str, str], tuple[Notice, ...]]:
+def _cards(options: _Options, image: str, env: Mapping[str, str]) -> tuple[dict[str, str], tuple[Notice, ...]]:
     """Which NVIDIA cards the container is given, in the runtime's own words (NVIDIA_VISIBLE_DEVICES)."""
     named = [_card_names(text) for text in options.all("--gpus")]
     named += [text.partition("=")[2] for text in options.all("--device") if text.startswith("nvidia.com/gpu=")]

@@ -28,9 +28,7 @@ SCRIPT_SUFFIXES = (
 PLACES: Mapping[str, str] = {"HOME": "~", "PWD": ".", "USERPROFILE": "~"}
 
 
-def commands_in(
-    text: str, name: str, env: Mapping[str, str], read_text: ReadText | None = None
-) -> Iterator[Named]:
+def commands_in(text: str, name: str, env: Mapping[str, str], read_text: ReadText | None = None) -> Iterator[Named]:
     """The commands in `text`, whose file is called `name` ("" for pasted text): (entry, words, variables).
 
     The entry is the service, model or preset a command belongs to, "" in scripts. UsageError for broken quoting.

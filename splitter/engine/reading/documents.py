@@ -1,5 +1,5 @@
-"""Files that hold an engine's command as data: compose files, llama-swap's configuration, Podman units, model presets of
-llama-server. Each becomes the commands that it stands for. Pure.
+"""Files that hold an engine's command as data: compose files, llama-swap's configuration, Podman units, model presets
+of llama-server. Each becomes the commands that it stands for. Pure.
 
 Sources: the Compose specification (services.*), llama-swap's `config.example.yaml` (models.*.cmd, env, macros),
 podman-systemd.unit(5), `common/preset.cpp` of llama.cpp build 11434.

@@ -13,20 +13,18 @@ from splitter.errors import UsageError
 _SET = re.compile(r"(\$(?:env:|global:|script:)?[\w]+|\$\{env:\w+\})\s*\+?=\s*(.*)", re.DOTALL | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(?:env:)?(\w+)\}|(?:env:|global:|script:)?(\w+))", re.IGNORECASE)
 _SIGNS = re.compile(
-    r"\$env:\w+|`\s*\n|\bStart-Process\b|-ArgumentList\b|^\s*&\s*[\"'.$]|@\(|^\s*\$\w+\s*=", re.IGNORECASE | re.MULTILINE
+    r"\$env:\w+|`\s*\n|\bStart-Process\b|-ArgumentList\b|^\s*&\s*[\"'.$]|@\(|^\s*\$\w+\s*=",
+    re.IGNORECASE | re.MULTILINE,
 )
+# Between words: blanks, a continued line, comments, the call operator, parentheses and commas of a list.
+_GAP = re.compile(r"[ \t\r]+|`[ \t\r]*\n|#[^\n]*|&(?!&)|@?\(|[),]")
+_END = re.compile(r"[;\n|{}]|&&")
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "r": "\r"}
 
 
 def looks_like_powershell(text: str) -> bool:
     """Whether `text` uses what only PowerShell has."""
     return _SIGNS.search(text) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    text: str
-    bare: bool  # no part of it was quoted
 
 
 @dataclass(slots=True)
@@ -36,47 +34,33 @@ class _Reader:
     arrays: dict[str, list[str]] = field(default_factory=dict)
     at: int = 0
 
-    def words(self) -> list[_Word]:
+    def words(self) -> list[str]:
         """The words up to the end of the statement."""
-        found: list[_Word] = []
+        found: list[str] = []
         while self.at < len(self.text):
-            character = self.text[self.at]
-            if character in " \t\r":
-                self.at += 1
-            elif character == "`" and re.match(r"`\s*\n", self.text[self.at :]):
-                self.at = self.text.index("\n", self.at) + 1
-            elif character == "#":
-                end = self.text.find("\n", self.at)
-                self.at = len(self.text) if end < 0 else end
-            elif character in ";\n|{}":
-                self.at += 1
+            skipped, end = _GAP.match(self.text, self.at), _END.match(self.text, self.at)
+            if end:
+                self.at = end.end()
                 break
-            elif character == "&" and self.text[self.at : self.at + 2] != "&&":
-                self.at += 1
-            elif self.text.startswith("&&", self.at):
-                self.at += 2
-                break
-            elif character in "(),":
-                self.at += 1
-            elif self.text.startswith("@(", self.at):
-                self.at += 2
+            if skipped:
+                self.at = skipped.end()
             else:
                 found += self._word()
         return found
 
-    def _word(self) -> list[_Word]:
+    def _word(self) -> list[str]:
         spread = re.compile(r"@(\w+)").match(self.text, self.at)
         if spread:
             self.at = spread.end()
-            return [_Word(item, bare=False) for item in self.arrays.get(spread[1].lower(), [])]
+            return list(self.arrays.get(spread[1].lower(), []))
         alone = _VARIABLE.match(self.text, self.at)
         name = (alone[1] or alone[2]).lower() if alone else ""
         if alone and name in self.arrays and re.match(r"[\s,;|)]|$", self.text[alone.end() :]):
             self.at = alone.end()
-            return [_Word(item, bare=False) for item in self.arrays[name]]
+            return list(self.arrays[name])
         return [self._one()]
 
-    def _one(self) -> _Word:
+    def _one(self) -> str:
         word, bare = "", True
         while self.at < len(self.text) and self.text[self.at] not in " \t\r\n;|(){},":
             character = self.text[self.at]
@@ -92,13 +76,15 @@ class _Reader:
                 word += character
                 self.at += 1
         # a comma inside a bare word belongs to it: PowerShell passes 1,2 to a program as one argument
-        while bare and word and self.text[self.at : self.at + 1] == "," and self.text[self.at + 1 : self.at + 2].strip():
+        while (
+            bare and word and self.text[self.at : self.at + 1] == "," and self.text[self.at + 1 : self.at + 2].strip()
+        ):
             rest = re.compile(r",[^\s;|(){}'\"`$,]*").match(self.text, self.at)
             if not rest or rest[0] == ",":
                 break
             word += rest[0]
             self.at = rest.end()
-        return _Word(word, bare)
+        return word
 
     def _quoted(self, quote: str) -> str:
         found, self.at = "", self.at + 1
@@ -138,10 +124,10 @@ def powershell_commands(text: str, variables: Mapping[str, str]) -> Iterator[tup
         start = reader.at
         assigned = _SET.match(_statement(reader.text[start:].lstrip(" \t\n")))
         words = reader.words()
-        if assigned and words and words[0].bare:
+        if assigned:
             _assign(assigned[1], assigned[2], reader, exported)
         elif words:
-            yield _command([word.text for word in words]), dict(exported)
+            yield _command(words), dict(exported)
 
 
 def _statement(text: str) -> str:
@@ -159,7 +145,7 @@ def _assign(target: str, value: str, reader: _Reader, exported: dict[str, str]) 
     inner = _Reader(value.strip(), reader.known, reader.arrays)
     items = []
     while inner.at < len(inner.text):
-        items += [word.text for word in inner.words()]
+        items += inner.words()
     if value.lstrip().startswith("@(") or len(items) > 1:
         reader.arrays[name.lower()] = items
     text = " ".join(items)
@@ -182,7 +168,11 @@ def _command(words: list[str]) -> list[str]:
         option = words[at].lower()
         if option in {"-argumentlist", "-args"}:
             taken = next(
-                (i for i in range(at + 1, len(words)) if words[i].lower() in named or words[i].lower() == "-nonewwindow"),
+                (
+                    i
+                    for i in range(at + 1, len(words))
+                    if words[i].lower() in named or words[i].lower() == "-nonewwindow"
+                ),
                 len(words),
             )
             args, at = words[at + 1 : taken], taken

@@ -1,4 +1,4 @@
-"""Finds the engine command in a script or a file that stands for one: see dialects.py for the kinds. Pure over the text."""
+"""Finds the engine command in a script or a file that stands for one (dialects.py has the kinds). Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -40,10 +40,11 @@ class Unwrapped:
     around: Around = field(default_factory=Around)
 
 
-# names | operands before the command | option (or "" for: all that is left) whose value is a command line | valued options
+# names | operands before the command | option whose value is a command line ("": all that is left) | valued options
 _TABLE = """
 sudo,doas | 0 | | -u --user -g --group -p --prompt -C -h --host -r -t -T -U -D --chdir -R
-nohup,exec,command,builtin,then,do,time,setsid,chronic,unbuffer,prime-run,gamemoderun,optirun,primusrun,mangohud,catchsegv | 0 | |
+nohup,exec,command,builtin,then,do,time,setsid,chronic,unbuffer,catchsegv | 0 | |
+prime-run,gamemoderun,optirun,primusrun,mangohud | 0 | |
 nice | 0 | | -n --adjustment
 ionice | 0 | | -c --class -n --classdata -p
 taskset | 1 | | -p
@@ -222,12 +223,14 @@ def _sudo(found: Unwrapped) -> Unwrapped | None:
     return Unwrapped(tuple(rest), env, around) if rest else None
 
 
+_SYSTEMD_RUN = """
+-u --unit -p --property -E --setenv --slice --description --working-directory --uid --gid --nice -M --machine -H --host
+--on-active --on-boot --on-calendar --service-type
+"""
+
+
 def _systemd_run(found: Unwrapped) -> Unwrapped | None:
-    valued = frozenset(
-        "-u --unit -p --property -E --setenv --slice --description --working-directory -d --uid --gid --nice -M "
-        "--machine -H --host --on-active --on-boot --on-calendar --service-type".split()
-    )
-    options, rest = split_options(found.words[1:], valued - {"-d"})
+    options, rest = split_options(found.words[1:], frozenset(_SYSTEMD_RUN.split()))
     properties = [*options.get("-p", ()), *options.get("--property", ())]
     given = [*options.get("-E", ()), *options.get("--setenv", ())]
     given += [text.partition("=")[2] for text in properties if text.startswith("Environment=")]
