@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "splitter"
 ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "app", "cli")
-LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable", "safe_yaml"}
+LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable", "safe_yaml", "masking"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "memory": {"model"},
