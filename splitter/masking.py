@@ -23,6 +23,7 @@ _NAMES = (
     r"api[_-]?keys?|passw(?:or)?d|passphrase|secret(?:[_-]?key)?|hordekey|private[_-]?key|"
     r"(?:auth|access|hf|hub|bearer|refresh)[_-]?token"
 )
+_VARIABLE = r"\b[A-Z][A-Z0-9]{0,30}(?:_[A-Z0-9]{1,30}){0,6}_(?:KEY|TOKEN)"
 _QUOTED = r"""(?P<quote>["'])(?:\\.|(?!(?P=quote)).)*(?:(?P=quote)|$)"""
 _BARE = r"""(?!(?:None|null|none)\b)[^\s"'&)}\]<\[][^\s"'&)}\]]*"""
 _VALUE = f"(?P<value>{_QUOTED}|{_BARE})"
@@ -31,10 +32,7 @@ _FORMS = tuple(
     for pattern, flags in (
         (rf"""(?P<before>(?<![\w-])(?:{_FLAGS})["']?\s{{0,4}}[,=]?\s{{0,4}})(?!-){_VALUE}""", 0),
         (rf"""(?P<before>(?:{_NAMES})["']?\s{{0,4}}[:=]\s{{0,4}}){_VALUE}""", re.IGNORECASE),
-        (
-            rf"""(?P<before>\b[A-Z][A-Z0-9]{{0,30}}(?:_[A-Z0-9]{{1,30}}){{0,6}}_(?:KEY|TOKEN)["']?\s?[:=]\s?){_VALUE}""",
-            0,
-        ),
+        (rf"""(?P<before>{_VARIABLE}["']?\s?[:=]\s?){_VALUE}""", 0),
         (r"""(?P<before>authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,20}\s)?)(?P<value>[^\s"',]+)""", re.I),
         (r"""(?P<before>\bBearer\s{1,4})(?P<value>[\w.~+/=*-]+)""", re.IGNORECASE),
         (r"""(?P<before>://[^\s/:@]{0,100}:)(?P<value>[^\s/@]{1,300})(?=@)""", 0),

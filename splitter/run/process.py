@@ -32,8 +32,8 @@ class Process:
     """A running engine in a process group of its own, so that a Ctrl-C in the terminal reaches only the supervisor.
 
     `on_line` gets every line of stdout and stderr without the secrets in it, from a thread; `on_exit` gets the exit
-    code (negative: the signal) after the last line. What the engine started is killed when it ends; and all of it when we end without a word
-    (SIGKILL), by the guard or the job object. `append`: the log file is not emptied (a restart).
+    code (negative: the signal) after the last line. What the engine started is killed when it ends; and all of it when
+    we end without a word (SIGKILL), by the guard or the job object. `append`: the log file is not emptied (a restart).
     """
 
     def __init__(
@@ -124,7 +124,8 @@ class Process:
 
 
 def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], Guard | JobObject]":
-    """Starts `command` with its variables and the secret ones, `known`, added to ours; stderr goes into stdout so that the order is kept.
+    """Starts `command` with its variables and the secret ones, `known`, added to ours; stderr goes into stdout so that
+    the order is kept.
 
     EngineNotFoundError when the program is missing, EngineError when the system cannot run it.
     """
