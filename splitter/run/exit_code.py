@@ -46,8 +46,8 @@ def exit_words(exit_code: int | None) -> str:
 
 def exit_hint(exit_code: int | None) -> str:
     """What to do about a process that ended so and said nothing."""
-    if exit_code in STATUS_NAMES:
-        return STATUS_NAMES[exit_code][1]
+    if (status := STATUS_NAMES.get(exit_code or 0)) is not None:
+        return status[1]
     return SIGNAL_HINTS.get(signal_of(exit_code or 0) or "", "read its log")
 
 

@@ -108,7 +108,7 @@ class Process:
                 if self._on_line:
                     self._on_line(line)
         finally:  # an engine whose output nobody reads would block when the pipe is full
-            while stream.read1(LONGEST_READ):
+            while stream.read(LONGEST_READ):
                 pass
             stream.close()
 
