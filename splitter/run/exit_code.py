@@ -1,4 +1,4 @@
-"""How an engine's process ended, in words, and what that usually means. Pure."""
+"""How an engine's process ended, in words, and what that usually means."""
 
 import signal
 import sys
