@@ -41,7 +41,7 @@ def check(
     output = Output("check", as_json=report.json)
     read = read_target(target, command, list(context.args), engine)
     checked = evaluate_read(read, devices, engine, margin, output)
-    output.show(*plan_view(checked.plan, output.out.width))
+    output.show(*plan_view(checked.plan))
     for refusal in checked.refusals:
         output.show(
             Text(f"{checked.engine.kind} would not start: {printable_lines(refusal.message)}", style="bold red")

@@ -72,7 +72,7 @@ def plan(
         from splitter.bench.report.of_plan import plan_report, save_report
 
         save_report(page, plan_report(planned, line))
-    output.show(*plan_view(planned.plan, output.out.width))
+    output.show(*plan_view(planned.plan))
     output.show("")
     output.plain(line)
     output.data(data)
