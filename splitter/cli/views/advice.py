@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from splitter.cli.output import error_item
+from splitter.app.wire import error_item
 from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile

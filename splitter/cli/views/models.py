@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.app.listing import ListedModel
-from splitter.cli.output import error_item
+from splitter.app.wire import error_item
 from splitter.cli.views.sheet import Row, Sheet, figures, words
 from splitter.cli.views.words import rate, size
 from splitter.printable import printable_lines

@@ -90,9 +90,9 @@ class Sheet:
 
     def _list(self, room: int) -> Iterator[RenderableType]:
         for row in self.rows:
-            title, *items = (item for item in map(_named, self.columns, row.cells) if item)
+            title, *items = map(_named, self.columns, row.cells)
             yield Text(title if self.columns[0].right else row.cells[0], style=f"bold {row.style}", overflow="fold")
-            for line in packed(items, room - INDENT):
+            for line in packed(filter(None, items), room - INDENT):
                 yield Padding(Text(line, row.style, overflow="fold"), (0, 0, 0, INDENT))
 
 
