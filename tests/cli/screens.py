@@ -20,7 +20,7 @@ from splitter.cli.views.rig import rig_view
 from splitter.errors import DoesNotFitError, ModelError
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
-from splitter.model.caches import FoundModel
+from splitter.model.caches import FoundModel, Source
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.plan.advise import Advice, RankedFile, RankedModel
 from splitter.plan.plan import Notice, Plan, PlannedDevice, Speed, Verified
@@ -84,7 +84,7 @@ def checked() -> Iterator[RenderableType]:
 
 
 def listed() -> Iterator[RenderableType]:
-    def found(name: str, source: str, size_bytes: int) -> FoundModel:
+    def found(name: str, source: Source, size_bytes: int) -> FoundModel:
         return FoundModel(name, f"/m/{name}", source, size_bytes)
 
     fast = replace(plan(), speed=Speed(328557.5, None))
