@@ -7,8 +7,9 @@ from splitter.engine.koboldcpp.flags import kobold_flags
 from splitter.engine.llama_server.flags import flags_by_name
 from splitter.engine.reading.cmd import cmd_commands
 from splitter.engine.reading.shell import shell_commands
-from splitter.engine.reading.value import MASK, ReadCommand
+from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
+from splitter.masking import MASK
 from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
