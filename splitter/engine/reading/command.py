@@ -8,9 +8,10 @@ from splitter.engine.koboldcpp.flags import kobold_flags
 from splitter.engine.llama_server.flags import flags_by_name
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
-from splitter.engine.reading.value import MASK, Around, ReadCommand, ReadText
+from splitter.engine.reading.value import Around, ReadCommand, ReadText
 from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
+from splitter.masking import MASK
 from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)

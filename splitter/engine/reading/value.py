@@ -1,6 +1,6 @@
 """ReadCommand: an engine command somebody wrote, understood. Values are as given; nothing is filled in here."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,7 +8,6 @@ from splitter.engine.command import Server
 from splitter.plan.plan import Notice
 from splitter.plan.request import EngineKind
 
-MASK = "***"
 ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
 
 
@@ -83,16 +82,6 @@ class Findings:
 
     def refuse(self, code: str, message: str, hint: str = "") -> None:
         self.refusals.append(Notice(code, message, hint))
-
-
-def without_secrets(argv: Sequence[str], secret_flags: Collection[str]) -> tuple[str, ...]:
-    """`argv` with the values of `secret_flags` masked, in both spellings (`--key X`, `--key=X`)."""
-    shown, hide = [], False
-    for word in argv:
-        name, equals, _ = word.partition("=")
-        shown.append(MASK if hide else f"{name}={MASK}" if equals and name in secret_flags else word)
-        hide = word in secret_flags
-    return tuple(shown)
 
 
 def nearest_word(word: str, known: Mapping[str, Any]) -> str:
