@@ -72,21 +72,27 @@ def plan_model(wishes: Wishes, events: Events, *, verify: bool = False) -> Plann
     return prove(planned, events) if verify else planned
 
 
+def plan_script(wishes: Wishes, events: Events) -> Planned:
+    """The same for a script, whose files are named from the root: it may lie and run anywhere."""
+    planned = solve(resolve(wishes, events, makes_key=True), events)
+    return _findable(planned)
+
+
 def plan_launch(wishes: Wishes, events: Events) -> Planned:
     """The same for an engine that will be started here: the model is fetched, the plan proven where it can be."""
-    return prove_if_possible(solve(resolve(wishes, events, launches=True), events), events)
+    return prove_if_possible(solve(resolve(wishes, events, fetches=True, makes_key=True), events), events)
 
 
-def resolve(wishes: Wishes, events: Events, *, launches: bool = False) -> Job:
-    """Reads the model, finds the engine and the rig. `launches`: an engine will serve it here, so that the file is
-    fetched and an API key made where they are needed."""
+def resolve(wishes: Wishes, events: Events, *, fetches: bool = False, makes_key: bool = False) -> Job:
+    """Reads the model, finds the engine and the rig. `fetches`: the files must be here, and are fetched if they are
+    not. `makes_key`: an API key is made where the server needs one, for what starts an engine or writes what does."""
     from splitter.model.found import locate
 
     asked = ask(wishes)
-    fetched = partial(_fetched, events=events) if launches else None
+    fetched = partial(_fetched, events=events) if fetches else None
     reference = locate(asked.model())
     facts = read_model(fetched(reference) if fetched else reference, events)
-    task = prepare(facts, asked, events, launches=launches)
+    task = prepare(facts, asked, events, makes_key=makes_key)
     return replace(task, request=with_extra_models(task.request, events, fetched))
 
 
@@ -98,7 +104,7 @@ def read_model(reference: str, events: Events) -> ModelFacts:
         return load_model(reference)
 
 
-def prepare(facts: ModelFacts, asked: Asked, events: Events, *, launches: bool = False) -> Job:
+def prepare(facts: ModelFacts, asked: Asked, events: Events, *, makes_key: bool = False) -> Job:
     """The task of a model that is read: engine, rig and server found."""
     wanted = asked.task
     request = wanted.request
@@ -107,29 +113,29 @@ def prepare(facts: ModelFacts, asked: Asked, events: Events, *, launches: bool =
     server = wanted.server
     if planner.engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
-    return Job(facts, planner, request, _keyed(server, events, launches), wanted.supervision, wanted.log)
+    return Job(facts, planner, request, _keyed(server, events, makes_key), wanted.supervision, wanted.log)
 
 
 def find_planner(
     asked: Asked, events: Events, *, kind: EngineKind | None = None, version: str | None = None, needed: bool = True
 ) -> Planner:
-    """The planner of the rig and the engine that are asked for; `kind` and `version` are those of a written command.
+    """The planner of the rig and the engine that are asked for; `kind` and `version` are a written command's own.
 
     NoDeviceError when the rig is this machine, which has no device, and one is `needed`.
     """
     wanted = asked.task.engine
-    own = kind is None or kind == wanted.kind
-    engine = resolve_engine(kind or wanted.kind, wanted.path if own else None, wanted.version if own else version)
-    engine = replace(engine, version=engine.version or version)
+    same = kind is None or kind == wanted.kind
+    path = wanted.path if same or asked.said("engine.path") else None
+    engine = resolve_engine(kind or wanted.kind, path, version if kind else wanted.version)
     with events.step("looking at the devices"):
         return planner_for(resolve_rig(asked.task.rig, engine, needed=needed), engine)
 
 
-def _keyed(server: Server, events: Events, launches: bool) -> Server:
+def _keyed(server: Server, events: Events, makes_key: bool) -> Server:
     """The server with an API key where others can reach it; the key's file is told, the key never."""
     from splitter.run.keys import named, secured
 
-    server, said = secured(server) if launches else named(server)
+    server, said = secured(server) if makes_key else named(server)
     for line in said:
         events.say(line)
     return server
@@ -204,8 +210,7 @@ def commanded(task: Job, plan: Plan) -> Planned:
     return Planned(task, plan, build_command(plan, task.engine, task.server))
 
 
-def findable(planned: Planned) -> Planned:
-    """The same plan with its files named from the root: a script may lie and run anywhere."""
+def _findable(planned: Planned) -> Planned:
     from splitter.script.write import anchored
 
     return commanded(planned.task, anchored(planned.plan))

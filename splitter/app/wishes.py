@@ -35,6 +35,10 @@ class Asked:
     profile: Profile
     task: ProfileTask
 
+    def said(self, key: str) -> bool:
+        """Whether the wishes themselves, and no file, set `key`."""
+        return key in self.profile.values and self.profile.values[key].source == "command line"
+
     def model(self) -> str:
         """The model's reference. UsageError where none is named."""
         if not self.task.model:

@@ -13,7 +13,7 @@ from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError
 from splitter.rig.device import Rig
-from splitter.run.endpoint import read_key
+from splitter.run.keys import key_of
 from splitter.run.supervisor import launch
 
 Say = Callable[[str], None]
@@ -87,7 +87,7 @@ def launched(command: EngineCommand, sweep: Sweep, plan: Duel, say: Say) -> tupl
     """Launches, measures and stops one command: its URL, the build it states, its points."""
     with launch(command, start_timeout_s=plan.start_timeout_s) as instance:
         instance.wait_ready()
-        target = identify(instance.url, read_key(command.server), None, sweep.timeout_s)
+        target = identify(instance.url, key_of(command.server), None, sweep.timeout_s)
         return instance.url, target.build, measure_points(target, sweep, rig=plan.rig, on_progress=say)
 
 

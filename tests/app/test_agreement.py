@@ -51,13 +51,6 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in ("CONFIG", "CACHE", "DATA", "STATE"):
-        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
-    monkeypatch.chdir(tmp_path)
-
-
 def wishes(question: str) -> Wishes:
     engine = {"engine.kind": ENGINE.kind, "engine.version": ENGINE.version}
     return Wishes({"model": str(shape("qwen2.5-14b-q4_k_m")), "rig.name": "phoenix", **engine, **QUESTIONS[question]})

@@ -32,7 +32,7 @@ def fetched(*, as_json: bool, terminal: bool) -> tuple[str, str]:
     """The path of the fetched model and everything that was said."""
     output, said = Output("launch", as_json=as_json), io.StringIO()
     output.words = Console(file=said, force_terminal=terminal, width=80, quiet=as_json)
-    task = resolve(WISHES, output, launches=True)
+    task = resolve(WISHES, output, fetches=True)
     return task.facts.path, said.getvalue()
 
 
@@ -59,7 +59,7 @@ def test_an_interrupted_one_says_that_it_goes_on(hub: Hub, monkeypatch: pytest.M
     output = Output("launch", as_json=False)
     output.words = Console(file=said, width=80)
     with pytest.raises(KeyboardInterrupt):
-        resolve(WISHES, output, launches=True)
+        resolve(WISHES, output, fetches=True)
     assert "run the same command again to go on" in said.getvalue()
 
 

@@ -122,9 +122,9 @@ def measure(
 def _url_record(url: str, server: ServerOptions, wishes: "BenchWishes", output: Output) -> "Record":
     from splitter.app.measuring import bench_url
     from splitter.engine.command import Server
-    from splitter.run.endpoint import read_key
+    from splitter.run.keys import key_of
 
-    return bench_url(url, read_key(Server(api_key_file=server.api_key_file)), wishes, output)
+    return bench_url(url, key_of(Server(api_key_file=server.api_key_file)), wishes, output)
 
 
 def _plan_record(planned: "Planned", wishes: "BenchWishes", output: Output, *, llama_bench: bool) -> "Record":

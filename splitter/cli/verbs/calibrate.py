@@ -60,7 +60,7 @@ def calibrate(
     if engine.engine == "embedded":
         raise UsageError("the embedded engine computes on the CPU: no card to calibrate", "name another --engine")
     wishes = wishes_of(model, devices, engine, margin)
-    task = resolve(wishes, output, launches=True)
+    task = resolve(wishes, output, fetches=True)
     shape = TrialShape(prompt_tokens, generate)
     done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
     output.show(*calibrated_view(task.rig, done))

@@ -34,7 +34,7 @@ def demo(
     wishes = Wishes({"server.port": port or any_free_port()}, profile="demo")
     output.show("1. The plan for this machine (embedded engine, example model)", "")
     planned = plan_model(wishes, output)
-    output.show(*plan_view(planned.plan, output.out.width), "", "2. The command, launched and supervised")
+    output.show(*plan_view(planned.plan), "", "2. The command, launched and supervised")
     output.plain(planned.line)
     with start(planned.command) as instance:
         with output.step("loading the model"):

@@ -84,7 +84,7 @@ def launch(
         metrics_address(metrics)  # a wrong one is refused before anything is read
     place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
     planned = plan_launch(wishes, output)
-    output.show(*plan_view(planned.plan, output.out.width))
+    output.show(*plan_view(planned.plan))
     said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
     code = _supervise(planned, place, limits_of(planned.task.supervision, said), metrics, output)
     output.say(f"the engine ended with exit code {code}")

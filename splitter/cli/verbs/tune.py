@@ -63,7 +63,7 @@ def tune(
 
     output = Output("tune", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    planned = solve(resolve(wishes, output, launches=True), output)
+    planned = solve(resolve(wishes, output, fetches=True), output)
     shape = TrialShape(prompt_tokens, generate, start_timeout)
     asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
     job = prepare(planned, wishes.settings(), asked, output)
