@@ -20,7 +20,7 @@ VERSION_TIMEOUT_S = {"llama-server": 15.0, "koboldcpp": 60.0}
 GET = {
     "llama-server": "install llama.cpp (https://github.com/ggml-org/llama.cpp/releases) or name it with --engine-path",
     "koboldcpp": "get koboldcpp (https://github.com/LostRuins/koboldcpp/releases) or name it with --engine-path",
-    "embedded": "install the embedded engine: pip install 'splitter[embedded]'",
+    "embedded": "install the embedded engine: pip install 'tensor-splitter[embedded]'",
 }
 
 

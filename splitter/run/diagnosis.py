@@ -74,7 +74,7 @@ def _engines(seen: Seen) -> Iterator[Finding]:
         else:
             yield Finding("ok", kind, f"version {engine.version or 'unknown'} at {engine.path}")
     if not any(engine and engine.path for engine in seen.engines.values()):
-        yield Finding("problem", "engines", "no engine is here", "pip install 'splitter[embedded]' runs everywhere")
+        yield Finding("problem", "engines", "no engine is here", "pip install 'tensor-splitter[embedded]' runs everywhere")
 
 
 def _proof(seen: Seen) -> Iterator[Finding]:
