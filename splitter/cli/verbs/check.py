@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from splitter.app.wire import Status
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
-from splitter.cli.output import Output, Status
+from splitter.cli.output import Output
 from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ def check(
     """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
     from splitter.app.checking import evaluate_read, read_target
     from splitter.app.wire import plan_data
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import plan_view
 
     output = Output("check", as_json=report.json)
-    read = read_target(target, command, list(context.args), engine)
-    checked = evaluate_read(read, devices, engine, margin, output)
-    output.show(*plan_view(checked.plan, output.out.width))
+    wishes = wishes_of(None, devices, engine, margin)
+    checked = evaluate_read(read_target(target, command, list(context.args), wishes), wishes, output)
+    output.show(*plan_view(checked.plan))
     for refusal in checked.refusals:
         output.show(
             Text(f"{checked.engine.kind} would not start: {printable_lines(refusal.message)}", style="bold red")

@@ -57,16 +57,12 @@ def list_profiles(report: OutputOptions) -> None:
 @with_options(OutputOptions)
 def show_profile(report: OutputOptions, profile: Name) -> None:
     """Show every value of a profile, and where it comes from."""
-    from rich.table import Table
-
+    from splitter.cli.views.profile import profile_sheet
     from splitter.profile.files import load_profile
 
     output = Output("profile", as_json=report.json)
     loaded = load_profile(profile)
-    table = Table("key", "value", "source", box=None, header_style="bold", pad_edge=False)
-    for key, found in sorted(loaded.values.items()):
-        table.add_row(key, printable_lines(str(found.value)), printable_lines(found.source))
-    output.show(table)
+    output.show(profile_sheet(loaded))
     values = {key: {"value": found.value, "source": found.source} for key, found in sorted(loaded.values.items())}
     output.data({"name": loaded.name, "path": loaded.path, "values": values})
 
@@ -89,17 +85,17 @@ def new_profile(
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
 ) -> None:
     """Save a plan, or what a script says, as a profile."""
-    from splitter.app.planning import Wishes
     from splitter.app.profiles import values_of_plan, values_of_script
+    from splitter.cli.flags import wishes_of
     from splitter.errors import UsageError
     from splitter.profile.files import save_profile
     from splitter.profile.write import render_profile
 
     output = Output("profile", as_json=report.json)
-    wishes = Wishes(devices, engine, margin, goal, flags, server)
+    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
     if script and goal.profile:
         raise UsageError("--from and --profile both name the settings", "give one of them")
-    values = values_of_script(script, wishes, output) if script else values_of_plan(model, wishes, output)
+    values = values_of_script(script, wishes, output) if script else values_of_plan(wishes, output)
     if script and model:
         values["model"] = model
     text = render_profile(values, f"From {script}" if script else "A plan, kept: every value is fixed.")
