@@ -25,8 +25,8 @@ class Device:
     `bandwidth_bytes_per_s` the card's memory bandwidth, `fp16_flops` its dense matrix throughput in FLOP/s (prompt
     speed), `link_bytes_per_s` its PCIe link. `sources` names, per field, where the value came from:
     "nvml", "sysfs", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality. Neither does
-    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another, nor what the
-    catalog says of its `family` and of public measurements of it.
+    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another, nor
+    what the catalog says of its `family` and of public measurements of it.
     """
 
     id: str
