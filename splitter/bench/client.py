@@ -77,7 +77,7 @@ def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition
     if n_prompt < 1:
         return []
     text = prompt_text(words, seed, repetition)
-    if target.dialect.name != "llama-server":
+    if not target.dialect.takes_ids:
         return text
     ids: list[int] = []
     while len(ids) < n_prompt:

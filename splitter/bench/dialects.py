@@ -40,13 +40,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not."""
+    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not. `takes_ids`: a
+    prompt may be token ids, which /tokenize makes, and keep to a slot whose cache it finds again."""
 
     name: DialectName
     path: str
     body: Callable[[PromptRequest], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], Piece]
     perf_path: str | None = None
+    takes_ids: bool = False
 
 
 def llama_body(task: PromptRequest) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def is_stale(before: Any, after: Any) -> bool:
 
 
 DIALECTS: dict[DialectName, Dialect] = {
-    "llama-server": Dialect("llama-server", "/completion", llama_body, llama_piece),
+    "llama-server": Dialect("llama-server", "/completion", llama_body, llama_piece, takes_ids=True),
     "koboldcpp": Dialect("koboldcpp", "/api/extra/generate/stream", kobold_body, kobold_piece, "/api/extra/perf"),
     "openai": Dialect("openai", "/v1/completions", openai_body, openai_piece),
 }

@@ -7,6 +7,7 @@ from functools import cached_property
 from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
+from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
 from splitter.memory.tensor_split import TensorSplit
 from splitter.memory.weights import Sites, Weights, read_weights, sites
@@ -32,12 +33,14 @@ class MemoryModel:
         self,
         facts: ModelFacts,
         settings: Settings,
+        rules: MemoryRules = LLAMA_CPP,
         *,
         like: "MemoryModel | None" = None,
     ) -> None:
-        """`like` is a model of the same facts under other settings, whose reading of the tensors is reused."""
+        """`rules` are those of the engine's version; `like` is a model of the same facts under other settings, whose reading of the tensors is reused."""
         self.facts = facts
-        self.settings = settings
+        self.rules, self.asked = rules, settings
+        self.settings = settings = rules.seen(settings)
         self._like: MemoryModel | None = like if like is None or like._like is None else like._like
         self.sites: Sites = like.sites if like else sites(facts)
         self._read: dict[tuple[object, ...], Weights] = like._read if like else {}
@@ -68,15 +71,15 @@ class MemoryModel:
     def compute_model(self) -> ComputeModel:
         """The compute-buffer model, built when first asked for."""
         read = None if self._like is None else self._like.compute_model
-        return ComputeModel(self.facts, self.settings, like=read)
+        return ComputeModel(self.facts, self.settings, self.rules, like=read)
 
     def with_settings(self, settings: Settings) -> "MemoryModel":
         """The same model under other settings; the tensor table is read again only if they move tensors."""
-        return MemoryModel(self.facts, settings, like=self)
+        return MemoryModel(self.facts, settings, self.rules, like=self)
 
     def at_context(self, context_size: int) -> "MemoryModel":
         """The same model and settings with another -c: cheap, for searching the longest context."""
-        return self.with_settings(replace(self.settings, context_size=context_size))
+        return self.with_settings(replace(self.asked, context_size=context_size))
 
     def footprint(self, placement: Placement) -> Footprint:
         """Model and context exactly, compute estimated, no overhead.

@@ -93,12 +93,15 @@ class ProfileTask:
     log: LogSettings = LogSettings()
 
 
+BUILT_IN = "built-in"
+
+
 def built_in() -> ValueLayer:
     """The values in force when nobody says otherwise."""
     server, supervision, log = Server(), Supervision(), LogSettings()
     values: dict[str, Any] = {
         "goal": "speed",
-        "engine.kind": "llama-server",
+        "engine.kind": DEFAULT.name,
         "server.host": server.host,
         "server.port": server.port,
         "server.web_ui": server.web_ui,
@@ -107,7 +110,7 @@ def built_in() -> ValueLayer:
         "log.files": log.files,
     }
     return ValueLayer(
-        "built-in", values | {f"supervision.{name}": value for name, value in asdict(supervision).items()}
+        BUILT_IN, values | {f"supervision.{name}": value for name, value in asdict(supervision).items()}
     )
 
 
@@ -133,20 +136,23 @@ def to_request(profile: Profile) -> ProfileTask:
     if context == "max":
         del settings["context_size"]
     _refuse_contradictions(profile, settings)
+    kind = profile.get("engine.kind") or DEFAULT.name
     request = Request(
         goal=profile.get("goal") or "speed",
         fixed=settings,
         context_max=context == "max",
         margin_bytes=tuple(from_mib(mib) for mib in profile.get("margin_mib") or ()),
-        engine=profile.get("engine.kind") or "llama-server",
-        engine_version=profile.get("engine.version"),
+        engine=ENGINES[kind].rules(profile.get("engine.version")),
     )
+    server = Server(**profile.section("server"))
+    if profile.values["server.port"].source == BUILT_IN:
+        server = replace(server, port=ENGINES[kind].port)
     return ProfileTask(
         model=profile.get("model"),
         rig=RigChoice(profile.get("rig.name"), profile.get("rig.file"), profile.get("rig.gpus") or ()),
         request=request,
-        engine=EngineRef(request.engine, profile.get("engine.path"), request.engine_version),
-        server=Server(**profile.section("server")),
+        engine=EngineRef(kind, profile.get("engine.path"), profile.get("engine.version")),
+        server=server,
         supervision=Supervision(**profile.section("supervision")),
         log=LogSettings(**profile.section("log")),
     )

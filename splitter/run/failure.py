@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.koboldcpp.devices import names_in_log
+from splitter.engine.engines import ENGINES
 from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError
 from splitter.printable import printable
@@ -24,7 +24,7 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
     if own:
         return EngineError(*own)
     when = "while it loaded" if state.failure == "died_loading" else "while it ran"
-    blamed = last_words(lines[-BLAMED_LINES:], names_in_log(command.env))
+    blamed = last_words(lines[-BLAMED_LINES:], ENGINES[kind].names_in_log(command.env))
     if blamed:
         return EngineError(f"{kind} ended {when}{again(state)}: {blamed.sentence}", blamed.hint)
     return EngineError(f"{kind} ended {when}{again(state)} ({how}){quoted(lines)}", "read its log")

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from splitter.plan.plan import Plan
 from splitter.rig.card_reading import CardReading, Readings
-from splitter.run.slots import Slots
 from splitter.run.snapshot import Snapshot
 from splitter.run.tally import Tally
 

@@ -25,7 +25,7 @@ from splitter.engine.koboldcpp.values import (
     spread_usecuda,
     whole_number,
 )
-from splitter.engine.llama_server.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import koboldcpp_release
 from splitter.engine.reading.value import MASK, Findings, ReadCommand, nearest_word, without_secrets
 from splitter.errors import UsageError
 

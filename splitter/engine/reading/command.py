@@ -9,7 +9,6 @@ from splitter.engine.reading.cmd import cmd_commands
 from splitter.engine.reading.shell import shell_commands
 from splitter.engine.reading.value import MASK, ReadCommand
 from splitter.errors import UsageError
-from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
 _LLAMA = re.compile(
@@ -29,7 +28,7 @@ def read_command(
     command: str | Sequence[str],
     env: Mapping[str, str] | None = None,
     *,
-    kind: EngineKind | None = None,
+    kind: str | None = None,
     version: str | None = None,
 ) -> ReadCommand:
     """The engine command in `command`, a line of text or an argv (with or without the program).
@@ -43,7 +42,7 @@ def read_command(
 
 
 def first_engine_command(
-    commands: Iterable[tuple[list[str], dict[str, str]]], kind: EngineKind | None, version: str | None
+    commands: Iterable[tuple[list[str], dict[str, str]]], kind: str | None, version: str | None
 ) -> ReadCommand:
     """The first of `commands` (words and variables) that starts an engine, understood."""
     for words, env in commands:
@@ -66,7 +65,7 @@ def looks_like_cmd(text: str) -> bool:
     return bool(signs) and not re.search(r"\$\w|\$\{|'", text)
 
 
-def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, EngineKind] | None:
+def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | None:
     """Where in `words` the engine's program stands and which engine it is; index -1 when only flags are given."""
     first = re.split(r"[\\/]", words[0])[-1].lower() if words else ""
     if not words or first.removesuffix(".exe") in TALK:
@@ -80,21 +79,21 @@ def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, En
     return found[0] if found else None
 
 
-def _engine_of(word: str) -> EngineKind | None:
+def _engine_of(word: str) -> str | None:
     name = re.split(r"[\\/]", word)[-1]
     if _KOBOLD.fullmatch(name) and not name.lower().endswith((".gguf", ".kcpps", ".kcppt", ".txt", ".log")):
         return "koboldcpp"
     return "llama-server" if _LLAMA.fullmatch(name) else None
 
 
-def _kind_by_flags(words: Sequence[str]) -> EngineKind:
+def _kind_by_flags(words: Sequence[str]) -> str:
     kobold = {name for _, _, names in kobold_flags() for name in names}
     ours = [word for word in words if word.startswith("--")]
     only_kobold = [word for word in ours if word in kobold and word.replace("_", "-") not in flags_by_name()]
     return "koboldcpp" if only_kobold else "llama-server"
 
 
-def _read(words: Sequence[str], at: int, kind: EngineKind, env: dict[str, str], version: str | None) -> ReadCommand:
+def _read(words: Sequence[str], at: int, kind: str, env: dict[str, str], version: str | None) -> ReadCommand:
     program = words[at] if at >= 0 else kind
     args = [word.replace("\0", " ") for word in words[at + 1 :]]
     if kind == "koboldcpp":

@@ -10,14 +10,13 @@ from splitter.engine.reading.shell import shell_commands
 from splitter.engine.reading.systemd import unit_commands
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
-from splitter.plan.request import EngineKind
 
 SCRIPT_SUFFIXES = (".bat", ".cmd", ".sh", ".service", ".kcpps")
 Commands = Iterator[tuple[list[str], dict[str, str]]]
 
 
 def read_script(
-    text: str, name: str, env: Mapping[str, str] | None = None, *, kind: EngineKind | None = None,
+    text: str, name: str, env: Mapping[str, str] | None = None, *, kind: str | None = None,
     version: str | None = None,
 ) -> ReadCommand:  # fmt: skip
     """The first engine command in the script `text` called `name` (its suffix tells the dialect).

@@ -6,7 +6,6 @@ from typing import Any
 
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
-from splitter.plan.request import EngineKind
 
 MASK = "***"
 
@@ -22,7 +21,7 @@ class ReadCommand:
     the words that are no flag of the engine.
     """
 
-    kind: EngineKind
+    kind: str
     program: str
     argv: tuple[str, ...]
     model: str | None = None

@@ -19,13 +19,13 @@ from splitter.memory.compute.schedule import assign, peak_bytes
 from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention, window_cells
 from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
+from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
 from splitter.memory.weights import FIRST_LAYER_NAMES, INPUT_NAMES
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
 
-PIPELINE_COPIES = 4
 UNQUANTISED = ("f16", "f32", "bf16")
 REPEATS = 2  # layers of a kind per device after which the layout no longer changes
 Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
@@ -67,15 +67,21 @@ class ComputeModel:
     """Everything about the graph of one model under one set of settings that does not depend on the placement."""
 
     def __init__(
-        self, facts: ModelFacts, settings: Settings, *, like: "ComputeModel | None" = None, pinned: bool = False
+        self,
+        facts: ModelFacts,
+        settings: Settings,
+        rules: MemoryRules = LLAMA_CPP,
+        *,
+        like: "ComputeModel | None" = None,
+        pinned: bool = False,
     ) -> None:
-        """`like` is a model of the same facts whose reading is reused.
+        """`settings` as the engine's core sees them, `rules` those of its version; `like` is a model of the same facts whose reading is reused.
 
         `pinned` tells that host weights lie in the first device's pinned memory, as with real CUDA, HIP and Vulkan
         devices. Else the CPU backend repacks what it can of them (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K), and only the rest
         is staged on the first device for large batches.
         """
-        self.facts, self.settings, self.pinned = facts, settings, pinned
+        self.facts, self.settings, self.rules, self.pinned = facts, settings, rules, pinned
         like = like if like and like.facts is facts else None
         if like is None:
             self.family = FAMILIES.get(facts.architecture, GraphFamily())
@@ -233,7 +239,7 @@ class ComputeModel:
             net = self._net(sketch, placement, dims)
         except KeyError:  # a layer without the tensors that any known kind of layer has
             return self._rough(placement)
-        copies = PIPELINE_COPIES if pipeline else 1
+        copies = self.rules.pipeline_copies if pipeline else 1
         return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self.settings.op_offload))
 
     def _rough(self, placement: Placement) -> tuple[int, ...]:
@@ -242,7 +248,7 @@ class ComputeModel:
         widest = max((prod(t.shape[1:2]) for each in self.layers for t in each.tensors.values()), default=0)
         heads = max(each.heads for each in self.layers)
         row = F32.size * (16 * d.embedding + 4 * widest * max(d.experts_used, 1)) + 4 * F32.size * d.cells
-        row += PIPELINE_COPIES * (4 * F32.size * d.embedding + 2 * d.cells)
+        row += self.rules.pipeline_copies * (4 * F32.size * d.embedding + 2 * d.cells)
         row += 0 if d.flash else 2 * F32.size * d.cells * heads
         staged = max((t.size_bytes for each in self.layers for t in each.tensors.values()), default=0)
         sizes = [d.tokens * row * (owner in placement.layers) for owner in range(placement.devices)]
