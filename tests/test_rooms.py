@@ -65,6 +65,10 @@ WORLD = {
     "bench/run_llama_bench.py": "runs llama-bench",
     "bench/records/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
+    "app/background.py": "starts a launch's supervisor as a background process",
+    "app/listing.py": "owns the time for solving many models",
+    "app/tuning.py": "owns a tune's clock",
+    "app/scripting.py": "quotes a line for Windows as subprocess would",
 }
 EFFECTS = {"os", "subprocess", "socket", "urllib", "http", "time", "psutil", "pynvml", "shutil", "tempfile", "signal",
            "huggingface_hub", "requests", "httpx", "random", "sqlite3", "threading", "ctypes"}  # fmt: skip

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitter.cli.output import Output, error_item
+from splitter.app.events import Events
+from splitter.app.wire import error_item
 from splitter.errors import EngineError, SplitterError
 from splitter.folders import state_folder
 from splitter.whole_file import write_whole
@@ -60,14 +61,14 @@ def leave_word(error: SplitterError) -> None:
             write_whole(place.refusal, json.dumps({**error_item(error), "exit_code": error.exit_code}), 0o600)
 
 
-def launch_in_background(arguments: Sequence[str], output: Output) -> "tuple[Entry, str]":
+def launch_in_background(arguments: Sequence[str], columns: int, events: Events) -> "tuple[Entry, str]":
     """Starts `splitter ARGUMENTS` in the background and returns when its instance is ready: its entry, and what the
     process said till then. Raises the error that it ended with; Ctrl-C stops it."""
     place = Background(uuid.uuid4().hex)
     place.words.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    process = _start(arguments, place, output.out.width)
+    process = _start(arguments, place, columns)
     try:
-        with output.progress("starting in the background"):
+        with events.step("starting in the background"):
             entry = _wait_ready(process, place)
         return entry, _text(place.words)
     except BaseException:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from splitter.app.events import Events
 from splitter.app.measured_before import driver_version
 from splitter.app.planning import Job, no_device
+from splitter.app.recording import trial_record
 from splitter.bench.calibrate.fit import Fitted, Run, fit
 from splitter.bench.calibrate.runs import Load, Solve, launch_loads, loads
 from splitter.bench.calibrate.store import keep_calibration
-from splitter.bench.records.make import trial_record
 from splitter.bench.records.records import Records
 from splitter.bench.tune.run import Measured, TrialShape, run_trial
-from splitter.cli.output import Output
 from splitter.errors import DoesNotFitError, EngineError
 from splitter.model.load import load_model
 from splitter.plan.plan import Plan
@@ -31,7 +31,7 @@ class Calibrated:
     fitted: Fitted
 
 
-def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: int, output: Output) -> Calibrated:
+def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: int, events: Events) -> Calibrated:
     """Measures the rig of `task` and keeps the constants. EngineError when too little could be measured."""
     if not task.rig.devices:
         raise no_device(task.rig)
@@ -42,13 +42,13 @@ def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: 
     done = []
     with Records() as records:
         for number, load in enumerate(wanted, 1):
-            with output.progress(f"measuring {load.label} ({number} of {len(wanted)})"):
+            with events.step(f"measuring {load.label} ({number} of {len(wanted)})"):
                 used = shape if load.heavy else LIGHT
                 found = run_trial(load.plan, task.engine, used, repetitions)
             done.append((load, found))
             record = trial_record("calibrate", load.plan, task.engine, found, used, group=group, label=load.label)
             records.add(record)
-            output.say(f"{load.label}: {found.outcome.failed or _speed(found)}")
+            events.say(f"{load.label}: {found.outcome.failed or _speed(found)}")
         fitted = fit_measured(done)
         now = datetime.now(UTC)
         keep_calibration(records, task.rig, task.engine, fitted, driver=driver_version(task.rig), now=now)

@@ -4,10 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from splitter.app.planning import resolve_engine, resolve_rig
-from splitter.cli.flags import margins
-from splitter.cli.options import EngineOptions, MarginOptions, RigOptions
-from splitter.cli.output import Output
+from splitter.app.events import Events
+from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
 from splitter.engine.command import EngineRef
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
@@ -27,9 +25,9 @@ class Checked:
     refusals: tuple[Notice, ...]
 
 
-def read_target(target: str | None, line: str | None, flags: list[str], engine: EngineOptions) -> ReadCommand:
+def read_target(target: str | None, line: str | None, flags: list[str], wishes: Wishes) -> ReadCommand:
     """The command in --command, in a script, or in MODEL and flags."""
-    version, kind = engine.engine_version, engine.engine
+    version, kind = wishes.values.get("engine.version"), wishes.values.get("engine.kind")
     if line is not None:
         read = read_command(line, kind=kind, version=version)
         return replace(read, model=target) if target else read
@@ -40,41 +38,40 @@ def read_target(target: str | None, line: str | None, flags: list[str], engine: 
             f"{target} stands where the model should", "the model comes first: splitter check MODEL -ngl 40"
         )
     if target.lower().endswith(SCRIPT_SUFFIXES):
-        return read_file(Path(target).expanduser(), engine)
+        return read_file(Path(target).expanduser(), wishes)
     program = kind if kind and kind != "embedded" else "llama-server"
     return replace(read_command([program, *flags], kind=kind, version=version), model=target)
 
 
-def read_file(path: Path, engine: EngineOptions) -> ReadCommand:
+def read_file(path: Path, wishes: Wishes) -> ReadCommand:
     """The command in a script; its model is found beside it."""
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from None
-    read = read_script(text, path.name, kind=engine.engine, version=engine.engine_version)
+    kind, version = wishes.values.get("engine.kind"), wishes.values.get("engine.version")
+    read = read_script(text, path.name, kind=kind, version=version)
     beside = path.parent / read.model if read.model else None
     return replace(read, model=str(beside)) if beside is not None and beside.is_file() else read
 
 
-def evaluate_read(
-    read: ReadCommand, devices: RigOptions, engine: EngineOptions, margin: MarginOptions, output: Output
-) -> Checked:
+def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
     """What the command does on the rig, with its traps as warnings."""
     from splitter.app.extra_models import known_extra_models
     from splitter.engine.reading.complete import complete_settings
     from splitter.engine.reading.traps import all_findings
     from splitter.plan.evaluate import evaluate
 
-    facts = _load(read, output)
-    found = resolve_engine(read.kind, engine.engine_path, engine.engine_version or read.version)
-    with output.progress("looking at the devices"):
-        rig = resolve_rig(devices.rig, devices.gpus, found, needed=read.settings.get("gpu_layers") != 0)
+    asked, facts = wishes.values, _load(read, events)
+    found = resolve_engine(read.kind, asked.get("engine.path"), asked.get("engine.version") or read.version)
+    with events.step("looking at the devices"):
+        rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
     completed = complete_settings(read, facts, rig, found.version)
     plan = evaluate(
         facts,
         rig,
         completed.settings,
-        margin_bytes=margins(margin.margin),
+        margin_bytes=margin_bytes(wishes),
         engine=read.kind,
         engine_version=found.version,
         extra=known_extra_models(completed.settings),
@@ -84,13 +81,13 @@ def evaluate_read(
     return Checked(replace(plan, warnings=(*notices, *plan.warnings)), found, command, read.refusals)
 
 
-def _load(read: ReadCommand, output: Output) -> ModelFacts:
+def _load(read: ReadCommand, events: Events) -> ModelFacts:
     from splitter.model.found import locate
     from splitter.model.load import load_model
 
     if not read.model:
         raise UsageError("the command names no model", "add -m FILE, or name the model first: splitter check MODEL ...")
-    with output.progress("reading the model's header"):
+    with events.step("reading the model's header"):
         try:
             return load_model(locate(read.model))
         except ModelNotFoundError as error:

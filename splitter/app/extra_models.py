@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from splitter.cli.output import Output
+from splitter.app.events import Events
 from splitter.errors import ModelError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
@@ -11,23 +11,23 @@ from splitter.plan.extra_models import ExtraModels
 from splitter.plan.request import Request
 
 
-def with_extra_models(request: Request, output: Output, fetched: Callable[[str], str] | None = None) -> Request:
+def with_extra_models(request: Request, events: Events, fetched: Callable[[str], str] | None = None) -> Request:
     """`request` with the headers of the models it names; `fetched` brings a remote one here. Raises as load_model."""
     fixed, headers = dict(request.fixed), {}
     for name, read in (("draft_model", read_draft), ("mmproj", read_projector)):
         if fixed.get(name):
-            fixed[name], headers[name] = _read(fixed[name], read, output, fetched)
+            fixed[name], headers[name] = _read(fixed[name], read, events, fetched)
     return replace(request, fixed=fixed, draft=headers.get("draft_model"), projector=headers.get("mmproj"))
 
 
 def _read(
-    named: str, read: Callable[[str], ModelFacts], output: Output, fetched: Callable[[str], str] | None
+    named: str, read: Callable[[str], ModelFacts], events: Events, fetched: Callable[[str], str] | None
 ) -> tuple[str, ModelFacts]:
     from splitter.model.found import locate
 
     reference = locate(named)
     reference = fetched(reference) if fetched else reference
-    with output.progress(f"reading the header of {reference}"):
+    with events.step(f"reading the header of {reference}"):
         return reference, read(reference)
 
 

@@ -24,7 +24,6 @@ OWN_WORDS = "splitter: "  # before what the supervisor itself says, in the engin
 class LaunchPlace:
     """What the command line says about a launch's place: `began_at` is `time.time()` before the devices were read."""
 
-    model: str | None
     wishes: Wishes
     name: str | None
     log_file: str | None
@@ -57,8 +56,8 @@ def seated(planned: Planned, place: LaunchPlace, show: Callable[[str], None] | N
     Refuses, before anything starts, a port or a card that a running instance has, and a name that is taken.
     """
     own_log = Path(place.log_file).expanduser().absolute() if place.log_file else None
-    asked = ask(place.model, place.wishes)
-    wanted = _wanted(planned, place, asked.profile.name if place.wishes.goal.profile else None)
+    asked = ask(place.wishes)
+    wanted = _wanted(planned, place, asked.profile.name if place.wishes.profile else None)
     free_bytes = {used.device.id: used.device.free_bytes for used in planned.plan.devices}
     with Registry().claim(
         wanted,

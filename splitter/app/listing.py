@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from splitter.app.planning import resolve_rig
-from splitter.cli.options import RigOptions
-from splitter.cli.output import Output
+from splitter.app.events import Events
+from splitter.app.planning import Wishes, rig_of
 from splitter.engine.command import EngineRef
 from splitter.errors import DoesNotFitError, NoDeviceError, SplitterError
 from splitter.model.caches import FoundModel
@@ -42,12 +41,12 @@ class ListedModel:
 
 
 def listed_models(
-    models: tuple[FoundModel, ...], rig: Rig | None, request: Request, output: Output
+    models: tuple[FoundModel, ...], rig: Rig | None, request: Request, events: Events
 ) -> Iterator[ListedModel]:
     """Each model with its fit, as long as the time for solving lasts (30 s in all); then its header alone."""
     deadline = time.monotonic() + SOLVING_S
     for number, found in enumerate(models, start=1):
-        with output.progress(f"looking at model {number} of {len(models)}: {found.name}"):
+        with events.step(f"looking at model {number} of {len(models)}: {found.name}"):
             yield look_at(found, rig if time.monotonic() < deadline else None, request)
 
 
@@ -83,11 +82,11 @@ def fit_of(plan: Plan) -> Fit:
     return "partly" if waits_in_ram(plan) else "gpu"
 
 
-def rig_or_none(devices: RigOptions, engine: EngineRef, output: Output) -> Rig | None:
+def rig_or_none(wishes: Wishes, engine: EngineRef, events: Events) -> Rig | None:
     """The rig; None, with a remark, where this machine has no device and none was named."""
     try:
-        with output.progress("looking at the devices"):
-            return resolve_rig(devices.rig, devices.gpus, engine)
+        with events.step("looking at the devices"):
+            return rig_of(wishes, engine)
     except NoDeviceError as error:
-        output.say(f"whether they fit is unknown: {error.message} (name cards with --rig or --gpus)")
+        events.say(f"whether they fit is unknown: {error.message} (name cards with --rig or --gpus)")
         return None

@@ -4,16 +4,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+from splitter.app.events import Events
 from splitter.app.planning import Planned, resolve_engine
+from splitter.app.recording import header_sha256, host_info, now, plan_fields, planned_record
 from splitter.bench.alternatives import Alternative, alternatives, given
 from splitter.bench.cards import read_cards
 from splitter.bench.client import Target, identify
 from splitter.bench.duel import Duel, DuelOutcome, duel
 from splitter.bench.measure import Sweep, measure_points
-from splitter.bench.records.make import header_sha256, host_info, now, plan_fields, planned_record
 from splitter.bench.records.record import EngineInfo, ModelInfo, Record
 from splitter.bench.stopping import Stopping
-from splitter.cli.output import Output
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
 from splitter.rig.card_reading import Readings
@@ -45,10 +45,10 @@ def numbers(text: str, what: str, least: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def measured(target: Target, wishes: BenchWishes, output: Output, rig: Rig | None) -> dict[str, Any]:
+def measured(target: Target, wishes: BenchWishes, events: Events, rig: Rig | None) -> dict[str, Any]:
     """The points of a running server with the cards before and after, as fields of a record."""
     before = read_cards(rig)
-    with output.steps(f"measuring {target.url}") as say:
+    with events.step(f"measuring {target.url}") as say:
         points = measure_points(target, wishes.sweep, rig=rig, on_progress=say)
     return {"points": points, "url": target.url, "label": wishes.label, **card_fields(before, read_cards(rig))}
 
@@ -62,38 +62,38 @@ def card_fields(before: Readings, after: Readings) -> dict[str, Any]:
     }
 
 
-def bench_url(url: str, api_key: str | None, wishes: BenchWishes, output: Output) -> Record:
+def bench_url(url: str, api_key: str | None, wishes: BenchWishes, events: Events) -> Record:
     """Measures a running server: of a local llama-server's model the file is known, of others the name."""
     target = identify(url, api_key, None, wishes.sweep.timeout_s)
-    fields = measured(target, wishes, output, None)
+    fields = measured(target, wishes, events, None)
     path = target.model if target.model.endswith(".gguf") else None
     model = ModelInfo(path=path, name=target.model, header_sha256=header_sha256(path) if path else None)
     engine = EngineInfo(target.dialect.name, target.build)
     return Record(kind="bench", engine=engine, model=model, created_at=now(), host=host_info(), **fields)
 
 
-def bench_plan(planned: Planned, wishes: BenchWishes, output: Output) -> Record:
+def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     """Launches the plan, measures, stops."""
     from splitter.run.endpoint import read_key
     from splitter.run.supervisor import launch
 
     command = planned.command
     with launch(command) as instance:
-        with output.progress("loading the model"):
+        with events.step("loading the model"):
             instance.wait_ready()
         target = identify(instance.url, read_key(command.server), None, wishes.sweep.timeout_s)
-        fields = measured(target, wishes, output, planned.plan.rig)
+        fields = measured(target, wishes, events, planned.plan.rig)
     return planned_record(planned, command, target.build, **fields)
 
 
-def bench_llama_bench(planned: Planned, wishes: BenchWishes, output: Output) -> Record:
+def bench_llama_bench(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     """The plan, measured by llama-bench."""
     from splitter.bench.run_llama_bench import run_llama_bench
 
     sweep, rig = wishes.sweep, planned.plan.rig
     repetitions = sweep.stopping.repetitions or LLAMA_BENCH_REPETITIONS
     before = read_cards(rig)
-    with output.progress("llama-bench measures"):
+    with events.step("llama-bench measures"):
         limit_s = sweep.stopping.budget_s if wishes.budget_given else None
         run = run_llama_bench(planned.plan, planned.command, sweep.shapes(), repetitions, limit_s or NO_BUDGET_S)
     points, argv = run
@@ -118,14 +118,14 @@ def contenders(planned: Planned, read: ReadCommand | None) -> tuple[Alternative,
 
 
 def bench_alternatives(
-    planned: Planned, read: ReadCommand | None, wishes: BenchWishes, output: Output
+    planned: Planned, read: ReadCommand | None, wishes: BenchWishes, events: Events
 ) -> tuple[Record, ...]:
     """One record per alternative, all of one group."""
     sweep, rig = wishes.sweep, planned.plan.rig
     budget_s = sweep.stopping.budget_s if wishes.budget_given else None
     plan = Duel(sweep, wishes.rounds, sweep.stopping.repetitions or Stopping().least, budget_s, rig=rig)
     before = read_cards(rig)
-    with output.steps("comparing") as say:
+    with events.step("comparing") as say:
         outcomes = duel(contenders(planned, read), plan, say)
     cards = card_fields(before, read_cards(rig))
     group = uuid4().hex[:12]

@@ -1,14 +1,13 @@
 """The steps that the planning verbs share: model, engine, rig, request, plan, command."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
-from splitter.cli.flags import fixed_settings, margins_mib
-from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
-from splitter.cli.output import Output
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
 from splitter.model.facts import ModelFacts
@@ -17,6 +16,7 @@ from splitter.plan.request import EngineKind, Request
 from splitter.plan.speed import ROOFLINE, Constants
 from splitter.profile.profile import Supervision
 from splitter.rig.device import Rig
+from splitter.units import from_mib
 from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -27,32 +27,16 @@ KOBOLDCPP_PORT = 5001
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Everything the command line says about one plan."""
+    """What is asked for: `values` by the profile's dotted keys (`model`, `rig.gpus`, `settings.context_size`, ...),
+    from flags, keyword arguments or JSON, over the profile of the name or file `profile`."""
 
-    rig: RigOptions
-    engine: EngineOptions
-    margin: MarginOptions
-    goal: GoalOptions
-    flags: FlagOptions
-    server: ServerOptions
+    values: Mapping[str, Any] = field(default_factory=dict)
+    profile: str | None = None
 
-    def overrides(self) -> dict[str, Any]:
-        """What the command line sets, by the profile's dotted keys."""
-        gpus = tuple(self.rig.gpus.split(",")) if self.rig.gpus else None
-        given: dict[str, Any] = {
-            "rig.gpus": gpus,
-            "engine.kind": self.engine.engine,
-            "engine.path": self.engine.engine_path,
-            "engine.version": self.engine.engine_version,
-            "goal": self.goal.goal,
-            "margin_mib": margins_mib(self.margin.margin),
-            "server.host": self.server.host,
-            "server.port": self.server.port,
-            "server.api_key_file": self.server.api_key_file,
-            "settings.context_size": "max" if self.flags.ctx_size == "max" else None,
-        }
-        settings = {f"settings.{name}": value for name, value in fixed_settings(self.flags).items()}
-        return {key: value for key, value in given.items() if value is not None} | settings
+    def settings(self) -> dict[str, Any]:
+        """The engine settings among them, by their short names."""
+        prefix = "settings."
+        return {key.removeprefix(prefix): value for key, value in self.values.items() if key.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,68 +64,72 @@ class Planned:
     constants: Constants = ROOFLINE
 
 
-def resolve(model: str | None, wishes: Wishes, output: Output, *, local: bool = False) -> Job:
+def resolve(wishes: Wishes, events: Events, *, local: bool = False) -> Job:
     """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
     from splitter.model.found import locate
     from splitter.model.load import load_model
 
-    asked = ask(model, wishes)
+    asked = ask(wishes)
     reference = locate(asked.reference)
     if local:
-        reference = _fetched(reference, output)
-    with output.progress("reading the model's header"):
+        reference = _fetched(reference, events)
+    with events.step("reading the model's header"):
         facts = load_model(reference)
-    task = prepare(facts, asked, wishes, output)
-    fetched = partial(_fetched, output=output) if local else None
-    return replace(task, request=with_extra_models(task.request, output, fetched))
+    task = prepare(facts, asked, events)
+    fetched = partial(_fetched, events=events) if local else None
+    return replace(task, request=with_extra_models(task.request, events, fetched))
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The model's reference, with the profile and what it and the command line ask for."""
+    """The model's reference, with all that is asked for and what it means for the rooms."""
 
     reference: str
     profile: "Profile"
     task: "ProfileTask"
 
 
-def ask(model: str | None, wishes: Wishes) -> Asked:
+def ask(wishes: Wishes) -> Asked:
     """What is asked for, before anything is read."""
     from splitter.profile.files import load_profile
     from splitter.profile.profile import to_request
 
-    if wishes.rig.rig and wishes.rig.gpus:
-        raise UsageError("--rig and --gpus both name the devices", "give one of them")
-    profile = load_profile(wishes.goal.profile, wishes.overrides())
+    refuse_two_rigs(wishes)
+    profile = load_profile(wishes.profile, wishes.values)
     task = to_request(profile)
-    reference = model or task.model
-    if not reference:
+    if not task.model:
         raise UsageError("no model given", "name a GGUF file, hf:OWNER/REPO/FILE, or --profile P")
-    return Asked(reference, profile, task)
+    return Asked(task.model, profile, task)
 
 
-def prepare(facts: ModelFacts, asked: Asked, wishes: Wishes, output: Output) -> Job:
+def refuse_two_rigs(wishes: Wishes) -> None:
+    """UsageError where both a rig and a list of cards are asked for."""
+    if wishes.values.get("rig.gpus") and {"rig.name", "rig.file"} & wishes.values.keys():
+        raise UsageError("--rig and --gpus both name the devices", "give one of them")
+
+
+def prepare(facts: ModelFacts, asked: Asked, events: Events) -> Job:
     """The task of a model that is read: engine, rig and server found."""
     wanted, kind = asked.task, asked.task.request.engine
     engine = resolve_engine(kind, wanted.engine.path, wanted.engine.version)
     request = replace(wanted.request, engine_version=engine.version or wanted.request.engine_version)
-    named = wishes.rig.rig or wanted.rig.name or wanted.rig.file
-    gpus = None if wishes.rig.rig else ",".join(wanted.rig.gpus)
-    with output.progress("looking at the devices"):
-        rig = resolve_rig(None if wishes.rig.gpus else named, gpus, engine, needed=_wants_devices(request))
+    with events.step("looking at the devices"):
+        rig = resolve_rig(
+            wanted.rig.name or wanted.rig.file, ",".join(wanted.rig.gpus), engine, needed=_wants_devices(request)
+        )
     server = wanted.server
     if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
         server = replace(server, port=KOBOLDCPP_PORT)
-    return Job(facts, rig, engine, request, _secured(server, output), wanted.supervision)
+    return Job(facts, rig, engine, request, _secured(server, events), wanted.supervision)
 
 
-def _secured(server: Server, output: Output) -> Server:
+def _secured(server: Server, events: Events) -> Server:
     """The server with an API key where others can reach it; the key's file is told, the key never."""
     from splitter.run.keys import secured
 
     server, said = secured(server)
     for line in said:
-        output.say(line)
+        events.say(line)
     return server
 
 
@@ -150,19 +138,19 @@ def _wants_devices(request: Request) -> bool:
     return request.fixed.get("gpu_layers") != 0 and request.fixed.get("device_order") != ()
 
 
-def _fetched(reference: str, output: Output) -> str:
+def _fetched(reference: str, events: Events) -> str:
     """The local path of what `reference` names; downloads from the Hub with a progress bar."""
     from splitter.model.fetch import fetch
     from splitter.model.load import is_remote
 
     if not is_remote(reference):
         return reference
-    output.say(f"fetching {reference}")
+    events.say(f"fetching {reference}")
     try:
-        with output.transfer() as on_progress:
-            return fetch(reference, on_progress, output.say)
+        with events.transfer() as on_progress:
+            return fetch(reference, on_progress, events.say)
     except KeyboardInterrupt:
-        output.say("what has arrived is kept: run the same command again to go on")
+        events.say("what has arrived is kept: run the same command again to go on")
         raise
 
 
@@ -195,13 +183,26 @@ def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, neede
     return rig
 
 
+def rig_of(wishes: Wishes, engine: EngineRef, *, needed: bool = True) -> Rig:
+    """The rig that `wishes` themselves name, or the host's own."""
+    refuse_two_rigs(wishes)
+    values = wishes.values
+    named, gpus = values.get("rig.name") or values.get("rig.file"), ",".join(values.get("rig.gpus") or ())
+    return resolve_rig(named, gpus, engine, needed=needed)
+
+
+def margin_bytes(wishes: Wishes) -> tuple[int, ...]:
+    """The memory to keep free that `wishes` themselves name, as in Request."""
+    return tuple(from_mib(mib) for mib in wishes.values.get("margin_mib") or ())
+
+
 def no_device(rig: Rig) -> NoDeviceError:
     """Why the host has no usable device, and what can be done without one."""
     hint = "plan for other cards with --rig or --gpus, use the CPU alone with -ngl 0, or run --engine embedded"
     return NoDeviceError("; ".join(rig.notes) or "no GPU was found", hint)
 
 
-def solve(task: Job, output: Output) -> Planned:
+def solve(task: Job, events: Events) -> Planned:
     """The solver's plan and its command."""
     from splitter.app.measured_before import measured, noted, priced
     from splitter.engine.commands import build_command
@@ -209,7 +210,7 @@ def solve(task: Job, output: Output) -> Planned:
     from splitter.plan.solve import solve as solve_plan
 
     price = priced(task.rig, task.engine)
-    with output.progress("solving the placement"):
+    with events.step("solving the placement"):
         overhead = learnt_overhead(task.facts, task.rig, task.engine)
         plan = solve_plan(task.facts, price.rig, task.request, constants=price.constants, overhead=overhead)
     plan = measured(noted(plan, price), task.engine)
@@ -225,24 +226,24 @@ def findable(planned: Planned) -> Planned:
     return replace(planned, plan=plan, command=build_command(plan, planned.task.engine, planned.task.server))
 
 
-def prove(planned: Planned, output: Output) -> Planned:
+def prove(planned: Planned, events: Events) -> Planned:
     """The plan with the engine's own figures, corrected until they fit."""
     from splitter.engine.commands import build_command
     from splitter.engine.llama_server.proof import proven_plan
 
     task = planned.task
-    with output.progress("verifying with llama-fit-params"):
+    with events.step("verifying with llama-fit-params"):
         plan = proven_plan(planned.plan, task.request, task.engine, planned.constants)
     return replace(planned, plan=plan, command=build_command(plan, task.engine, task.server))
 
 
-def prove_if_possible(planned: Planned, output: Output) -> Planned:
+def prove_if_possible(planned: Planned, events: Events) -> Planned:
     """`prove` where the engine has a dry run; the estimate as it is elsewhere."""
     from splitter.engine.llama_server.dry_run import find_dry_run
 
     if find_dry_run(planned.task.engine) is None:
         return planned
-    return prove(planned, output)
+    return prove(planned, events)
 
 
 def save_text(path: str, text: str) -> None:

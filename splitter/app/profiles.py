@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from splitter.app.events import Events
 from splitter.app.planning import Wishes
-from splitter.cli.output import Output
 from splitter.errors import ProfileError, UsageError
 
 RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
 GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
 
 
-def values_of_script(name: str, wishes: Wishes, output: Output) -> dict[str, Any]:
+def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any]:
     """What the script `name` says, under what the command line says; doubts about the script are said."""
     from splitter.app.checking import read_file
     from splitter.engine.reading.script import SCRIPT_SUFFIXES
@@ -21,42 +21,39 @@ def values_of_script(name: str, wishes: Wishes, output: Output) -> dict[str, Any
     if not name.lower().endswith(SCRIPT_SUFFIXES):
         raise UsageError(f"{name} is no script that can be read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
     path = Path(name).expanduser()
-    read = read_file(path, wishes.engine)
+    read = read_file(path, wishes)
     for notice in (*read.refusals, *read.notices):
-        output.say(f"{path.name}: {notice.message}")
+        events.say(f"{path.name}: {notice.message}")
     values = {key: value for key, value in command_values(read).items() if value is not None}
     return _anchored(values, path.parent) | _given(wishes)
 
 
-def values_of_plan(model: str | None, wishes: Wishes, output: Output) -> dict[str, Any]:
+def values_of_plan(wishes: Wishes, events: Events) -> dict[str, Any]:
     """The solved plan, fixed: planning with these values again gives the same."""
     from splitter.app.planning import resolve, solve
     from splitter.profile.write import plan_values
 
-    planned = solve(resolve(model, wishes, output), output)
+    planned = solve(resolve(wishes, events), events)
     values = plan_values(planned.plan, planned.task.server)
-    return _anchored({**values, **rig_values(model, wishes)}, Path()) | _rig(wishes)
+    return _anchored({**values, **rig_values(wishes)}, Path()) | _rig(wishes)
 
 
-def rig_values(model: str | None, wishes: Wishes) -> dict[str, Any]:
+def rig_values(wishes: Wishes) -> dict[str, Any]:
     """The rig, engine and margins that were asked for, as the profile's keys; None where nothing was."""
     from splitter.app.planning import ask
 
-    profile = ask(model, wishes).profile
+    profile = ask(wishes).profile
     return {key: profile.get(key) for key in (*RIG_KEYS, *GIVEN_KEYS)} | _rig(wishes)
 
 
 def _given(wishes: Wishes) -> dict[str, Any]:
-    return wishes.overrides() | _rig(wishes)
+    return {**wishes.values} | _rig(wishes)
 
 
 def _rig(wishes: Wishes) -> dict[str, Any]:
     """The rig of the command line; nothing there means the machine at hand, whichever it is."""
-    named = wishes.rig.rig
-    if named is None:
-        return {}
-    path = Path(named).expanduser()
-    return {"rig.file": str(path.resolve())} if path.is_file() else {"rig.name": named}
+    file = wishes.values.get("rig.file")
+    return {"rig.file": str(Path(file).expanduser().resolve())} if file else {}
 
 
 def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

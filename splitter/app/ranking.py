@@ -1,19 +1,19 @@
 """`splitter plan` on a repository or a folder of several models: read every header, solve each, rank them."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
-from splitter.app.planning import Asked, Job, Wishes, ask, prepare, save_text
-from splitter.cli.output import Output, Status, envelope
-from splitter.errors import DoesNotFitError, ModelError, ModelNotFoundError, SplitterError
+from splitter.app.planning import Asked, Job, Wishes, ask, prepare
+from splitter.errors import ModelError, ModelNotFoundError, SplitterError
 from splitter.model.facts import ModelFacts
 from splitter.model.hub_reference import RepoFile, model_files, parse_hub_reference
-from splitter.plan.advise import RankedModel, advise
+from splitter.plan.advise import Advice, RankedModel, advise
+from splitter.rig.device import Rig
 
 READERS = 6  # headers read at once: a repository has some 25 files, and one header takes one or two round trips
 
@@ -28,23 +28,23 @@ class ModelSet:
     asked: Asked
 
 
-def several_models(model: str | None, wishes: Wishes, output: Output) -> ModelSet | None:
+def several_models(wishes: Wishes, events: Events) -> ModelSet | None:
     """The models of the repository or folder that MODEL names; None where it names one model."""
-    asked = ask(model, wishes)
+    asked = ask(wishes)
     reference = asked.reference
     if reference.lower().startswith("hf:"):
-        return _repository(reference, asked, output)
+        return _repository(reference, asked, events)
     folder = Path(reference).expanduser()
     return _folder(folder, asked) if folder.is_dir() else None
 
 
-def _repository(reference: str, asked: Asked, output: Output) -> ModelSet | None:
+def _repository(reference: str, asked: Asked, events: Events) -> ModelSet | None:
     from splitter.model.hub import is_offline, list_gguf_files
 
     wanted = parse_hub_reference(reference)
     if wanted.file or is_offline():
         return None
-    with output.progress(f"listing {wanted.repo}"):
+    with events.step(f"listing {wanted.repo}"):
         files = model_files(list_gguf_files(wanted.repo, wanted.revision))
     if len(files) < 2:
         return None
@@ -65,37 +65,31 @@ def _folder(folder: Path, asked: Asked) -> ModelSet:
     return ModelSet(str(folder), names, lambda name: str(folder / name), asked)
 
 
-def report_advice(choice: ModelSet, wishes: Wishes, output: Output) -> int:
-    """The ranked table, or its JSON; the exit code: 3 when no file fits. ModelError when none can be read."""
-    from splitter.cli.views.advice import advice_data, advice_view
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The ranked models of `name` on `rig`; `recommended` is what MODEL takes for the best of them."""
 
-    read = read_headers(choice, output)
+    name: str
+    rig: Rig
+    advice: Advice
+    recommended: str | None
+
+
+def rank(choice: ModelSet, events: Events) -> Ranking:
+    """Every model solved and ranked. ModelError when none can be read."""
+    read = read_headers(choice, events)
     first = next((facts for facts in read.values() if isinstance(facts, ModelFacts)), None)
     if first is None:
         raise _unreadable(choice, read)
-    task = prepare(first, choice.asked, wishes, output)
-    task = replace(task, request=with_extra_models(task.request, output))
+    task = prepare(first, choice.asked, events)
+    task = replace(task, request=with_extra_models(task.request, events))
     candidates = []
     for number, (file, facts) in enumerate(read.items(), start=1):
-        with output.progress(f"solving {number} of {len(read)}: {file}"):
+        with events.step(f"solving {number} of {len(read)}: {file}"):
             candidates.append(_candidate(file, facts, task))
     advice = advise(candidates)
-    data = advice_data(choice.name, task.rig, advice)
-    status: Status = "ok" if advice.fits() else "does_not_fit"
-    if wishes.goal.save:
-        save_text(wishes.goal.save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
-    output.show(*advice_view(choice.name, task.rig, advice))
-    if advice.recommended:
-        output.show("")
-        output.plain(f"splitter plan {_quoted(choice.reference_of(advice.recommended))}")
-    output.data(data, status)
-    if wishes.goal.save:
-        output.say(f"wrote {wishes.goal.save}")
-    return 0 if advice.fits() else DoesNotFitError.exit_code
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if any(char in text for char in " ()&;") else text
+    best = advice.recommended
+    return Ranking(choice.name, task.rig, advice, None if best is None else choice.reference_of(best))
 
 
 def _unreadable(choice: ModelSet, read: dict[str, ModelFacts | SplitterError]) -> ModelError:
@@ -103,10 +97,10 @@ def _unreadable(choice: ModelSet, read: dict[str, ModelFacts | SplitterError]) -
     return ModelError(f"None of the {len(read)} models of {choice.name} can be read: {error.message}", error.hint)
 
 
-def read_headers(choice: ModelSet, output: Output) -> dict[str, ModelFacts | SplitterError]:
+def read_headers(choice: ModelSet, events: Events) -> dict[str, ModelFacts | SplitterError]:
     """Every file's header, several at a time; what fails says why in its place."""
     with (
-        output.progress(f"reading the headers of {len(choice.files)} models of {choice.name}"),
+        events.step(f"reading the headers of {len(choice.files)} models of {choice.name}"),
         ThreadPoolExecutor(READERS) as pool,
     ):
         read = pool.map(partial(_read, choice), choice.files)

@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from splitter.app.events import Events
 from splitter.app.planning import Job, Planned, prove_if_possible, solve
-from splitter.cli.output import Output
 from splitter.engine.command import EngineCommand
 from splitter.engine.log.shortage import Shortage
 from splitter.errors import DoesNotFitError, SplitterError
@@ -47,8 +47,8 @@ class Replanner:
     """Answers a shortage with a stricter plan: what was learned is kept, what changed is said. `planned` is the plan in
     force; `told` hear of every new one."""
 
-    def __init__(self, planned: Planned, output: Output, told: Sequence[Callable[[Plan], None]] = ()) -> None:
-        self.planned, self._output, self._told = planned, output, told
+    def __init__(self, planned: Planned, events: Events, told: Sequence[Callable[[Plan], None]] = ()) -> None:
+        self.planned, self._events, self._told = planned, events, told
 
     def __call__(self, short: Shortage) -> EngineCommand:
         """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed: then nothing
@@ -63,7 +63,7 @@ class Replanner:
         except DoesNotFitError:
             put_lessons(kept)
             raise
-        self._output.say(f"out of memory: {what_changed(before.plan, self.planned.plan, learnt)}")
+        self._events.say(f"out of memory: {what_changed(before.plan, self.planned.plan, learnt)}")
         for tell in self._told:
             tell(self.planned.plan)
         return self.planned.command
@@ -81,7 +81,7 @@ class Replanner:
         taken = taken_since(before.plan, now)
         if not taken:
             return None
-        self.planned = prove_if_possible(solve(task, self._output), self._output)
+        self.planned = prove_if_possible(solve(task, self._events), self._events)
         return Learnt({}, taken)
 
     def _learn(self, short: Shortage) -> "Learnt":
@@ -95,7 +95,7 @@ class Replanner:
             more = learn(self.planned.plan, short)
             learnt = Learnt({**learnt.missing, **more.missing})
             keep_lessons(task.rig, task.engine, lessons(self.planned.plan, more))
-            self.planned = prove_if_possible(solve(task, self._output), self._output)
+            self.planned = prove_if_possible(solve(task, self._events), self._events)
             if not more.missing or self.planned.plan.settings != failed:
                 break
         return learnt
@@ -140,14 +140,14 @@ def told_by_driver(rig: Rig) -> set[str]:
 class Announcer:
     """A watcher that says in plain words what happens to the engine after its first start."""
 
-    def __init__(self, output: Output, limits: Limits) -> None:
-        self._output, self._limits = output, limits
+    def __init__(self, events: Events, limits: Limits) -> None:
+        self._events, self._limits = events, limits
         self._tried = 0
 
     def __call__(self, now: Snapshot) -> None:
         text = self._words(now)
         if text:
-            self._output.say(text)
+            self._events.say(text)
 
     def _words(self, now: Snapshot) -> str:
         kind = now.command.engine.kind

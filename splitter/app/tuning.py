@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from splitter.app.events import Events
 from splitter.app.measured_before import Priced, priced
 from splitter.app.planning import Job, Planned
+from splitter.app.recording import now, trial_record
 from splitter.bench.calibrate.store import rig_key
 from splitter.bench.plain import from_plain, to_plain
-from splitter.bench.records.make import now, trial_record
 from splitter.bench.records.records import Records
 from splitter.bench.stats import spread
 from splitter.bench.tune.neighbours import Space
@@ -20,7 +21,6 @@ from splitter.bench.tune.run import Measured, TrialShape, run_trial
 from splitter.bench.tune.store import begin_tune, forget_tune, keep_trial, saved_tune
 from splitter.bench.tune.trial import Candidate, Outcome, Trial, candidate
 from splitter.bench.tune.tune import Tuned, tune
-from splitter.cli.output import Output
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
 from splitter.plan.extra_models import ExtraModels
@@ -57,10 +57,10 @@ class TuneJob:
     key: str
 
 
-def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, output: Output) -> TuneJob:
+def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, events: Events) -> TuneJob:
     """The job whose start is `planned`, or the command of --from; `given` are the settings of the command line."""
     task = planned.task
-    start = planned.plan.settings if wishes.line is None else _settings_of_line(wishes.line, task, output)
+    start = planned.plan.settings if wishes.line is None else _settings_of_line(wishes.line, task, events)
     meant = {name: value for name in MEANT if (value := getattr(start, name)) is not None}
     space = _space(task, {**meant, **given}, frozenset(given), wishes)
     said = (task.facts.path, task.facts.file_bytes, rig_key(task.rig), task.engine.kind, task.engine.version)
@@ -70,7 +70,7 @@ def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, outp
     return TuneJob(task, space, start, wishes, hashlib.sha256(text.encode()).hexdigest())
 
 
-def _settings_of_line(line: str, task: Job, output: Output) -> Settings:
+def _settings_of_line(line: str, task: Job, events: Events) -> Settings:
     from splitter.engine.reading.command import read_command
     from splitter.engine.reading.complete import complete_settings
 
@@ -79,7 +79,7 @@ def _settings_of_line(line: str, task: Job, output: Output) -> Settings:
         raise UsageError(f"--from is a command of {read.kind}", f"tune it with --engine {read.kind}")
     completed = complete_settings(read, task.facts, task.rig, task.engine.version)
     for notice in (*read.refusals, *read.notices):
-        output.say(f"--from: {notice.message}")
+        events.say(f"--from: {notice.message}")
     return completed.settings
 
 
@@ -112,7 +112,7 @@ def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: Tu
     )
 
 
-def run(job: TuneJob, output: Output) -> Tuned:
+def run(job: TuneJob, events: Events) -> Tuned:
     """All trials, kept one by one. DoesNotFitError for a start that does not fit."""
     with Records() as records:
         state = saved_tune(records, job.key) if job.wishes.resume else None
@@ -122,13 +122,13 @@ def run(job: TuneJob, output: Output) -> Tuned:
             message = "the settings to start from do not fit"
             raise DoesNotFitError(message, "`splitter check` says where; or tune without --from")
         if state:
-            output.say(f"going on after {len(state.trials)} trials (--fresh starts anew)")
+            events.say(f"going on after {len(state.trials)} trials (--fresh starts anew)")
         else:
             group = f"tune {now()} {job.key[:8]}"
             begin_tune(records, job.key, group, json.dumps(to_plain(settings)), now())
             state = saved_tune(records, job.key)
         assert state is not None  # noqa: S101 - it was just written
-        keeper = _Keeper(job, records, state.group, state.spent_s, output)
+        keeper = _Keeper(job, records, state.group, state.spent_s, events)
         start = candidate(start_plan, "the start", "start")
         until_s = time.monotonic() + 60 * job.wishes.minutes
         tuned = tune(
@@ -147,14 +147,14 @@ def run(job: TuneJob, output: Output) -> Tuned:
 class _Keeper:
     """Measures a candidate and keeps its trial with its record."""
 
-    def __init__(self, job: TuneJob, records: Records, group: str, spent_s: float, output: Output) -> None:
-        self.job, self.records, self.group, self.output = job, records, group, output
+    def __init__(self, job: TuneJob, records: Records, group: str, spent_s: float, events: Events) -> None:
+        self.job, self.records, self.group, self.events = job, records, group, events
         self.begun_s = time.monotonic() - spent_s
         self.last: tuple[Plan, Measured] | None = None
 
     def measure(self, wanted: Candidate, repetitions: int) -> Outcome:
         plan = self.job.space.evaluate(wanted.settings)
-        with self.output.progress(f"measuring {wanted.label}"):
+        with self.events.step(f"measuring {wanted.label}"):
             done = run_trial(plan, self.job.task.engine, self.job.wishes.shape, repetitions)
         self.last = plan, done
         return done.outcome
@@ -174,7 +174,7 @@ class _Keeper:
         )
         trial = Trial(wanted.key, wanted.label, outcome)
         spent_s = time.monotonic() - self.begun_s
-        self.output.say(f"{wanted.label}: {outcome.failed or speed_text(outcome)}")
+        self.events.say(f"{wanted.label}: {outcome.failed or speed_text(outcome)}")
         return keep_trial(self.records, self.job.key, position, trial, record, spent_s=spent_s)
 
 

@@ -1,14 +1,39 @@
 """The `data` objects of design.md 3: plain dictionaries, bytes as integers, unknown as null, never 0."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from splitter.engine.command import EngineCommand, EngineRef
+from splitter.errors import SplitterError
 from splitter.memory.footprint import MemoryUse
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.rig.device import Device, Rig
+
+JSON_VERSION = 1
+LONGEST_SENTENCE = 8000  # characters of an error: ten quoted lines of a log, a list of files
+Status = Literal["ok", "does_not_fit", "error"]
+
+
+def envelope(command: str, status: Status, data: Any, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """The one JSON object of design.md 3."""
+    return {"version": JSON_VERSION, "command": command, "status": status, "data": data, "errors": errors or []}
+
+
+def error_item(error: SplitterError) -> dict[str, str]:
+    """An error as the object's `errors` hold it."""
+    return {"code": error.code, "message": bounded(error.message), "hint": bounded(error.hint)}
+
+
+def bounded(text: str) -> str:
+    """A sentence that quotes a foreign name stays a sentence."""
+    return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1] + "…"
+
+
+def status_of(error: SplitterError) -> Status:
+    """The object's status for an error."""
+    return "does_not_fit" if error.code == "does_not_fit" else "error"
 
 
 def model_data(facts: ModelFacts) -> dict[str, Any]:

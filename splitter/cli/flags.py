@@ -1,12 +1,49 @@
 """Flag values to the settings they fix. A value that cannot be meant is refused with its flag's name."""
 
+from pathlib import Path
 from typing import Any
 
-from splitter.cli.options import FlagOptions
+from splitter.app.planning import Wishes
+from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.errors import UsageError
-from splitter.units import from_mib
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+NO_GOAL, NO_FLAGS, NO_SERVER = GoalOptions(), FlagOptions(), ServerOptions()
+
+
+def wishes_of(
+    model: str | None,
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    goal: GoalOptions = NO_GOAL,
+    flags: FlagOptions = NO_FLAGS,
+    server: ServerOptions = NO_SERVER,
+) -> Wishes:
+    """What the command line asks for, by the profile's dotted keys."""
+    given: dict[str, Any] = {
+        "model": model or None,
+        **rig_values(devices.rig),
+        "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "engine.kind": engine.engine,
+        "engine.path": engine.engine_path,
+        "engine.version": engine.engine_version,
+        "goal": goal.goal,
+        "margin_mib": numbers("--margin", margin.margin),
+        "server.host": server.host,
+        "server.port": server.port,
+        "server.api_key_file": server.api_key_file,
+        "settings.context_size": "max" if flags.ctx_size == "max" else None,
+    }
+    settings = {f"settings.{name}": value for name, value in fixed_settings(flags).items()}
+    return Wishes({key: value for key, value in given.items() if value is not None} | settings, goal.profile)
+
+
+def rig_values(named: str | None) -> dict[str, str]:
+    """--rig by its profile key: a file, or else the name of a rig."""
+    if not named:
+        return {}
+    return {"rig.file" if Path(named).expanduser().is_file() else "rig.name": named}
 
 
 def fixed_settings(flags: FlagOptions) -> dict[str, Any]:
@@ -109,13 +146,3 @@ def override_tensors(given: list[str] | None) -> tuple[str, ...] | None:
         if not all(item.partition("=")):
             raise UsageError(f"-ot takes PATTERN=BUFFER, not {item!r}", r"for example -ot 'blk\.3\.ffn_.*_exps=CPU'")
     return items
-
-
-def margins_mib(text: str | None) -> tuple[float, ...] | None:
-    """MiB kept free per device, from `MIB[,MIB...]`; None when silent."""
-    return numbers("--margin", text)
-
-
-def margins(text: str | None) -> tuple[int, ...]:
-    """The same in bytes; () when silent."""
-    return tuple(from_mib(mib) for mib in margins_mib(text) or ())

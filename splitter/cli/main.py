@@ -17,8 +17,9 @@ from typing import Any
 import typer
 
 from splitter.app.background import leave_word
+from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
-from splitter.cli.output import Reported, envelope, error_item, print_error, print_json, status_of
+from splitter.cli.output import Reported, print_error, print_json
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 
 # Flags and variables whose value is a secret: --api-key, --password, -hft, KCPP_PASSWORD, LLAMA_API_KEY.

@@ -4,35 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from splitter.app.wire import Status, bounded, envelope
 from splitter.errors import SplitterError
 from splitter.printable import printable_lines
-
-JSON_VERSION = 1
-LONGEST_SENTENCE = 8000  # characters of an error: ten quoted lines of a log, a list of files
-Status = Literal["ok", "does_not_fit", "error"]
-
-
-def envelope(command: str, status: Status, data: Any, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    """The one JSON object of design.md 3."""
-    return {"version": JSON_VERSION, "command": command, "status": status, "data": data, "errors": errors or []}
-
-
-def error_item(error: SplitterError) -> dict[str, str]:
-    return {"code": error.code, "message": _bounded(error.message), "hint": _bounded(error.hint)}
-
-
-def _bounded(text: str) -> str:
-    """A sentence that quotes a foreign name stays a sentence."""
-    return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1] + "…"
-
-
-def status_of(error: SplitterError) -> Status:
-    return "does_not_fit" if error.code == "does_not_fit" else "error"
 
 
 class Output:
@@ -70,22 +49,13 @@ class Output:
             print_json(envelope(self.command, status, data, errors))
 
     @contextmanager
-    def progress(self, text: str) -> Iterator[None]:
-        """Shows `text` with a spinner while the block runs; nothing without a terminal or under --json."""
-        if self.as_json or not self.words.is_terminal:
-            yield
-            return
-        with self.words.status(text):
-            yield
-
-    @contextmanager
-    def steps(self, text: str) -> Iterator[Callable[[str], None]]:
+    def step(self, text: str) -> Iterator[Callable[[str], None]]:
         """A spinner whose words follow the work; nothing without a terminal or under --json."""
         if self.as_json or not self.words.is_terminal:
             yield lambda _text: None
             return
         with self.words.status(text) as status:
-            yield lambda step: status.update(f"{text}: {step}")
+            yield lambda now: status.update(f"{text}: {now}")
 
     @contextmanager
     def transfer(self) -> Iterator[Callable[[int, int], None] | None]:
@@ -123,6 +93,6 @@ def print_json(document: dict[str, Any]) -> None:
 def print_error(error: SplitterError) -> None:
     """One sentence and the next step, on standard error."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), printable_lines(_bounded(error.message))))
+    console.print(Text.assemble(("error: ", "bold red"), printable_lines(bounded(error.message))))
     if error.hint:
-        console.print(Text.assemble(("  try: ", "bold"), printable_lines(_bounded(error.hint))))
+        console.print(Text.assemble(("  try: ", "bold"), printable_lines(bounded(error.hint))))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitter.bench.report.html_report import html_report
-from splitter.bench.report.memory import card_row
+from splitter.bench.report.memory import recorded_row
 from splitter.bench.report.of_records import report
 from splitter.bench.report.svg_bars import memory_bars, pair_bars, pieces
 from splitter.bench.report.svg_lines import axis, depth_axis
@@ -76,7 +76,7 @@ def test_a_trial_is_scored_by_the_whole_request() -> None:
 
 @pytest.mark.parametrize("device", [*PLAN, *TOO_MUCH])
 def test_the_parts_of_a_bar_are_the_card(device: dict[str, int]) -> None:
-    row = card_row(device)
+    row = recorded_row(device)
     drawn = {part: shown for part, shown, _ in pieces(row)}
     inside = sum(shown for part, shown in drawn.items() if part not in {"taken", "over"})
     assert inside == row.free_bytes

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from splitter.bench.records.figures import milliseconds, percent, speed
 from splitter.bench.records.record import Point, Record, to_dict
-from splitter.cli.views.bench_record import milliseconds, percent, speed
 from splitter.printable import printable_lines
 from splitter.units import format_bytes
 

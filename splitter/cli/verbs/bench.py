@@ -92,10 +92,10 @@ def measure(
 ) -> None:
     """Measure prompt and generation tokens per second, and the times to and between tokens; keep the measurement."""
     from splitter.app.measuring import BenchWishes, numbers
-    from splitter.app.planning import Wishes
+    from splitter.app.recording import check_keeping
     from splitter.bench.measure import Sweep
-    from splitter.bench.records.make import check_keeping
     from splitter.bench.stopping import Stopping
+    from splitter.cli.flags import wishes_of
 
     output = Output("bench", as_json=report.json)
     stopping = Stopping(repetitions, budget or Stopping().budget_s)
@@ -111,7 +111,7 @@ def measure(
         report_one(_url_record(url, server, wishes, output), wishes, output)
         return
     read = _read(compare_command, engine)
-    planned = _planned(model, Wishes(devices, engine, margin, goal, flags, server), read, output)
+    planned = _planned(wishes_of(model, devices, engine, margin, goal, flags, server), read, output)
     if compare or read is not None:
         _compare(planned, read, wishes, output)
         return
@@ -138,14 +138,15 @@ def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
     return None if line is None else read_command(line, kind=engine.engine, version=engine.engine_version)
 
 
-def _planned(model: str | None, wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
+def _planned(wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
     """The proven plan; with the context of the given command, where the command line names none."""
     from splitter.app.planning import prove_if_possible, resolve, solve
 
     context = read.settings.get("context_size") if read else None
-    if isinstance(context, int) and context > 0 and wishes.flags.ctx_size is None:
-        wishes = replace(wishes, flags=replace(wishes.flags, ctx_size=str(context)))
-    return prove_if_possible(solve(resolve(model, wishes, output, local=True), output), output)
+    key = "settings.context_size"
+    if isinstance(context, int) and context > 0 and key not in wishes.values:
+        wishes = replace(wishes, values={**wishes.values, key: context})
+    return prove_if_possible(solve(resolve(wishes, output, local=True), output), output)
 
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
@@ -159,7 +160,7 @@ def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
 
 def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]":
     """The records with their ids; when they cannot be kept, they are still put out as JSON."""
-    from splitter.bench.records.make import keep
+    from splitter.app.recording import keep
     from splitter.bench.records.record import to_dict
     from splitter.errors import RecordsError
 

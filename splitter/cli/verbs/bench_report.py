@@ -38,9 +38,9 @@ def report(
     ] = None,
 ) -> None:
     """Draw measurements: memory per card, speed by depth, tune history, plan against measured."""
+    from splitter.app.reporting import now, save_report
     from splitter.bench.records.record import to_dict
     from splitter.bench.records.records import Records
-    from splitter.bench.report.of_plan import now, save_report
     from splitter.bench.report.of_records import report as draw
     from splitter.cli.views.charts import canvas, charts_view
 

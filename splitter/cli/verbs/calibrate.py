@@ -6,12 +6,9 @@ import typer
 
 from splitter.cli.options import (
     EngineOptions,
-    FlagOptions,
-    GoalOptions,
     MarginOptions,
     OutputOptions,
     RigOptions,
-    ServerOptions,
     with_options,
 )
 from splitter.cli.output import Output
@@ -42,10 +39,11 @@ def calibrate(
 ) -> None:
     """Measure each card alone and in pairs; later plans use what they reached instead of the catalog's figures."""
     from splitter.app.calibrating import calibrate_rig
-    from splitter.app.planning import Wishes, resolve
+    from splitter.app.planning import resolve
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
     from splitter.bench.records.records import Records
     from splitter.bench.tune.run import TrialShape
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.calibrate import calibrated_data, calibrated_view, kept_data, kept_view
 
     output = Output("calibrate", as_json=report.json)
@@ -61,8 +59,8 @@ def calibrate(
         return
     if engine.engine == "embedded":
         raise UsageError("the embedded engine computes on the CPU: no card to calibrate", "name another --engine")
-    wishes = Wishes(devices, engine, margin, GoalOptions(), FlagOptions(), ServerOptions())
-    task = resolve(model, wishes, output, local=True)
+    wishes = wishes_of(model, devices, engine, margin)
+    task = resolve(wishes, output, local=True)
     shape = TrialShape(prompt_tokens, generate)
     done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
     output.show(*calibrated_view(task.rig, done))

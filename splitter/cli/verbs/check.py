@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from splitter.app.wire import Status
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
-from splitter.cli.output import Output, Status
+from splitter.cli.output import Output
 from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def check(
     """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
     from splitter.app.checking import evaluate_read, read_target
     from splitter.app.wire import plan_data
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import plan_view
 
     output = Output("check", as_json=report.json)
-    read = read_target(target, command, list(context.args), engine)
-    checked = evaluate_read(read, devices, engine, margin, output)
+    wishes = wishes_of(None, devices, engine, margin)
+    checked = evaluate_read(read_target(target, command, list(context.args), wishes), wishes, output)
     output.show(*plan_view(checked.plan, output.out.width))
     for refusal in checked.refusals:
         output.show(

@@ -4,16 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
-)
+from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
 from splitter.printable import printable_lines
 
@@ -41,21 +32,20 @@ def demo(
     from splitter.run.supervisor import launch as start
 
     output = Output("demo", as_json=report.json)
-    server = ServerOptions(port=port or any_free_port())
-    wishes = Wishes(RigOptions(), EngineOptions(), MarginOptions(), GoalOptions(profile="demo"), FlagOptions(), server)
+    wishes = Wishes({"server.port": port or any_free_port()}, profile="demo")
     output.show("1. The plan for this machine (embedded engine, example model)", "")
-    planned = solve(resolve(None, wishes, output), output)
+    planned = solve(resolve(wishes, output), output)
     output.show(*plan_view(planned.plan, output.out.width), "", "2. The command, launched and supervised")
     line = command_line(planned.command)
     output.plain(line)
     with start(planned.command) as instance:
-        with output.progress("loading the model"):
+        with output.step("loading the model"):
             instance.wait_ready()
         output.show("", f"3. Ready after {instance.ready_s or 0:.1f} s at {instance.url}; an answer to {PROMPT!r}:")
         answer = _answer(instance.url)
         output.plain(PROMPT + answer)
         output.show("", "4. Tokens per second")
-        with output.progress("measuring"):
+        with output.step("measuring"):
             result = measure(instance.url, n_prompt=256, n_generate=64, repetitions=3)
         output.show(*bench_view(result))
     output.show("", "The engine is stopped. Next: splitter plan YOUR-MODEL.gguf")

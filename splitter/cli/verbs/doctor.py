@@ -29,7 +29,7 @@ def doctor(report: OutputOptions) -> None:
     from splitter.run.diagnosis import diagnose
 
     output = Output("doctor", as_json=report.json)
-    with output.progress("looking around"):
+    with output.step("looking around"):
         findings = diagnose(_look())
     for finding in findings:
         level = (f"{finding.level:<8}", STYLES[finding.level])

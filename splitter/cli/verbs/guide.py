@@ -49,7 +49,7 @@ def choose_model(output: Output) -> str:
     from splitter.cli.views.words import size
     from splitter.model.found import find_models
 
-    with output.progress("looking for models"):
+    with output.step("looking for models"):
         found = find_models().models
     for number, model in enumerate(found[:SHOWN], start=1):
         output.show(printable_lines(f"{number:>3}. {model.name} ({size(model.size_bytes)}, {model.source})"))

@@ -26,7 +26,7 @@ def inspect(
     from splitter.model.load import load_model
 
     output = Output("inspect", as_json=report.json)
-    with output.progress("reading the model's header"):
+    with output.step("reading the model's header"):
         facts = load_model(locate(model))
     output.show(*inspect_view(facts))
     output.data(inspect_data(facts))

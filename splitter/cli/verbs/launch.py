@@ -69,20 +69,21 @@ def launch(
 
     from splitter.app.background import background
     from splitter.app.launching import LaunchPlace
-    from splitter.app.planning import Wishes, prove_if_possible, resolve, solve
+    from splitter.app.planning import prove_if_possible, resolve, solve
     from splitter.app.replanning import limits_of
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import plan_view
     from splitter.run.metrics_address import metrics_address
 
-    supervises, wishes = background(), Wishes(devices, engine, margin, goal, flags, server)
+    supervises, wishes = background(), wishes_of(model, devices, engine, margin, goal, flags, server)
     output = Output("launch", as_json=report.json and supervises is None)
     if detach and supervises is None:
         _in_background(context.obj, output)
         return
     if metrics is not None:
         metrics_address(metrics)  # a wrong one is refused before anything is read
-    place = LaunchPlace(model, wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
-    task = resolve(model, wishes, output, local=True)
+    place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
+    task = resolve(wishes, output, local=True)
     planned = prove_if_possible(solve(task, output), output)
     output.show(*plan_view(planned.plan, output.out.width))
     said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
@@ -120,7 +121,7 @@ def _supervise(
             watchers=(*seat.watchers, *seen.watchers, Announcer(output, limits)),
             replan=replanner,
         ) as instance:
-            with output.progress("loading the model"):
+            with output.step("loading the model"):
                 instance.wait_ready()
             output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
             output.data(_ready_data(instance, replanner.planned))
@@ -133,7 +134,7 @@ def _in_background(arguments: list[str], output: Output) -> None:
     from splitter.cli.views.ps import detached_view
     from splitter.run.entry import entry_data
 
-    entry, words = launch_in_background(arguments, output)
+    entry, words = launch_in_background(arguments, output.out.width, output)
     output.plain(words.rstrip())
     output.show(*detached_view(entry))
     output.data(entry_data(entry))

@@ -27,19 +27,20 @@ def models(
 ) -> None:
     """List the models found on this computer: size, quantisation, whether they fit, how fast they would be."""
     from splitter.app.listing import listed_models, rig_or_none
-    from splitter.app.planning import resolve_engine
-    from splitter.cli.flags import margins
+    from splitter.app.planning import margin_bytes, resolve_engine
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.models import models_data, models_view
     from splitter.model.found import find_models
     from splitter.plan.request import Request
 
     output = Output("models", as_json=report.json)
-    with output.progress("looking into the caches"):
+    wishes = wishes_of(None, devices, engine, margin)
+    with output.step("looking into the caches"):
         found = find_models()
     named = tuple(model for model in found.models if wanted.lower() in model.name.lower())
     chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
-    rig = rig_or_none(devices, chosen, output)
-    request = Request(margin_bytes=margins(margin.margin), engine=chosen.kind, engine_version=chosen.version)
+    rig = rig_or_none(wishes, chosen, output)
+    request = Request(margin_bytes=margin_bytes(wishes), engine=chosen.kind, engine_version=chosen.version)
     listed = tuple(listed_models(named, rig, request, output))
     output.show(*models_view(listed, rig))
     for note in found.notes:

@@ -1,10 +1,11 @@
 """`splitter plan`: the solved placement, why, the alternatives, the command."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splitter.app.wire import Status, envelope
 from splitter.cli.options import (
     EngineOptions,
     FlagOptions,
@@ -15,7 +16,11 @@ from splitter.cli.options import (
     ServerOptions,
     with_options,
 )
-from splitter.cli.output import Output, envelope
+from splitter.cli.output import Output
+from splitter.errors import DoesNotFitError
+
+if TYPE_CHECKING:
+    from splitter.app.ranking import Ranking
 
 EXAMPLES = """Examples:
 
@@ -49,19 +54,20 @@ def plan(
     ] = None,
 ) -> None:
     """Solve the placement: what goes where, why, what else would be possible, and the command."""
-    from splitter.app.planning import Wishes, prove, resolve, save_text, solve
-    from splitter.app.ranking import report_advice, several_models
+    from splitter.app.planning import prove, resolve, save_text, solve
+    from splitter.app.ranking import rank, several_models
     from splitter.app.wire import command_data, plan_data
-    from splitter.cli.views.plan import plan_view
+    from splitter.cli.flags import wishes_of
+    from splitter.cli.views.plan import model_line, plan_view, verdict
     from splitter.engine.rendering import command_line
 
     output = Output("plan", as_json=report.json)
-    wishes = Wishes(devices, engine, margin, goal, flags, server)
-    choice = several_models(model, wishes, output)
+    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
+    choice = several_models(wishes, output)
     if choice is not None:
-        code = report_advice(choice, wishes, output)
-        raise typer.Exit(code)
-    planned = solve(resolve(model, wishes, output), output)
+        _show_ranking(rank(choice, output), goal.save, output)
+        return
+    planned = solve(resolve(wishes, output), output)
     if verify:
         planned = prove(planned, output)
     line = command_line(planned.command, planned.plan.rig.host.os)
@@ -69,9 +75,10 @@ def plan(
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     if page:
-        from splitter.bench.report.of_plan import plan_report, save_report
+        from splitter.app.reporting import plan_report, save_report
 
-        save_report(page, plan_report(planned, line))
+        drawn = plan_report(planned, line, model_line(planned.plan.facts), verdict(planned.plan))
+        save_report(page, drawn)
     output.show(*plan_view(planned.plan, output.out.width))
     output.show("")
     output.plain(line)
@@ -80,3 +87,28 @@ def plan(
         output.say(f"wrote {goal.save}")
     if page:
         output.say(f"wrote {page}")
+
+
+def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
+    """The ranked table and the command that goes on; exit 3 when no file fits."""
+    from splitter.app.planning import save_text
+    from splitter.cli.views.advice import advice_data, advice_view
+
+    advice = ranking.advice
+    data = advice_data(ranking.name, ranking.rig, advice)
+    status: Status = "ok" if advice.fits() else "does_not_fit"
+    if save:
+        save_text(save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
+    output.show(*advice_view(ranking.name, ranking.rig, advice))
+    if ranking.recommended:
+        output.show("")
+        output.plain(f"splitter plan {_quoted(ranking.recommended)}")
+    output.data(data, status)
+    if save:
+        output.say(f"wrote {save}")
+    if not advice.fits():
+        raise typer.Exit(DoesNotFitError.exit_code)
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if any(char in text for char in " ()&;") else text

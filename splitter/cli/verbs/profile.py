@@ -89,17 +89,17 @@ def new_profile(
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
 ) -> None:
     """Save a plan, or what a script says, as a profile."""
-    from splitter.app.planning import Wishes
     from splitter.app.profiles import values_of_plan, values_of_script
+    from splitter.cli.flags import wishes_of
     from splitter.errors import UsageError
     from splitter.profile.files import save_profile
     from splitter.profile.write import render_profile
 
     output = Output("profile", as_json=report.json)
-    wishes = Wishes(devices, engine, margin, goal, flags, server)
+    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
     if script and goal.profile:
         raise UsageError("--from and --profile both name the settings", "give one of them")
-    values = values_of_script(script, wishes, output) if script else values_of_plan(model, wishes, output)
+    values = values_of_script(script, wishes, output) if script else values_of_plan(wishes, output)
     if script and model:
         values["model"] = model
     text = render_profile(values, f"From {script}" if script else "A plan, kept: every value is fixed.")

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import EngineOptions, OutputOptions, RigOptions, with_options
-from splitter.cli.output import Output, error_item
+from splitter.app.wire import error_item
+from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
+from splitter.cli.output import Output
 
 EXAMPLES = """Examples:
 
@@ -25,15 +26,16 @@ def rig(
     save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
 ) -> None:
     """Show the devices as the engine will see them, and where each value comes from."""
-    from splitter.app.planning import no_device, resolve_engine, resolve_rig, save_text
+    from splitter.app.planning import no_device, resolve_engine, rig_of, save_text
     from splitter.app.wire import rig_data
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.rig import rig_view
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
-    with output.progress("looking at the devices"):
+    with output.step("looking at the devices"):
         chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
-        found = resolve_rig(devices.rig, devices.gpus, chosen, needed=False)
+        found = rig_of(wishes_of(None, devices, engine, MarginOptions()), chosen, needed=False)
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")

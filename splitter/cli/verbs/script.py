@@ -53,13 +53,15 @@ def script(
     task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
     """Write the .bat and the .sh that launch the planned engine."""
-    from splitter.app.planning import Wishes, findable, resolve, solve
+    from splitter.app.planning import findable, resolve, solve
     from splitter.app.scripting import Kinds, remake_line, rendered
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import model_line, summary_line, verdict
     from splitter.script.write import write_files
 
     output = Output("script", as_json=report.json)
-    planned = findable(solve(resolve(model, Wishes(devices, engine, margin, goal, flags, server), output), output))
+    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
+    planned = findable(solve(resolve(wishes, output), output))
     remake = remake_line(context.obj or [], planned.plan.rig.host.os == "windows", portable)
     files = rendered(planned, Kinds(kcpps, systemd, portable, task_xml), name or _profile_name(goal.profile), remake)
     written = write_files(files, folder, force=force)

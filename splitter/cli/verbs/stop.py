@@ -38,7 +38,7 @@ def stop(
     registry = Registry()
     entries = registry.entries()
     chosen = entries if everything else [named(entries, name) for name in dict.fromkeys(names or ())]
-    with output.progress("stopping"):
+    with output.step("stopping"):
         left = stop_them(registry, chosen, timeout)
     if left:
         stuck = ", ".join(f"{entry.name} (pid {entry.supervisor_pid})" for entry in left)

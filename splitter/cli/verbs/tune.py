@@ -54,23 +54,23 @@ def tune(
     ] = 600.0,
 ) -> None:
     """Measure neighbours of the plan that fit, and write the fastest to a profile with its evidence."""
-    from splitter.app.planning import Wishes, resolve, solve
+    from splitter.app.planning import resolve, solve
     from splitter.app.profiles import rig_values
     from splitter.app.tuning import TuneWishes, prepare, run, save_winner
     from splitter.bench.tune.run import TrialShape
-    from splitter.cli.flags import fixed_settings
+    from splitter.cli.flags import wishes_of
     from splitter.cli.views.tune import tune_data, tune_view
 
     output = Output("tune", as_json=report.json)
-    wishes = Wishes(devices, engine, margin, goal, flags, server)
-    planned = solve(resolve(model, wishes, output, local=True), output)
+    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
+    planned = solve(resolve(wishes, output, local=True), output)
     shape = TrialShape(prompt_tokens, generate, start_timeout)
     asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
-    job = prepare(planned, fixed_settings(flags), asked, output)
+    job = prepare(planned, wishes.settings(), asked, output)
     tuned = run(job, output)
     failed = not tuned.scores(tuned.best.key)
     name = save_profile or f"{Path(goal.profile or planned.plan.facts.path).stem}-tuned"
-    path = None if failed else save_winner(job, tuned, rig_values(model, wishes), name)
+    path = None if failed else save_winner(job, tuned, rig_values(wishes), name)
     output.show(*tune_view(tuned, path))
     output.data(tune_data(job, tuned, path), "error" if failed else "ok")
     if failed:

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.cli.output import error_item
+from splitter.app.wire import error_item
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile
 from splitter.printable import SENTENCE, printable

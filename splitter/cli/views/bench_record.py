@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from splitter.bench.records.figures import milliseconds, percent, speed
 from splitter.bench.records.record import Point, Record, to_dict
-from splitter.bench.stats import Percentiles, Spread
 from splitter.bench.verdict import PointRatio, Ratio
 from splitter.printable import SENTENCE, printable
 
@@ -29,27 +29,9 @@ def table(*columns: str, left: int = 1) -> Table:
     return made
 
 
-def speed(found: Spread | None) -> str:
-    """Median and range, in tokens per second."""
-    if found is None:
-        return "?"
-    text = f"{found.median:.2f}" if found.median < 100 else f"{found.median:.1f}"
-    return text if found.count < 2 else f"{text} ({found.minimum:.1f}-{found.maximum:.1f})"
-
-
-def milliseconds(found: Percentiles | None) -> str:
-    """p50/p95/p99."""
-    return "?" if found is None else "/".join(f"{value * 1000:.1f}" for value in (found.p50, found.p95, found.p99))
-
-
 def minute(moment: str) -> str:
     """An ISO time without its seconds and its zone (records are in UTC)."""
     return moment[:16].replace("T", " ")
-
-
-def percent(share: float | None) -> str:
-    """A share of the mean."""
-    return "?" if share is None else f"{100 * share:.1f} %"
 
 
 def title(record: Record) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitter.app.listing import ListedModel
-from splitter.cli.output import error_item
+from splitter.app.wire import error_item
 from splitter.cli.views.words import rate, size
 from splitter.printable import printable_lines
 from splitter.rig.device import Rig

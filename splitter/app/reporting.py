@@ -5,12 +5,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from splitter.app.planning import save_text
-from splitter.app.wire import device_data, placed_data
-from splitter.bench.report.memory import card_row, host_row
+from splitter.bench.report.memory import host_row, planned_row
 from splitter.bench.report.values import Command, Figure, Memory, Report, Series, Sheet, SpeedByDepth, Value
-from splitter.bench.report.words import rate, size
-from splitter.cli.views.plan import model_line, verdict
-from splitter.cli.views.words import bandwidth
+from splitter.bench.report.words import bandwidth, rate, size
 from splitter.memory.model import MemoryModel
 from splitter.plan.plan import Plan
 from splitter.plan.speed import ROOFLINE, TYPICAL, Constants, predict
@@ -33,8 +30,8 @@ def save_report(path: str, report: Report) -> int:
     return len(page.encode())
 
 
-def plan_report(planned: "Planned", line: str) -> Report:
-    """What the plan says, to be drawn; `line` is its command line."""
+def plan_report(planned: "Planned", line: str, model_line: str, verdict: str) -> Report:
+    """What the plan says, to be drawn; `line` is its command line, `model_line` and `verdict` are its sentences."""
     plan = planned.plan
     engine = planned.task.engine
     parts = (f"{engine.kind} {engine.version or ''}".strip(), plan.facts.quantization or "", plan.rig.name)
@@ -43,14 +40,14 @@ def plan_report(planned: "Planned", line: str) -> Report:
         title=plan.facts.name or "Plan",
         subtitle=" \N{MIDDLE DOT} ".join(("plan", *(part for part in parts if part))),
         made_at=now(),
-        verdict=verdict(plan),
+        verdict=verdict,
         fits=plan.fits(),
         figures=_figures(plan),
         memories=(_memory(plan),),
         speeds=_speeds(plan),
         reasons=plan.reasons,
         warnings=tuple(warnings),
-        sheets=tuple(_sheets(plan)),
+        sheets=tuple(_sheets(plan, model_line)),
         commands=(Command(engine.kind, line),),
     )
 
@@ -71,8 +68,9 @@ def _figures(plan: Plan) -> tuple[Figure, ...]:
 
 def _memory(plan: Plan) -> Memory:
     layers = tuple(index for index, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
-    host = host_row(placed_data(plan)["host"], layers, plan.placement.layers[-1] is None)
-    return Memory("", tuple(card_row(device_data(planned)) for planned in plan.devices), host)
+    free = plan.rig.host.ram_free_bytes
+    host = host_row(plan.footprint.host, free, layers, plan.placement.layers[-1] is None)
+    return Memory("", tuple(planned_row(planned) for planned in plan.devices), host)
 
 
 def _speeds(plan: Plan) -> tuple[SpeedByDepth, ...]:
@@ -101,7 +99,7 @@ def depths(context_size: int) -> tuple[int, ...]:
     return tuple(a for a, b in pairwise([*steps, -1]) if a != b)
 
 
-def _sheets(plan: Plan) -> list[Sheet]:
+def _sheets(plan: Plan, model_line: str) -> list[Sheet]:
     words = ("device", "name")
     rows = [
         (d.id, d.name, size(d.total_bytes), size(d.free_bytes), bandwidth(d.bandwidth_bytes_per_s))
@@ -111,7 +109,7 @@ def _sheets(plan: Plan) -> list[Sheet]:
     rows.append(("host", host.os, size(host.ram_total_bytes), size(host.ram_free_bytes),
                  bandwidth(host.ram_bandwidth_bytes_per_s)))  # fmt: skip
     sheets = [Sheet("Rig", ("device", "name", "memory", "free", "bandwidth"), tuple(rows), frozenset(words))]
-    facts = (("model", model_line(plan.facts)), ("model file", plan.facts.path), ("rig", plan.rig.name))
+    facts = (("model", model_line), ("model file", plan.facts.path), ("rig", plan.rig.name))
     sheets.append(Sheet("What was planned", ("fact", "value"), facts, frozenset({"fact", "value"})))
     if plan.alternatives:
         sheets.append(_alternatives(plan))
