@@ -7,6 +7,7 @@ from typing import Any
 from splitter.app.events import Events
 from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
 from splitter.engine.command import EngineRef
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
 from splitter.engine.reading.value import ReadCommand
@@ -39,7 +40,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         )
     if target.lower().endswith(SCRIPT_SUFFIXES):
         return read_file(Path(target).expanduser(), wishes)
-    program = kind if kind and kind != "embedded" else "llama-server"
+    program = ENGINES[kind or DEFAULT.name].command_word
     return replace(read_command([program, *flags], kind=kind, version=version), model=target)
 
 
@@ -72,8 +73,7 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
         rig,
         completed.settings,
         margin_bytes=margin_bytes(wishes),
-        engine=read.kind,
-        engine_version=found.version,
+        engine=ENGINES[read.kind].rules(found.version),
         extra=known_extra_models(completed.settings),
     )
     notices = all_findings(read, completed, plan, rig, version=found.version)

@@ -47,7 +47,8 @@ def alternatives(command: EngineCommand) -> tuple[Alternative, ...]:
     """
     engine = ENGINES[command.engine.kind]
     env = {name: value for name, value in command.env.items() if name not in CARD_VARIABLES}
-    own = replace(command, argv=(*without(command.argv, {**engine.where_flags, **engine.amount_flags}), *engine.own_placement), env=env)
+    bare = without(command.argv, {**engine.where_flags, **engine.amount_flags})
+    own = replace(command, argv=(*bare, *engine.own_placement), env=env)
     split = replace(command, argv=without(command.argv, engine.where_flags), env=env)
     return (
         Alternative("plan", command),

@@ -33,7 +33,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class EngineRef:
-    """The engine a command is for: `kind` is its name in engines.ENGINES, `path` None when it is planned for but not here, `version` None when unknown."""
+    """The engine a command is for: `kind` is its name in engines.ENGINES, `path` None when it is planned for but not
+    here, `version` None when unknown."""
 
     kind: str
     path: str | None = None

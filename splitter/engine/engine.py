@@ -1,9 +1,9 @@
 """Engine: one engine as a value that answers questions, so that nothing outside this room compares an engine's name.
 
-A folder of this room holds an engine: its `engine.py` has the one value, `versions.py` what each version can be told and
-assumes, `command.py` a plan in its words, `read.py` somebody's command understood, `traps.py` what goes wrong with such
-commands. The table in `engines.py` lists the values. This module and each `engine.py` import nothing heavy: whatever
-only some verbs need is imported where it is asked for.
+A folder of this room holds an engine: its `engine.py` has the one value, `versions.py` what each version can be told
+and assumes, `command.py` a plan in its words, `read.py` somebody's command understood, `traps.py` what goes wrong with
+such commands. The table in `engines.py` lists the values. This module and each `engine.py` import nothing heavy:
+whatever only some verbs need is imported where it is asked for.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,6 +30,8 @@ class Engine:
     """The Python package that the engine is, where it is no program of its own."""
     port: ClassVar[int] = 8080
     cpu_only: ClassVar[bool] = False
+    command_word: ClassVar[str]
+    """What a command that is given as flags alone is read as: a program's name."""
     releases: ClassVar[str | None] = None
     """The page to download it from."""
     get: ClassVar[str]
@@ -54,6 +56,10 @@ class Engine:
     """Flags of its commands that say how much goes there."""
     own_placement: ClassVar[tuple[str, ...]] = ("--fit", "on")
     """The arguments that let it place the model itself."""
+
+    def lister(self, path: str | None) -> str | None:
+        """The program at `path` where it can be asked for its devices."""
+        return path if self.lists_devices else None
 
     def file_names(self, windows: bool) -> tuple[str, ...]:
         """The names that its program has on this system, likeliest first."""

@@ -32,11 +32,12 @@ def find_engine(
     if path is None and version is not None:
         return EngineRef(kind, None, version)
     found = _given(engine, path) if path is not None else _search(engine, beside)
-    return EngineRef(kind, found, version or ask_version(engine, found))
+    return EngineRef(kind, found, version or ask_version(kind, found))
 
 
-def ask_version(engine: Engine, path: str) -> str | None:
+def ask_version(kind: str, path: str) -> str | None:
     """The version the binary at `path` states, None when it states none in time."""
+    engine = ENGINES[kind]
     for question in engine.version_questions:
         version = engine.version_of(_answer(engine, path, question))
         if version:
@@ -52,7 +53,9 @@ def _answer(engine: Engine, path: str, question: str) -> str:
         return ""
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EngineNotFoundError(f"{path} cannot be started: {reason}", f"check the file; else {engine.get}") from error
+        raise EngineNotFoundError(
+            f"{path} cannot be started: {reason}", f"check the file; else {engine.get}"
+        ) from error
     return done.stdout + "\n" + done.stderr
 
 

@@ -37,7 +37,8 @@ class MemoryModel:
         *,
         like: "MemoryModel | None" = None,
     ) -> None:
-        """`rules` are those of the engine's version; `like` is a model of the same facts under other settings, whose reading of the tensors is reused."""
+        """`rules` are those of the engine's version; `like` is a model of the same facts under other settings, whose
+        reading of the tensors is reused."""
         self.facts = facts
         self.rules, self.asked = rules, settings
         self.settings = settings = rules.seen(settings)

@@ -1,10 +1,10 @@
-"""EngineRules: the engine as the planner sees it. It never compares an engine's name or version: it asks these rules."""
+"""EngineRules: the engine as the planner sees it, which compares no engine's name or version: it asks these rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from splitter.memory.rules import MemoryRules
+from splitter.memory.rules import LLAMA_CPP, MemoryRules
 
 LAYER_MODES = ("layer", "none", "tensor")
 
@@ -48,7 +48,7 @@ class EngineRules:
     largest_context: int | None = None
     homes_beside: bool = True
     projector_on_cpu: bool = True
-    memory: MemoryRules = MemoryRules()
+    memory: MemoryRules = LLAMA_CPP
 
     def slots_share(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the slots of a given -np share one cache, when nothing is said about it."""
@@ -61,3 +61,10 @@ class EngineRules:
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""
         return self.cache_types is None or kind in self.cache_types
+
+    def title(self) -> str:
+        """The engine with its version, for sentences."""
+        return f"{self.name} {self.version}" if self.version else self.name
+
+
+NEWEST = EngineRules()

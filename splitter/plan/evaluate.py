@@ -8,7 +8,7 @@ from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
-from splitter.plan.engine_rules import EngineRules
+from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.placement import placement_of
@@ -24,14 +24,15 @@ def evaluate(
     settings: Settings,
     *,
     margin_bytes: tuple[int, ...] = (),
-    engine: EngineRules = EngineRules(),  # noqa: B008 - a frozen value
+    engine: EngineRules = NEWEST,
     constants: Constants = ROOFLINE,
     overhead: Overhead = driver_overhead,
     extra: ExtraModels = ALONE,
 ) -> Plan:
     """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
 
-    `margin_bytes` and `engine` as in Request; `extra` holds the headers of the models that `settings` name beside the main one.
+    `margin_bytes` and `engine` as in Request; `extra` holds the headers of the models that `settings` name beside the
+    main one.
     Raises UsageError for settings that cannot be meant (unknown device).
     """
     return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra), settings)

@@ -100,7 +100,10 @@ def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     """Seconds that drafting adds to a pass of the main model; 0 where a bandwidth is unknown."""
     scene = task.scene
     settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
-    memory, placement = scene.extra.draft_memory(settings, scene.engine.memory), scene.extra.draft_placement(settings, {})
+    memory, placement = (
+        scene.extra.draft_memory(settings, scene.engine.memory),
+        scene.extra.draft_placement(settings, {}),
+    )
     if memory is None or placement is None:
         return 0.0
     seconds = generation_s(reads(memory), placement, scene.devices(home or ()), scene.rig.host, scene.constants)

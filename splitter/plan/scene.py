@@ -9,7 +9,7 @@ from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.defaults import margins
-from splitter.plan.engine_rules import EngineRules
+from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.speed import ROOFLINE, Constants
@@ -36,7 +36,7 @@ class Scene:
 
     facts: ModelFacts
     rig: Rig
-    engine: EngineRules = EngineRules()
+    engine: EngineRules = NEWEST
     margin_bytes: tuple[int, ...] = ()
     constants: Constants = ROOFLINE
     overhead: Overhead = driver_overhead

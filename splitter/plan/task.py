@@ -129,7 +129,7 @@ def _check_values(task: Task) -> None:
     mode = fixed.get("split_mode", "layer")
     if mode not in engine.split_modes and not engine.cpu_only:
         instead = "name the one device instead: --device" if mode == "none" else "use -sm layer"
-        raise UsageError(f"{engine.name} has no split mode {mode}", instead)
+        raise UsageError(f"{engine.title()} has no split mode {mode}", instead)
     kinds = {fixed[name] for name in ("cache_type_k", "cache_type_v") if name in fixed}
     if engine.one_cache_type and len(kinds) > 1:
         raise UsageError(f"{engine.name} has one cache type for K and V", "give -ctk and -ctv the same type")
@@ -137,7 +137,7 @@ def _check_values(task: Task) -> None:
     wrong = [size for size in sizes if engine.batch_sizes and size not in engine.batch_sizes]
     if wrong:
         allowed = ", ".join(map(str, engine.batch_sizes or ()))
-        raise UsageError(f"{engine.name} has no batch size {wrong[0]}", f"it takes one of {allowed}")
+        raise UsageError(f"{engine.title()} has no batch size {wrong[0]}", f"it takes one of {allowed}")
 
 
 def _tied(task: Task) -> Mapping[str, Any]:
@@ -146,7 +146,9 @@ def _tied(task: Task) -> Mapping[str, Any]:
     pairs = [("cache_type_k", "cache_type_v")] * engine.one_cache_type
     pairs += [("ubatch_size", "batch_size")] * engine.one_batch
     for one, other in pairs:
-        fixed |= {name: fixed[given] for name, given in ((one, other), (other, one)) if given in fixed and name not in fixed}
+        fixed |= {
+            name: fixed[given] for name, given in ((one, other), (other, one)) if given in fixed and name not in fixed
+        }
     return fixed
 
 

@@ -1,10 +1,11 @@
 """Profile: layered values, each with its source, and what the planner, the engine and the supervisor need of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from splitter.engine.command import EngineRef, Server
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.errors import ProfileError
 from splitter.plan.request import Request
 from splitter.profile.schema import ValueLayer
@@ -109,9 +110,7 @@ def built_in() -> ValueLayer:
         "log.max_mib": log.max_mib,
         "log.files": log.files,
     }
-    return ValueLayer(
-        BUILT_IN, values | {f"supervision.{name}": value for name, value in asdict(supervision).items()}
-    )
+    return ValueLayer(BUILT_IN, values | {f"supervision.{name}": value for name, value in asdict(supervision).items()})
 
 
 def merge(layers: Iterable[ValueLayer], name: str, path: str | None = None) -> Profile:
@@ -145,7 +144,8 @@ def to_request(profile: Profile) -> ProfileTask:
         engine=ENGINES[kind].rules(profile.get("engine.version")),
     )
     server = Server(**profile.section("server"))
-    if profile.values["server.port"].source == BUILT_IN:
+    port = profile.values.get("server.port")
+    if port is None or port.source == BUILT_IN:
         server = replace(server, port=ENGINES[kind].port)
     return ProfileTask(
         model=profile.get("model"),

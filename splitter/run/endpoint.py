@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -90,8 +89,8 @@ def health(kind: str, url: str, api_key: str | None = None) -> Health:
 
 
 def pulse(kind: str, url: str, api_key: str | None = None) -> Pulse:
-    """How an engine that was ready does: one request to a page that the engine does not write into its log. "failing": it
-    answers an error or refuses the connection; "silent": no answer in PROBE_TIMEOUT_S, which a busy one may be."""
+    """How an engine that was ready does: one request to a page that the engine does not write into its log. "failing":
+    it answers an error or refuses the connection; "silent": no answer in PROBE_TIMEOUT_S, which a busy one may be."""
     try:
         status = ask(url, ENGINES[kind].pulse_path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status
     except TimeoutError:

@@ -15,7 +15,7 @@ class Embedded(Engine):
     """The wheel xllamacpp. Commands for it are read as llama-server's."""
 
     name = "embedded"
-    program = "python"
+    program, command_word = "python", "llama-server"
     package = "xllamacpp"
     cpu_only = True
     get = "install the embedded engine: pip install 'splitter[embedded]'"

@@ -37,8 +37,7 @@ WINDOWS_NAMES = (
 class Koboldcpp(Engine):
     """Releases of LostRuins/koboldcpp."""
 
-    name = "koboldcpp"
-    program = "koboldcpp"
+    name = program = command_word = "koboldcpp"
     port = 5001
     releases = "https://github.com/LostRuins/koboldcpp/releases"
     get = f"get koboldcpp ({releases}) or name it with --engine-path"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class LlamaServer(Engine):
     """Releases of ggml-org/llama.cpp."""
 
-    name = "llama-server"
+    name = command_word = "llama-server"
     releases = "https://github.com/ggml-org/llama.cpp/releases"
     get = f"install llama.cpp ({releases}) or name it with --engine-path"
     lists_devices = True

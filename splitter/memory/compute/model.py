@@ -75,7 +75,8 @@ class ComputeModel:
         like: "ComputeModel | None" = None,
         pinned: bool = False,
     ) -> None:
-        """`settings` as the engine's core sees them, `rules` those of its version; `like` is a model of the same facts whose reading is reused.
+        """`settings` as the engine's core sees them, `rules` those of its version; `like` is a model of the same facts
+        whose reading is reused.
 
         `pinned` tells that host weights lie in the first device's pinned memory, as with real CUDA, HIP and Vulkan
         devices. Else the CPU backend repacks what it can of them (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K), and only the rest
