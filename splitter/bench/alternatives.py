@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.engines import ENGINES
 from splitter.engine.reading.value import ReadCommand
+from splitter.rig.backend import BACKENDS
 
 # Where a server listens and its key: ours take their place in a given command.
 SERVER_FLAGS = {"--host": 1, "--port": 1, "--port-param": 1, "--api-key": 1, "--api-key-file": 1, "--password": 1}
-CARD_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
+CARD_VARIABLES = frozenset(name for backend in BACKENDS for name in backend.variables)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,12 @@ class MemoryRules:
     """What the memory model must know of an engine's version beside the settings. The defaults are llama.cpp 11434's.
 
     `context_padding` tokens are added to -c when the context is created; `pipeline_copies` are kept of each graph input
-    under pipeline parallelism (GGML_SCHED_MAX_COPIES).
+    under pipeline parallelism (GGML_SCHED_MAX_COPIES); `slot_rows`: a server reserves rows of logits for its slots only
+    (n_outputs_max in tools/server/server-context.cpp), where llama-fit-params and the core itself do it for a whole
+    micro-batch; `places_norms`: a real load runs a layer's norms on its own device, where llama-fit-params forgets
+    that wish of graph_get_cb (ggml_backend_sched_reserve_size starts with a reset). `extra_sequences` are created
+    beside those of the slots where there are several; `window_padding` cells are added to every sliding-window cache;
+    `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own).
 
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
@@ -18,12 +23,26 @@ class MemoryRules:
 
     context_padding: int = 0
     pipeline_copies: int = 4
+    slot_rows: bool = False
+    places_norms: bool = False
+    extra_sequences: int = 0
+    window_padding: int = 0
+    contexts: int = 1
 
     def seen(self, settings: Settings) -> Settings:
         """`settings` as the engine's llama.cpp core sees them."""
-        if not self.context_padding:
+        more = self.extra_sequences if settings.parallel > 1 else 0
+        if not (self.context_padding or more):
             return settings
-        return replace(settings, context_size=settings.context_size + self.context_padding)
+        size, parallel = settings.context_size + self.context_padding, settings.parallel + more
+        return replace(settings, context_size=size, parallel=parallel)
+
+    def output_rows(self, settings: Settings, tokens: int) -> int:
+        """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""
+        if not self.slot_rows:
+            return tokens
+        return max(1, min(tokens, settings.batch_size, settings.parallel))
 
 
-LLAMA_CPP = MemoryRules()
+LLAMA_CPP = MemoryRules()  # as llama-fit-params plans
+LLAMA_SERVER = MemoryRules(slot_rows=True, places_norms=True)

@@ -89,6 +89,7 @@ class Net:
         self.flashes: list[tuple[Tensor, int]] = []  # with the home of their layers
         self.rms = True
         self.bare_norm = False
+        self.place_norms = False
         self.repack = True
         self._inputs: dict[bool, Inputs] = {}
         self._named: dict[str, Tensor] = {}
@@ -179,10 +180,22 @@ class Net:
             cur = g.mul(cur, self.named_input("inp_scale_rows", F32, 1, d.tokens))
         return g.expand(cur)
 
-    def norm_with(self, cur: Tensor, weight: Tensor | None, bias: Tensor | None, *, rms: bool | None = None) -> Tensor:
-        """build_norm. The dry run forgets the device graph_get_cb asks for: a layer's first norm runs before it."""
+    def norm_with(
+        self,
+        cur: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        *,
+        rms: bool | None = None,
+        in_layer: bool = True,
+    ) -> Tensor:
+        """build_norm. graph_get_cb asks for the device of the layer; the dry run forgets it, a layer's first norm then
+        runs on the device before.
+        """
         g = self.graph
         cur = g.node("rms_norm" if (self.rms if rms is None else rms) else "norm", (cur,), cur.ne)
+        if self.place_norms and in_layer and (weight is not None or bias is not None):
+            cur.backend = self.layer_home
         if weight is not None:
             cur = g.mul(cur, weight)
         return cur if bias is None else g.add(cur, bias)

@@ -13,7 +13,9 @@ def normed_start(walk: Walk, cur: Tensor) -> Tensor:
     types = walk.find("token_types.weight")
     if types is not None:
         cur = walk.net.graph.add(cur, walk.net.graph.slice(types, (cur.ne[0],), ()))
-    return walk.net.norm_with(cur, walk.find("token_embd_norm.weight"), walk.find("token_embd_norm.bias"))
+    return walk.net.norm_with(
+        cur, walk.find("token_embd_norm.weight"), walk.find("token_embd_norm.bias"), in_layer=False
+    )
 
 
 def bert_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
@@ -94,6 +96,6 @@ def without_logits(walk: Walk, cur: Tensor, name: str) -> Tensor:
     """The final norm called `name`, if the model has one, is the result."""
     weight, bias = walk.find(f"{name}.weight"), walk.find(f"{name}.bias")
     if weight is not None:
-        cur = walk.net.norm_with(cur, weight, bias)
+        cur = walk.net.norm_with(cur, weight, bias, in_layer=False)
     cur.is_output = True
     return walk.net.graph.expand(cur)

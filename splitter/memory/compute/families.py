@@ -329,7 +329,7 @@ def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], h
     if walk.family.late_rows == "before_norm":
         cur.is_output = True
         cur = g.get_rows(cur, net.out_ids())
-    cur = net.norm_with(cur, *norm)
+    cur = net.norm_with(cur, *norm, in_layer=False)
     if walk.family.late_rows == "after_norm":
         cur.is_output = True
         cur = g.get_rows(cur, net.out_ids())

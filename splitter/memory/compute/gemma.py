@@ -35,7 +35,7 @@ def per_layer_inputs(walk: Walk, cur: Tensor) -> Tensor:
     rows = g.get_rows(table, walk.net.named_input("per_layer_tokens", I32, tokens))
     rows = g.expand(g.scale(g.reshape(rows, width, layers, tokens)))
     projected = g.reshape(g.scale(g.mul_mat(weight, cur)), width, layers, tokens)
-    projected = walk.net.norm_with(projected, norm, None, rms=True)
+    projected = walk.net.norm_with(projected, norm, None, rms=True, in_layer=False)
     both = g.scale(g.add(projected, rows))
     return g.cont(g.permute(both, 0, 2, 1, 3), width, tokens, layers)
 

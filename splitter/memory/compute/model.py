@@ -26,6 +26,7 @@ from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
 
+SMALL_BATCH = 32  # tokens: below, graph_get_cb places norms wherever the layers are
 UNQUANTISED = ("f16", "f32", "bf16")
 REPEATS = 2  # layers of a kind per device after which the layout no longer changes
 Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
@@ -75,8 +76,9 @@ class ComputeModel:
         like: "ComputeModel | None" = None,
         pinned: bool = False,
     ) -> None:
-        """`settings` as the engine's core sees them, `rules` those of its version; `like` is a model of the same facts
-        whose reading is reused.
+        """`settings` as the engine's core sees them, `rules` those of its version.
+
+        `like` is a model of the same facts whose reading is reused.
 
         `pinned` tells that host weights lie in the first device's pinned memory, as with real CUDA, HIP and Vulkan
         devices. Else the CPU backend repacks what it can of them (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K), and only the rest
@@ -114,11 +116,12 @@ class ComputeModel:
         cells = sequence_cells(facts, s)
         streams = 1 if s.kv_unified else s.parallel
         tokens = min(cells * streams, ubatch(facts, s))
-        swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams)
+        padding = self.rules.window_padding
+        swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams, padding)
         embedding_length = integer(facts, "embedding_length")
         return Dims(
             tokens=pad(tokens, s.parallel),
-            outputs=tokens,
+            outputs=self.rules.output_rows(s, tokens),
             sequences=s.parallel,
             embedding=embedding_length,
             embedding_input=embedding_length * (1 + integer(facts, "n_deepstack_layers")),
@@ -169,7 +172,7 @@ class ComputeModel:
     def _use(self, sizes: tuple[int, ...], pipeline: bool) -> ComputeUse:
         name, d = self.facts.architecture, self.dims
         score = d.cells * d.streams * d.tokens * F32.size
-        raised = tuple(reserved(name, size, score) for size in sizes)
+        raised = tuple(reserved(name, size, score) * self.rules.contexts for size in sizes)
         doubt = tuple(uncertainty(name, size) for size in raised[:-1])
         return ComputeUse(raised[:-1], raised[-1], pipeline, is_exact(name), doubt)
 
@@ -178,6 +181,7 @@ class ComputeModel:
         s = self.settings
         return (
             placement.devices > 1
+            and self.rules.pipeline_copies > 1
             and None not in placement.layers
             and s.split_mode == "layer"
             and s.kv_offload
@@ -270,6 +274,7 @@ class ComputeModel:
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
         net.repack = not self.pinned
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
+        net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
         v_max = max(each.head_v * each.kv_heads for each in self.layers)
         walk = Walk(net, self.family, self._rotations(), v_max, self._finder(net, placement))
         cur = net.embed(self.top["token_embd.weight"], self.family.mixed, self.family.scale_rows)

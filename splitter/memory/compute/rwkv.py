@@ -10,7 +10,7 @@ from splitter.memory.compute.recurrent import load_state, save_state, state_cach
 
 def rwkv_start(walk: Walk, cur: Tensor) -> Tensor:
     """RWKV norms its embedding."""
-    return walk.net.norm_with(cur, walk.top("token_embd_norm.weight"), walk.top("token_embd_norm.bias"))
+    return walk.net.norm_with(cur, walk.top("token_embd_norm.weight"), walk.top("token_embd_norm.bias"), in_layer=False)
 
 
 def rwkv_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
