@@ -90,7 +90,7 @@ def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("empty")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
-    install = [programs / "python", "-m", "pip", "install", "-q", "--no-compile", f"{wheel}[embedded]"]
+    install = [str(programs / "python"), "-m", "pip", "install", "-q", "--no-compile", f"{wheel}[embedded]"]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if "No matching distribution" in done.stderr or "Could not fetch" in done.stderr:
         pytest.skip("no package index can be reached")
