@@ -1,7 +1,7 @@
 """llama-server, llama.cpp's own server, as a value."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from splitter.engine.engine import Engine
 
@@ -18,8 +18,10 @@ class LlamaServer(Engine):
     """Releases of ggml-org/llama.cpp."""
 
     name = command_word = "llama-server"
-    program_words = r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*"
-    releases = "https://github.com/ggml-org/llama.cpp/releases"
+    program_words: ClassVar[str | None] = (
+        r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*"
+    )
+    releases: ClassVar[str | None] = "https://github.com/ggml-org/llama.cpp/releases"
     get = f"install llama.cpp ({releases}) or name it with --engine-path"
     lists_devices = True
     tools_beside = True
