@@ -66,8 +66,6 @@ def loads_of(task: Job, context_size: int) -> tuple[Load, ...]:
 
 def _planner(task: Job, context_size: int) -> Solve:
     base = {"context_size": context_size, "parallel": 1}
-    if task.engine.kind == "koboldcpp":
-        del base["parallel"]
     kept = {k: v for k, v in task.request.fixed.items() if k in {"flash_attention", "ubatch_size", "mmap", "threads"}}
 
     def planned(fixed: Mapping[str, Any]) -> Plan:

@@ -9,6 +9,7 @@ from splitter.app.events import Events
 from splitter.app.planning import find_planner
 from splitter.app.wishes import Wishes, ask
 from splitter.engine.command import EngineRef
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.command import MAX_TEXT, read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
 from splitter.engine.reading.value import ReadCommand
@@ -42,7 +43,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
     name, _, entry = target.partition("#")
     if name.lower().endswith(SCRIPT_SUFFIXES):
         return read_file(Path(name).expanduser(), wishes, entry)
-    program = kind if kind and kind != "embedded" else "llama-server"
+    program = ENGINES[kind or DEFAULT.name].command_word
     return replace(read_command([program, *flags], kind=kind, version=version), model=target)
 
 
@@ -80,8 +81,8 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
     asked, facts = ask(wishes), _load(read, events)
     needed = read.settings.get("gpu_layers") != 0
     said = wishes.values.get("engine.version") or read.version
-    planner = find_planner(asked, events, kind=read.kind, version=said, needed=needed)
-    rig, version = planner.rig, planner.engine.version
+    engine, planner = find_planner(asked, events, kind=read.kind, version=said, needed=needed)
+    rig, version = planner.rig, engine.version
     completed = complete_settings(read, facts, rig, version)
     plan = planner.as_measured(
         planner.evaluate(
@@ -93,7 +94,7 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
     )
     notices = all_findings(read, completed, plan, rig, version=version)
     command = {"argv": list(read.argv), "env": dict(read.env), "line": " ".join(read.argv)}
-    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), planner.engine, command, read.refusals)
+    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), engine, command, read.refusals)
 
 
 def _load(read: ReadCommand, events: Events) -> ModelFacts:

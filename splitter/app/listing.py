@@ -109,7 +109,7 @@ def fit_of(plan: Plan) -> Fit:
 def _planner_or_none(asked: Asked, events: Events) -> Planner | None:
     """None, with a remark, where this machine has no device and none was named."""
     try:
-        return find_planner(asked, events)
+        return find_planner(asked, events)[1]
     except NoDeviceError as error:
         events.say(f"whether they fit is unknown: {error.message} (name cards with --rig or --gpus)")
         return None

@@ -81,7 +81,8 @@ def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     with launch(command) as instance:
         with events.step("loading the model"):
             instance.wait_ready()
-        target = identify(instance.url, key_of(command.server), None, wishes.sweep.timeout_s)
+        found = identify(instance.url, key_of(command.server), None, wishes.sweep.timeout_s)
+        target = replace(found, log=lambda: instance.lines)
         fields = measured(target, wishes, events, planned.plan.rig)
     return planned_record(planned, command, target.build, **fields)
 

@@ -3,19 +3,21 @@
 from datetime import UTC, datetime
 from functools import partial
 
+from splitter.engine.command import EngineRef
+from splitter.engine.engines import rules_of
 from splitter.errors import SplitterError
 from splitter.model.facts import ModelFacts
 from splitter.plan.calibrated import Calibration
 from splitter.plan.overhead import Overhead
 from splitter.plan.plan import Plan, Speed
 from splitter.plan.planner import Planner
-from splitter.plan.request import EngineRef
 from splitter.rig.device import Rig
 
 
 def planner_for(rig: Rig, engine: EngineRef) -> Planner:
     """What plans on `rig` for `engine`. Files that cannot be read cost what they say, not the plan."""
-    return Planner(rig, engine, calibration_for(rig, engine), partial(_lessons, engine), partial(_speed, engine))
+    rules = rules_of(engine.kind, engine.version)
+    return Planner(rig, rules, calibration_for(rig, engine), partial(_lessons, engine), partial(_speed, engine))
 
 
 def calibration_for(rig: Rig, engine: EngineRef) -> Calibration | None:

@@ -13,21 +13,20 @@ from splitter.errors import EngineNotFoundError, NoDeviceError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
 from splitter.plan.planner import Planner
-from splitter.plan.request import EngineKind, Request
+from splitter.plan.request import Request
 from splitter.profile.profile import LogSettings, Supervision
 from splitter.rig.device import Rig
 
 if TYPE_CHECKING:
     from splitter.profile.profile import RigChoice
 
-KOBOLDCPP_PORT = 5001
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A planning task with every part resolved; `planner` knows the rig and the engine."""
+    """A planning task with every part resolved; `planner` knows the rig, and what `engine` can do."""
 
     facts: ModelFacts
+    engine: EngineRef
     planner: Planner
     request: Request
     server: Server
@@ -38,10 +37,6 @@ class Job:
     def rig(self) -> Rig:
         """As it was reported; `planner.measured_rig()` is what is planned on."""
         return self.planner.rig
-
-    @property
-    def engine(self) -> EngineRef:
-        return self.planner.engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +103,16 @@ def prepare(facts: ModelFacts, asked: Asked, events: Events, *, makes_key: bool 
     """The task of a model that is read: engine, rig and server found."""
     wanted = asked.task
     request = wanted.request
-    planner = find_planner(asked, events, needed=_wants_devices(request))
-    request = replace(request, engine_version=planner.engine.version or request.engine_version)
-    server = wanted.server
-    if planner.engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
-        server = replace(server, port=KOBOLDCPP_PORT)
-    return Job(facts, planner, request, _keyed(server, events, makes_key), wanted.supervision, wanted.log)
+    engine, planner = find_planner(asked, events, needed=_wants_devices(request))
+    request = replace(request, engine=planner.engine)
+    server = _keyed(wanted.server, events, makes_key)
+    return Job(facts, engine, planner, request, server, wanted.supervision, wanted.log)
 
 
 def find_planner(
-    asked: Asked, events: Events, *, kind: EngineKind | None = None, version: str | None = None, needed: bool = True
-) -> Planner:
-    """The planner of the rig and the engine that are asked for; `kind` and `version` are a written command's own.
+    asked: Asked, events: Events, *, kind: str | None = None, version: str | None = None, needed: bool = True
+) -> tuple[EngineRef, Planner]:
+    """The engine and the planner of the rig that are asked for; `kind` and `version` are a written command's own.
 
     NoDeviceError when the rig is this machine, which has no device, and one is `needed`.
     """
@@ -128,7 +121,7 @@ def find_planner(
     path = wanted.path if same or asked.said("engine.path") else None
     engine = resolve_engine(kind or wanted.kind, path, version if kind else wanted.version)
     with events.step("looking at the devices"):
-        return planner_for(resolve_rig(asked.task.rig, engine, needed=needed), engine)
+        return engine, planner_for(resolve_rig(asked.task.rig, engine, needed=needed), engine)
 
 
 def _keyed(server: Server, events: Events, makes_key: bool) -> Server:
@@ -162,7 +155,7 @@ def _fetched(reference: str, events: Events) -> str:
         raise
 
 
-def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> EngineRef:
+def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRef:
     """The engine at hand, or the one planned for when none is here."""
     from splitter.engine.find import find_engine
 
@@ -176,6 +169,7 @@ def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> E
 
 def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) -> Rig:
     """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
+    from splitter.engine.engines import ENGINES
     from splitter.rig.files import load_rig, rig_from_gpus
     from splitter.rig.probe import probe_rig
 
@@ -184,8 +178,9 @@ def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) 
         return load_rig(named)
     if choice.gpus:
         return rig_from_gpus(",".join(choice.gpus))
-    rig = probe_rig(engine.path if engine.kind == "llama-server" else None)
-    if not rig.devices and needed and engine.kind != "embedded":
+    kind = ENGINES[engine.kind]
+    rig = probe_rig(kind.lister(engine.path))
+    if not rig.devices and needed and not kind.cpu_only:
         raise no_device(rig)
     return rig
 
@@ -222,7 +217,7 @@ def prove(planned: Planned, events: Events) -> Planned:
 
     task = planned.task
     with events.step("verifying with llama-fit-params"):
-        plan = proven_plan(planned.plan, task.request, task.planner)
+        plan = proven_plan(planned.plan, task.request, task.engine, task.planner)
     return commanded(task, task.planner.as_measured(plan))
 
 

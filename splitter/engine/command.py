@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from splitter.errors import EngineError
-from splitter.plan.request import EngineRef
-
-__all__ = ["EngineCommand", "EngineRef", "Server"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,16 @@ class Server:
             return not ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return True
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRef:
+    """The engine a command is for: `kind` is its name in engines.ENGINES, `path` None when it is planned for but not
+    here, `version` None when unknown."""
+
+    kind: str
+    path: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,8 @@ def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str
 def _host(task: Task, plan: Plan) -> Iterator[str]:
     on_host = sum(owner is None for owner in plan.placement.layers[:-1])
     total = len(plan.placement.layers) - 1
-    if plan.engine == "embedded":
-        yield "the embedded engine computes on the CPU: every layer stays in RAM"
+    if plan.engine.cpu_only:
+        yield f"the {plan.engine.name} engine computes on the CPU: every layer stays in RAM"
     elif on_host:
         yield f"{on_host} of {total} layers stay in RAM, read at the host's bandwidth: GPU memory binds"
     if plan.settings.n_cpu_moe > on_host:
@@ -150,7 +150,7 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     roomier = replace(device.device, free_bytes=device.device.free_bytes + more)
     devices = tuple(roomier if d.id == roomier.id else d for d in scene.rig.devices)
     richer = replace(task, scene=replace(scene, rig=replace(scene.rig, devices=devices)))
-    found = find_fastest(richer, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    found = find_fastest(richer, plan.settings.context_size, **scene.engine.batches(plan.settings.ubatch_size))
     if found is None:
         return None
     layers = found.settings.gpu_layers - plan.settings.gpu_layers

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.calibrated import Calibration, calibrated_constants, calibrated_rig, calibration_notes
+from splitter.plan.engine_rules import EngineRules
 from splitter.plan.evaluate import evaluate_in
 from splitter.plan.extra_models import ALONE, ExtraModels
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan, Speed
-from splitter.plan.request import EngineRef, Request
+from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.solve import solve
 from splitter.plan.speed import ROOFLINE, Constants
@@ -40,15 +41,14 @@ class Planner:
     """
 
     rig: Rig
-    engine: EngineRef
+    engine: EngineRules
     calibration: Calibration | None = None
     lessons: Lessons = nothing_learnt
     known_speed: KnownSpeed = never_measured
 
     def solve(self, facts: ModelFacts, request: Request, *, details: bool = True) -> Plan:
-        """The best plan for `request`, whose engine is this one's. Raises as `plan.solve`."""
-        version = self.engine.version or request.engine_version
-        asked = replace(request, engine=self.engine.kind, engine_version=version)
+        """The best plan for `request`, whose engine is this one. Raises as `plan.solve`."""
+        asked = replace(request, engine=self.engine)
         rig, overhead = self.measured_rig(), self.lessons(facts, self.rig)
         plan = solve(facts, rig, asked, constants=self.constants(), overhead=overhead, details=details)
         return self._noted(plan) if details else plan
@@ -68,9 +68,8 @@ class Planner:
         self, facts: ModelFacts, *, margin_bytes: tuple[int, ...] = (), extra: ExtraModels = ALONE
     ) -> Callable[[Settings], Plan]:
         """`evaluate` for many settings of one model, whose sizes are reckoned once."""
-        where = (self.engine.kind, self.engine.version, margin_bytes)
         overhead = self.lessons(facts, self.rig)
-        scene = Scene(facts, self.measured_rig(), *where, self.constants(), overhead, extra)
+        scene = Scene(facts, self.measured_rig(), self.engine, margin_bytes, self.constants(), overhead, extra)
         return lambda settings: evaluate_in(scene, settings)
 
     def as_measured(self, plan: Plan) -> Plan:

@@ -169,7 +169,7 @@ def test_a_corrected_plan_is_what_the_planner_says_of_it(state: str, monkeypatch
         return replace(plan, devices=tuple(more if device is fullest else device for device in plan.devices))
 
     monkeypatch.setattr(proof, "verify", refuses_once)
-    found = proof.proven_plan(planned.plan, task.request, task.planner)
+    found = proof.proven_plan(planned.plan, task.request, task.engine, task.planner)
     assert len(dry_runs) == 2
     assert found.settings != planned.plan.settings
     said = task.planner.evaluate(found.facts, found.settings, margin_bytes=task.request.margin_bytes)

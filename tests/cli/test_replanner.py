@@ -41,7 +41,7 @@ def phoenix(source: str) -> Rig:
 
 
 def planned(source: str) -> Planned:
-    task = Job(load_model(str(TINY)), planner_for(phoenix(source), ENGINE), Request(fixed=FIXED), Server())
+    task = Job(load_model(str(TINY)), ENGINE, planner_for(phoenix(source), ENGINE), Request(fixed=FIXED), Server())
     return solve(task, Output("launch", as_json=True))
 
 
@@ -110,8 +110,7 @@ def test_a_rig_files_promise_is_held_against_rig_files_alone(capsys: pytest.Capt
 def test_the_engine_is_asked_again_when_it_ran_and_the_lower_figure_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [ListedDevice("CUDA0", "a", 8 * MIB, 5 * MIB), ListedDevice("CUDA1", "b", 8 * MIB, 7 * MIB)]
     monkeypatch.setattr(listing, "list_devices", lambda _path, _env: rows)
-    asked = planned("engine").task
-    task = replace(asked, planner=replace(asked.planner, engine=replace(ENGINE, path="llama-server")))
+    task = replace(planned("engine").task, engine=replace(ENGINE, path="llama-server"))
     told = {"CUDA0": 6 * MIB, "CUDA1": 4 * MIB}
     now = {"CUDA0": 5 * MIB, "CUDA1": 4 * MIB}
     assert looked_again(task, Shortage("CUDA0", 1, "running", None, told), {}).free_bytes == now

@@ -47,8 +47,8 @@ def test_the_overflow_is_corrected_and_remembered() -> None:
     engine = EngineRef("llama-server", str(engine_dir().binary("llama-server")), "11434")
     facts, rig, request = load_model(str(model)), load_rig("phoenix"), Request(margin_bytes=(0,))
     first = solve(facts, rig, request)
-    planner = Planner(rig, engine, lessons=lambda facts, on: learnt_overhead(facts, on, engine))
-    proven = proven_plan(first, request, planner)
+    planner = Planner(rig, request.engine, lessons=lambda facts, on: learnt_overhead(facts, on, engine))
+    proven = proven_plan(first, request, engine, planner)
     assert proven.fits()
     assert proven.verified
     assert proven.verified.max_difference_bytes >= FORGOTTEN_BYTES - from_mib(2)
@@ -56,5 +56,5 @@ def test_the_overflow_is_corrected_and_remembered() -> None:
     assert proven.settings != first.settings
     assert all(name != LEARNT for device in proven.devices for name, _ in device.memory.overhead)
     taught = solve(facts, rig, request, overhead=learnt_overhead(facts, rig, engine))
-    again = proven_plan(taught, request, planner)
+    again = proven_plan(taught, request, engine, planner)
     assert "plan_corrected" not in {notice.code for notice in again.warnings}

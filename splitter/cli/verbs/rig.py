@@ -32,16 +32,17 @@ def rig(
     from splitter.app.wishes import ask
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.rig import rig_view
+    from splitter.engine.engines import ENGINES
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
-    planner = find_planner(ask(wishes_of(None, devices, engine, MarginOptions())), output, needed=False)
+    chosen, planner = find_planner(ask(wishes_of(None, devices, engine, MarginOptions())), output, needed=False)
     found = planner.rig
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")
     output.show(*rig_view(found))
-    if found.devices or planner.engine.kind == "embedded":
+    if found.devices or ENGINES[chosen.kind].cpu_only:
         output.data(rig_data(found))
         return
     missing = no_device(found)

@@ -16,20 +16,20 @@ from splitter.units import format_bytes
 MAX_CORRECTIONS = 6
 
 
-def proven_plan(plan: Plan, request: Request, planner: Planner) -> Plan:
+def proven_plan(plan: Plan, request: Request, engine: EngineRef, planner: Planner) -> Plan:
     """`plan` with the engine's figures; where a device would not fit, solved again with what was learned.
 
-    `planner` made `plan`. A corrected plan says so in its warnings, and what the estimate lacked is remembered for the
-    next one.
+    `planner` made `plan` for `engine`. A corrected plan says so in its warnings, and what the estimate lacked is
+    remembered for the next one.
     DoesNotFitError when no correction fits; EngineError from the dry run.
     """
     extra = [0] * len(plan.rig.devices)
-    proven = prove(plan, planner.engine)
+    proven = prove(plan, engine)
     for _ in range(MAX_CORRECTIONS):
         if proven.fits():
             return proven
         short = _learn(extra, proven)
-        proven = prove(_solved_again(plan, request, extra, planner), planner.engine)
+        proven = prove(_solved_again(plan, request, extra, planner), engine)
         proven = replace(proven, warnings=(*proven.warnings, _notice(short)))
     if proven.fits():
         return proven
