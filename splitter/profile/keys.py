@@ -140,6 +140,7 @@ KEYS: tuple[Key, ...] = (
     Key("rig.name", "text", "a shipped or saved rig; absent: this machine"),
     Key("rig.file", "text", "a rig file"),
     Key("rig.gpus", "texts", "cards by name, such as [1050ti, 2080, 1060-6gb]"),
+    Key("rig.backend", "choice", "the engine's backend", ("cuda", "vulkan", "rocm", "sycl", "metal")),
     Key("settings.context_size", "context", "-c: tokens over all slots", minimum=1),
     Key("settings.gpu_layers", "integer", "-ngl: layers on GPUs, the output layer counted", minimum=0),
     Key("settings.device_order", "texts", "-dev: the engine's device ids in order"),
@@ -209,6 +210,7 @@ SYNONYMS: Mapping[str, str] = {
     "np": "settings.parallel",
     "api_key": "server.api_key_file",
     "gpus": "rig.gpus",
+    "backend": "rig.backend",
     "margin": "margin_mib",
     "margins": "margin_mib",
 }
