@@ -6,12 +6,13 @@ such commands. The table in `engines.py` lists the values. This module and each 
 whatever only some verbs need is imported where it is asked for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Answer, Slots
+    from splitter.engine.reading.value import ReadCommand
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
 
@@ -75,6 +76,10 @@ class Engine:
         """What this version can be told and what it assumes."""
         raise NotImplementedError
 
+    def rules_of(self, read: "ReadCommand", version: str | None) -> "EngineRules":  # noqa: ARG002
+        """`rules` as far as flags of a command that somebody wrote change them."""
+        return self.rules(version)
+
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         """The command that tells it the whole plan. UsageError for what its version has no words for."""
         raise NotImplementedError
@@ -87,8 +92,8 @@ class Engine:
         """What its pages say: /health is 503 while it loads. Raises what `ask` raises."""
         return "ready" if ask("/health").status == 200 else "loading"
 
-    def slots(self, answer: Any) -> "Slots | None":
-        """The JSON of `slots_path`, read; None where it does not tell."""
+    def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":  # noqa: ARG002
+        """The JSON of `slots_path`, read; None where it does not tell. `argv` is its command."""
         from splitter.engine.http import read_slots
 
         return read_slots(answer)

@@ -102,7 +102,7 @@ def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
     memory, placement = (
         scene.extra.draft_memory(settings, scene.engine.memory),
-        scene.extra.draft_placement(settings, {}),
+        scene.extra.draft_placement(settings, {}, scene.engine.memory),
     )
     if memory is None or placement is None:
         return 0.0

@@ -1,6 +1,6 @@
 """koboldcpp as a value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from splitter.engine.engine import Ask, Engine, Health
@@ -8,6 +8,7 @@ from splitter.engine.engine import Ask, Engine, Health
 if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Slots
+    from splitter.engine.reading.value import ReadCommand
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
 
@@ -22,6 +23,7 @@ LINUX_NAMES = (
     "koboldcpp-linux-x64-rocm",
     "koboldcpp-linux-x64-nocuda",
     "koboldcpp-mac-arm64",
+    "koboldcpp.py",  # a git clone
 )
 WINDOWS_NAMES = (
     "koboldcpp.exe",
@@ -31,6 +33,7 @@ WINDOWS_NAMES = (
     "koboldcpp_rocm.exe",
     "koboldcpp-nocuda.exe",
     "koboldcpp_nocuda.exe",
+    "koboldcpp.py",
 )
 
 
@@ -65,6 +68,11 @@ class Koboldcpp(Engine):
 
         return koboldcpp_rules(self.name, version)
 
+    def rules_of(self, read: "ReadCommand", version: str | None) -> "EngineRules":
+        from splitter.engine.koboldcpp.versions import koboldcpp_rules
+
+        return koboldcpp_rules(self.name, version, read.flags)
+
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         from splitter.engine.koboldcpp.command import koboldcpp_command
 
@@ -85,10 +93,13 @@ class Koboldcpp(Engine):
             return "no_model"
         return "ready" if named and said.startswith("koboldcpp/") else "loading"
 
-    def slots(self, answer: Any) -> "Slots | None":
+    def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":
+        """Its page tells whether it works, not on how many requests: that many of its slots are busy at least."""
         from splitter.engine.http import read_perf
 
-        return read_perf(answer)
+        at = argv.index("--parallelrequests") + 1 if "--parallelrequests" in argv else len(argv)
+        count = argv[at] if at < len(argv) else ""
+        return read_perf(answer, max(1, int(count)) if count.isdigit() else 1)
 
 
 KOBOLDCPP = Koboldcpp()

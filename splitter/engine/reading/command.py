@@ -106,7 +106,7 @@ def _read(
     if kind == "koboldcpp":
         from splitter.engine.koboldcpp.read import read_kobold
 
-        read = read_kobold(name, args, _relevant(inner.env), version)
+        read = read_kobold(name, args, _relevant(inner.env), version, read_text)
     else:
         args, env = _from_preset(args, dict(inner.env), entry, read_text)
         from splitter.engine.llama_server.read import read_llama

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import default_context, koboldcpp_release
 from splitter.engine.llama_server.versions import KV_UNIFIED_BUILD, llama_build
 from splitter.engine.reading.devices import device_order, named_devices
 from splitter.engine.reading.value import Findings, ReadCommand
@@ -20,8 +20,6 @@ from splitter.rig.device import Rig
 
 AUTO, ALL = -1, -2
 SERVER_SLOTS = 4
-# koboldcpp's default context, from the release that brought it.
-KOBOLD_CONTEXTS = (((1, 122), 16384), ((1, 117), 12288), ((1, 115), 16384), ((1, 96), 8192), ((1, 70), 4096))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ def _kobold(
 ) -> dict[str, Any]:
     release = koboldcpp_release(version)
     out: dict[str, Any] = {
-        "context_size": kobold_context(release),
+        "context_size": default_context(release),
         "gpu_layers": AUTO if release >= (1, 75) else 0,
         "batch_size": 512,
         "flash_attention": "on" if release >= (1, 107) else "off",
@@ -170,11 +168,6 @@ def _kobold(
         )
     out["n_cpu_moe"] = min(out.get("n_cpu_moe", 0), facts.layers)
     return out
-
-
-def kobold_context(release: tuple[int, ...]) -> int:
-    """koboldcpp's context where --contextsize is missing."""
-    return next((size for since, size in KOBOLD_CONTEXTS if release >= since), 2048)
 
 
 def kobold_autofit(read: ReadCommand, release: tuple[int, ...]) -> bool:
