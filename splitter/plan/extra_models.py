@@ -115,8 +115,12 @@ def draft_settings(settings: Settings, rules: MemoryRules = LLAMA_CPP) -> Settin
 
 
 def _on_all_devices(settings: Settings, layers: int) -> Settings:
-    """The draft model's settings where devices are chosen by shares: all compute, the named ones hold its layers."""
-    everywhere, named = settings.device_order, settings.draft_device_order
+    """The draft model's settings where devices are chosen by shares: all compute, the named ones hold its layers.
+
+    While the main model's devices are not chosen yet, the named ones are all there is.
+    """
+    named = settings.draft_device_order
+    everywhere = settings.device_order if settings.device_order or not named else named
     shares = tuple(float(name in named) for name in everywhere) if named else ()
     own = _draft_of(settings, everywhere, layers)
     return replace(own, tensor_split=shares if len(everywhere) > 1 else (), split_mode="layer")

@@ -104,6 +104,26 @@ def test_ready_is_what_the_endpoint_says_not_the_printed_line(tmp_path: Path, re
     assert (instance.phase, instance.exit_code) == ("exited", 0)
 
 
+def test_a_git_clone_is_found_and_started_by_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its script has mode 0644; the clone lies in ~/koboldcpp, or its folder is named."""
+    clone = tmp_path / "home" / "koboldcpp"
+    script = install(clone, name="koboldcpp.py", KCPP_RELEASE="1.115.1")
+    assert script.stat().st_mode & 0o111 == 0
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for path in (None, str(clone), str(script)):
+        engine = find_engine("koboldcpp", path)
+        assert (engine.path, engine.version) == (str(script), "1.115.1")
+    settings = Settings(context_size=512, gpu_layers=0, device_order=(), batch_size=512, parallel=1, mmap=False)
+    here = Rig("here", Host(os="linux"), ())
+    planned = evaluate(load_model(str(TINY)), here, settings, engine=rules_of("koboldcpp", "1.115.1"))
+    made = build_command(planned, engine, Server(port=any_free_port()))
+    assert made.argv[:2] == ("python3", str(script))
+    with launch(made) as instance:
+        instance.wait_ready()
+        assert ask(instance.url, "/api/extra/version").json()["version"] == "1.115.1"
+
+
 def test_a_packed_release_is_supervised_through_its_bootloader(tmp_path: Path) -> None:
     with launch(command(tmp_path, packed=True)) as instance:
         instance.wait_ready()

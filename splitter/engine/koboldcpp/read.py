@@ -84,7 +84,7 @@ def _with_file(
 ) -> Values:
     """`values` with those of the --config file, which count more: until 1.122 all but the flags that are written as
     argparse calls them (`--contextsize N`, not `-c N`, `--ctx-size N` or `--contextsize=N`)."""
-    name = values["config"][0]
+    name = str(values["config"])
     text = read_text(name) if read_text else None
     if text is None:
         findings.note("config_file", f"the settings of {name} are not read here", f"run `splitter check {name}`")

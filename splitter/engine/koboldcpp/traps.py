@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.koboldcpp.complete import kobold_autofit
 from splitter.engine.koboldcpp.versions import (
     DRAFT_BESIDE_PROJECTOR,
     ROW_IS_TENSOR,
@@ -10,7 +11,6 @@ from splitter.engine.koboldcpp.versions import (
     backend_flag,
 )
 from splitter.engine.reading.case import Case, Trap, shown
-from splitter.engine.reading.complete import kobold_autofit
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.model.attention import cache_layers
 from splitter.plan.plan import Notice
