@@ -150,7 +150,7 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     roomier = replace(device.device, free_bytes=device.device.free_bytes + more)
     devices = tuple(roomier if d.id == roomier.id else d for d in scene.rig.devices)
     richer = replace(task, scene=replace(scene, rig=replace(scene.rig, devices=devices)))
-    found = find_fastest(richer, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    found = find_fastest(richer, plan.settings.context_size, **scene.engine.batches(plan.settings.ubatch_size))
     if found is None:
         return None
     layers = found.settings.gpu_layers - plan.settings.gpu_layers
