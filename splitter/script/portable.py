@@ -15,7 +15,7 @@ def portable(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Plan, E
     kind, key = command.engine.kind, command.server.api_key_file
     if ENGINES[kind].package:
         raise UsageError(
-            f"the {kind} engine is part of a Python installation, not a folder of its own", "use llama-server"
+            f"the {kind} engine is part of a Python installation, not in one folder", "use llama-server"
         )
     settings, program = plan.settings, engine_name(command, windows)
     files = [path for path in (plan.facts.path, settings.mmproj, settings.draft_model, key) if path]
