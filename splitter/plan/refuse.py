@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from splitter.errors import DoesNotFitError
+from splitter.memory.setting_table import flag_of
 from splitter.model.attention import placed_layers
 from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import evaluate_in
@@ -11,23 +12,24 @@ from splitter.plan.plan import Plan
 from splitter.plan.task import Task
 from splitter.units import format_bytes
 
-FLAGS = {
-    "gpu_layers": "-ngl",
-    "tensor_split": "-ts",
-    "device_order": "--device",
-    "split_mode": "-sm",
-    "main_gpu": "-mg",
-    "ubatch_size": "-ub",
-    "cache_type_k": "-ctk",
-    "n_cpu_moe": "-ncmoe",
-    "parallel": "-np",
-}
+# Settings that a message names by their flags.
+NAMED = (
+    "gpu_layers",
+    "tensor_split",
+    "device_order",
+    "split_mode",
+    "main_gpu",
+    "ubatch_size",
+    "cache_type_k",
+    "n_cpu_moe",
+    "parallel",
+)
 
 
 def does_not_fit(task: Task, context_size: int) -> DoesNotFitError:
     """The error for a task that has no plan at `context_size` tokens: what binds, and what would fit."""
     facts, scene = task.scene.facts, task.scene
-    asked = [f"{flag} {_text(task.fixed[name])}" for name, flag in FLAGS.items() if name in task.fixed]
+    asked = [f"{flag_of(name)} {_text(task.fixed[name])}" for name in NAMED if name in task.fixed]
     wish = f" with {' '.join(asked)}" if asked else ""
     message = (
         f"{facts.name} at {context_size} tokens{wish} does not fit {scene.rig.name}: {_what_binds(task, context_size)}"
@@ -97,5 +99,5 @@ def _dropping(task: Task, context_size: int) -> list[str]:
         if found is not None:
             value = getattr(found.settings, name)
             single = not isinstance(value, tuple)
-            hints.append(f"{FLAGS[name]} {value} fits" if single else f"it fits without {FLAGS[name]}")
+            hints.append(f"{flag_of(name)} {value} fits" if single else f"it fits without {flag_of(name)}")
     return hints
