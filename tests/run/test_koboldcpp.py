@@ -318,9 +318,18 @@ def test_without_its_log_a_short_answer_is_not_measurable(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_its_log_counts_what_it_works(tmp_path: Path, release: str) -> None:
-    """The progress that is written over itself leaves one line, and the timing line of each release is read."""
+    """The timing line of each release is read. Prompts stay out of the log; where the user wants them in it, the
+    progress that is written over itself leaves one line."""
     watch = Watch(Rig("none", Host(), ()))
     with launch(command(tmp_path, release), on_log=watch.on_line) as instance:
+        instance.wait_ready()
+        measure(instance.url, n_prompt=16, n_generate=24, repetitions=1)
+    assert (watch.sample().tally.requests, watch.sample().tally.generated_tokens) == (2, 48)
+    assert not any("Generating (" in line or "Input: " in line for line in instance.lines)
+    quiet = command(tmp_path, release)
+    loud = replace(quiet, argv=tuple(word for word in quiet.argv if word != "--quiet"))
+    watch = Watch(Rig("none", Host(), ()))
+    with launch(loud, on_log=watch.on_line) as instance:
         instance.wait_ready()
         measure(instance.url, n_prompt=16, n_generate=24, repetitions=1)
     tally = watch.sample().tally
@@ -336,7 +345,7 @@ def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None
     with launch(command(tmp_path, key=key)) as instance:
         instance.wait_ready()
         assert ask(instance.url, "/api/v1/model").json() == {"result": "koboldcpp/protected-model"}
-        with pytest.raises(EngineError, match="wants an API key"):
+        with pytest.raises(EngineError, match="needs an API key"):
             measure(instance.url, n_prompt=8, n_generate=8)
         assert measure(instance.url, api_key=instance.api_key, n_prompt=8, n_generate=8, repetitions=1).runs
     said = "\n".join(instance.lines)

@@ -41,7 +41,7 @@ def usecuda_ids_ignored(case: Case) -> Iterator[Notice]:
     order = ", ".join(shown(device) for device in case.devices)
     yield Notice(
         "usecuda_ids",
-        f"--usecuda {listed} does not choose cards: beside --tensor_split all cards stay visible, and the split "
+        f"--usecuda {listed} does not choose cards: with --tensor_split all cards stay visible, and the split "
         f"counts them as {order}",
         _choose(case),
     )
@@ -76,7 +76,7 @@ def autofit_drops_split(case: Case) -> Iterator[Notice]:
     if case.read.flags.get("autofit") and kobold_autofit(case.read, case.release) and case.given("tensor_split"):
         yield Notice(
             "autofit_drops_split",
-            "--autofit throws the given --tensor_split away",
+            "--autofit discards the given --tensor_split",
             "leave one of them out",
         )
 
@@ -87,7 +87,7 @@ def auto_layers_no_fit(case: Case) -> Iterator[Notice]:
     if automatic and case.given("tensor_split") and not case.read.flags.get("autofit"):
         yield Notice(
             "auto_layers_split",
-            "--tensor_split turns autofit off: without --gpulayers koboldcpp guesses from its smallest card alone",
+            "--tensor_split turns autofit off: without --gpulayers koboldcpp guesses from its smallest card",
             "give --gpulayers N",
         )
 
