@@ -95,7 +95,7 @@ def test_a_config_file_is_merged_as_the_release_does(line: str, version: str, ex
 
 
 def test_a_config_file_that_is_not_there_is_named() -> None:
-    read = read_command("koboldcpp --config f.kcpps", read_text={}.get)
+    read = read_command("koboldcpp --config f.kcpps", read_text=lambda _: None)
     assert [each.code for each in read.notices] == ["config_file"]
 
 
