@@ -244,7 +244,7 @@ def resolve(catalog: Catalog, text: str) -> Card:
         raise RigError(f"no card is known as '{text.strip()}'", _unknown_hint(catalog, text))
     if len(found) > 1:
         choices = ", ".join(card.name for card in _choices(catalog, text, found))
-        raise RigError(f"'{text.strip()}' fits several cards", f"name one of: {choices}")
+        raise RigError(f"'{text.strip()}' matches several cards", f"name one of: {choices}")
     card, size = found[0], read_name(text).size_bytes
     told = card.total_bytes is not None and (size is None or _is_size(card, size))
     if told or size is None or catalog.named(text) is card:
@@ -262,7 +262,7 @@ def _unknown_hint(catalog: Catalog, text: str) -> str:
     near = nearest_names(catalog, text)
     instead = "a rig file (--rig FILE) describes any card: name and total_mib are enough"
     listed = "`splitter rig --cards` lists the known cards; "
-    return f"did you mean {' or '.join(near)}? else {instead}" if near else listed + instead
+    return f"did you mean {' or '.join(near)}? Otherwise {instead}" if near else listed + instead
 
 
 VENDOR_WORDS = {

@@ -256,7 +256,7 @@ def test_unified_memory_is_the_hosts_and_mig_is_left_out_with_a_note() -> None:
 
 def test_a_card_that_does_not_tell_its_memory_is_left_out_with_a_note() -> None:
     (note,) = found(Gpu(name="NVIDIA Something", total=NOT_SUPPORTED)).notes
-    assert "does not tell its memory" in note
+    assert "does not report its memory" in note
 
 
 def test_names_may_be_bytes() -> None:
