@@ -17,10 +17,10 @@ SAYS = {
     "int_type": "is no int",
     "float_type": "is no float",
     "bool_type": "is no bool",
-    "tuple_type": "is no list",
-    "dataclass_type": "is no object",
-    "mapping_type": "is no object",
-    "dict_type": "is no object",
+    "tuple_type": "is not a list",
+    "dataclass_type": "is not an object",
+    "mapping_type": "is not an object",
+    "dict_type": "is not an object",
     "missing": "is missing",
 }
 

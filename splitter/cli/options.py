@@ -16,7 +16,7 @@ from splitter.engine.engines import DEFAULT, NAMES
 from splitter.memory.setting_table import SETTINGS, Setting
 
 RIG_PANEL = "Rig and engine"
-FLAG_PANEL = "llama.cpp flags (obeyed or refused, never repaired)"
+FLAG_PANEL = "llama.cpp flags (obeyed or refused, never changed)"
 GOAL_PANEL = "Goal"
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class EngineOptions:
         str | None, rig_option("--engine-path", text="The engine's file, or its folder.", metavar="P")
     ] = None
     engine_version: Annotated[
-        str | None, rig_option("--engine-version", text="Plan for this version of an absent engine.", metavar="V")
+        str | None,
+        rig_option("--engine-version", text="Plan for this version; the engine need not be here.", metavar="V"),
     ] = None
 
 
@@ -72,7 +73,7 @@ class MarginOptions:
 
     margin: Annotated[
         str | None,
-        rig_option("--margin", text="Free memory kept per device, in rig order.", metavar="MIB[,MIB...]"),
+        rig_option("--margin", text="Memory to keep free per device, in rig order.", metavar="MIB[,MIB...]"),
     ] = None
 
 

@@ -54,13 +54,13 @@ def _what_binds(task: Task, context_size: int) -> str:
     short = min(plan.devices, key=lambda d: d.headroom_bytes(), default=None)
     ram, host = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is not None and host > ram:
-        return f"the host needs {format_bytes(host)} of {format_bytes(ram)} free RAM"
+        return f"it needs {format_bytes(host)} of RAM; only {format_bytes(ram)} is free"
     if short is None or short.headroom_bytes() >= 0:
-        return "no device has room for a single layer beside its buffers and margin"
+        return "no device has room for even one layer next to its buffers and margin"
     budget = sum(task.scene.budget_bytes(d.device) for d in plan.devices)
     need = sum(d.memory.breakdown_bytes() for d in plan.devices)
     if need > budget:
-        return f"the devices need {format_bytes(need)} and can give {format_bytes(max(budget, 0))}"
+        return f"the devices need {format_bytes(need)}; only {format_bytes(max(budget, 0))} is available"
     return f"{short.device.id} ({short.device.name}) is {format_bytes(-short.headroom_bytes())} short"
 
 

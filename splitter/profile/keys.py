@@ -145,7 +145,7 @@ def _setting_key(setting: Setting) -> Key:
 
 KEYS: tuple[Key, ...] = (
     Key("name", "text", "what the profile is called; the file name if absent"),
-    Key("description", "text", "one sentence for lists"),
+    Key("description", "text", "one sentence, shown in lists"),
     Key("model", "text", "path, first file of a split set, hf:OWNER/REPO/FILE or URL"),
     Key("goal", "choice", "what the planner aims at", ("speed", "context", "balanced")),
     Key("margin_mib", "numbers", "memory kept free per device in MiB, in rig order; one value serves all", minimum=0),
@@ -172,9 +172,9 @@ KEYS: tuple[Key, ...] = (
     Key("supervision.health_interval_s", "number", "time between two health probes while it runs", minimum=0.1),
     Key("supervision.health_failures", "integer", "failed probes in a row that make it degraded", minimum=1),
     Key("supervision.restart_degraded_s", "number", "a degraded engine is restarted after this", minimum=0),
-    Key("supervision.healthy_after_s", "number", "being well for this long forgives earlier restarts", minimum=0),
-    Key("supervision.oom_replans", "integer", "plans anew this often when memory runs out", minimum=0),
-    Key("log.max_mib", "number", "size at which the engine's log file is put aside", minimum=0.001),
+    Key("supervision.healthy_after_s", "number", "how long without trouble forgives earlier restarts", minimum=0),
+    Key("supervision.oom_replans", "integer", "how often to plan again when memory runs out", minimum=0),
+    Key("log.max_mib", "number", "size at which the engine's log file is rotated", minimum=0.001),
     Key("log.files", "integer", "how many log files are kept, the newest counted", minimum=1, maximum=1000),
 )  # fmt: skip
 
