@@ -88,7 +88,7 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
         rig,
         completed.settings,
         margin_bytes=margin_bytes(wishes),
-        engine=ENGINES[read.kind].rules(found.version),
+        engine=ENGINES[read.kind].rules_of_command(read, found.version),
         extra=known_extra_models(completed.settings),
     )
     notices = all_findings(read, completed, plan, rig, version=found.version)

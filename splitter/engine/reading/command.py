@@ -102,7 +102,7 @@ def _read(
     name = inner.words[at] if at >= 0 else kind
     args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
     args, env = _from_preset(args, dict(inner.env), entry, read_text)
-    read = ENGINES[kind].read(name, args, _relevant(env), version)
+    read = ENGINES[kind].read(name, args, _relevant(env), version, read_text)
     return _surrounded(read, inner.around)
 
 
