@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splitter.plan.request import EngineKind
+from splitter.rig.backend import backend_of_id
 
 KV_UNIFIED_BUILD = 5913  # -kvu: #14363 (2025-07); before, slots always shared one cache
 DEVICE_BUILD = 4200  # --device: #10497 (2024-11); draft models in the server: #10455 (2024-11)
@@ -46,6 +47,14 @@ def beyond(engine: EngineKind, version: str | None) -> dict[str, Any]:
 def names_devices(engine: EngineKind, version: str | None) -> bool:
     """Whether the engine can be told which devices to use, and in which order."""
     return engine == "koboldcpp" or llama_build(version) >= DEVICE_BUILD
+
+
+def how_to_hide(engine: EngineKind, version: str | None, device_id: str) -> str:
+    """What to write so that the engine leaves this device alone: a flag where it has one, else the backend's variable."""
+    if engine != "koboldcpp" and names_devices(engine, version):
+        return "leave it out of --device"
+    variable = backend_of_id(device_id).variable
+    return f"hide it with {variable}" if variable else "hide it from the engine"
 
 
 def slots_share(engine: EngineKind, version: str | None, fixed: Mapping[str, Any]) -> bool:

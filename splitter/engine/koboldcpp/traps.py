@@ -7,7 +7,10 @@ from splitter.engine.reading.complete import kobold_autofit
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.plan.plan import Notice
 
-CHOOSE = "choose cards with CUDA_VISIBLE_DEVICES and write --usecuda normal"
+
+def choose(case: Case) -> str:
+    """How to choose cards instead of with ids."""
+    return f"choose cards with {case.hiding_variable() or 'CUDA_VISIBLE_DEVICES'} and write --usecuda normal"
 
 
 def usecuda_ids_ignored(case: Case) -> Iterator[Notice]:
@@ -21,7 +24,7 @@ def usecuda_ids_ignored(case: Case) -> Iterator[Notice]:
         "usecuda_ids",
         f"--usecuda {listed} does not choose cards: beside --tensor_split all cards stay visible, and the split "
         f"counts them as {order}",
-        CHOOSE,
+        choose(case),
     )
 
 
@@ -34,7 +37,7 @@ def usecuda_one_card(case: Case) -> Iterator[Notice]:
     yield Notice(
         "usecuda_one_card",
         f"--usecuda {' '.join(map(str, ids))} without --tensor_split runs on {only} alone",
-        f"add --tensor_split with one share per card; {CHOOSE}",
+        f"add --tensor_split with one share per card; {choose(case)}",
     )
 
 

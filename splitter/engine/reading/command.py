@@ -8,15 +8,17 @@ from splitter.engine.koboldcpp.flags import kobold_flags
 from splitter.engine.llama_server.flags import flags_by_name
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
+from splitter.engine.reading.forks import Translated, starts_fork, translated
 from splitter.engine.reading.value import Around, ReadCommand, ReadText
 from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
-from splitter.masking import MASK
+from splitter.masking import MASK, masked_argv
 from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
 _LLAMA = re.compile(
-    r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*", re.IGNORECASE
+    r"(?:llama-(?:server|cli|fit-params|completion|mtmd-cli|run|perplexity|sweep-bench|batched-bench)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*",
+    re.IGNORECASE,
 )
 _FOUND_NONE = "no koboldcpp or llama-server stands in this command"
 MAX_TEXT = 262144
@@ -63,10 +65,14 @@ def first_engine_command(
 
 
 def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
-    """`inner` with what stood in front of the program as written; nothing where a wrapper rewrote the words."""
-    program = max(at, 0)
-    count = len(inner.words) - program
-    in_front = words[: len(words) - count] if list(words[len(words) - count :]) == list(inner.words[program:]) else ()
+    """`inner` with what stood in front of the engine's arguments as written, the program or image included.
+
+    The program alone where a wrapper rewrote the words (`bash -c LINE`).
+    """
+    args = list(inner.words[at + 1 :])
+    start = len(words) - len(args)
+    as_written = start >= 0 and list(words[start:]) == args
+    in_front = words[:start] if as_written else inner.words[max(at, 0) : at + 1]
     return replace(inner, around=replace(inner.around, words=tuple(in_front)))
 
 
@@ -77,6 +83,8 @@ def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, En
         return None
     if first.startswith("-"):
         return -1, kind or _kind_by_flags(words)
+    if first.removesuffix(".exe") == "ollama" and list(words[1:2]) == ["runner"]:
+        return 1, "llama-server"
     found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word))]
     if first == "start":  # its first quoted word is the window's title, which may be the engine's name
         flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
@@ -88,7 +96,7 @@ def _engine_of(word: str) -> EngineKind | None:
     name = re.split(r"[\\/]", word)[-1]
     if _KOBOLD.fullmatch(name) and not name.lower().endswith((".gguf", ".kcpps", ".kcppt", ".txt", ".log")):
         return "koboldcpp"
-    return "llama-server" if _LLAMA.fullmatch(name) else None
+    return "llama-server" if _LLAMA.fullmatch(name) else starts_fork(name)
 
 
 def _kind_by_flags(words: Sequence[str]) -> EngineKind:
@@ -104,16 +112,35 @@ def _read(
     at, kind = program
     name = inner.words[at] if at >= 0 else kind
     args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
+    args, env = _from_preset(args, dict(inner.env), entry, read_text)
+    path = " ".join((*inner.around.words[-1:], inner.words[0], name) if inner.words else (name,))
+    original = translated(kind, path, args, _known_flags(kind))
     if kind == "koboldcpp":
         from splitter.engine.koboldcpp.read import read_kobold
 
-        read = read_kobold(name, args, _relevant(inner.env), version)
+        read = read_kobold(name, original.args, _relevant(env), version)
     else:
-        args, env = _from_preset(args, dict(inner.env), entry, read_text)
         from splitter.engine.llama_server.read import read_llama
 
-        read = read_llama(name, args, _relevant(env), version)
-    return _surrounded(read, inner.around)
+        read = read_llama(name, original.args, _relevant(env), version)
+    return _surrounded(_of_fork(read, original, (name, *args)), inner.around)
+
+
+def _known_flags(kind: EngineKind) -> Mapping[str, object]:
+    if kind == "koboldcpp":
+        return {name: dest for dest, _, names in kobold_flags() for name in names}
+    return flags_by_name()
+
+
+def _of_fork(read: ReadCommand, original: Translated, argv: Sequence[str]) -> ReadCommand:
+    """`read` with the fork's notice; what the original refuses is no refusal there."""
+    if original.fork is None:
+        return read
+    kept = tuple(notice for notice in read.notices if notice.code != "flag_repeated")
+    return replace(
+        read, argv=masked_argv(argv), notices=(original.notice(read.unknown), *kept), refusals=(),
+        fork=original.fork.name,
+    )  # fmt: skip
 
 
 def _from_preset(
