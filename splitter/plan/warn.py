@@ -1,6 +1,5 @@
 """Warnings about a plan: what a user should know before starting it, each with its remedy."""
 
-from splitter.plan.abilities import how_to_hide
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.units import format_bytes
@@ -53,7 +52,7 @@ def _idle(plan: Plan) -> tuple[Notice, ...]:
         Notice(
             "idle_device",
             f"{device.device.id} ({device.device.name}) holds no layer, yet the engine opens a context on it",
-            how_to_hide(plan.engine, plan.engine_version, device.device.id),
+            plan.engine.how_to_hide(device.device.id),
         )
         for device in plan.devices
         if not device.layers and not device.holds_output and not device.memory.model_bytes and not _is_home(device)

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from splitter.app.extra_models import known_extra_models
+from splitter.engine.engines import rules_of
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.judge import Judged, judge
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.evaluate import evaluate
 from splitter.plan.plan import Plan
-from splitter.plan.request import EngineKind, Request
+from splitter.plan.request import Request
 from splitter.plan.solve import solve
 from splitter.rig.device import Rig
 
@@ -18,10 +19,10 @@ from splitter.rig.device import Rig
 def judged(line: str, facts: ModelFacts, rig: Rig, version: str | None = None) -> Judged:
     """`line` for `facts` (whatever model it names) on `rig`."""
     read = read_command(line, version=version)
-    kind: EngineKind = read.kind
+    engine = rules_of(read.kind, version)
 
     def evaluated(on: Rig, settings: Settings) -> Plan:
-        return evaluate(facts, on, settings, engine=kind, engine_version=version, extra=known_extra_models(settings))
+        return evaluate(facts, on, settings, engine=engine, extra=known_extra_models(settings))
 
     def solved(on: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = (
@@ -31,8 +32,7 @@ def judged(line: str, facts: ModelFacts, rig: Rig, version: str | None = None) -
         )
         request = Request(
             fixed=fixed,
-            engine=kind,
-            engine_version=version,
+            engine=engine,
             draft=extra and extra.draft,
             projector=extra and extra.projector,
         )

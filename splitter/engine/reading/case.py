@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from splitter.engine.llama_server.versions import koboldcpp_release, llama_build
+from splitter.engine.engines import rules_of
+from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.llama_server.versions import llama_build
 from splitter.engine.reading.devices import hiding_variables
 from splitter.engine.reading.value import ReadCommand
 from splitter.memory.settings import Settings
-from splitter.plan.abilities import how_to_hide
 from splitter.plan.plan import Notice, Plan
 from splitter.rig.device import Device, Rig
 
@@ -54,7 +55,7 @@ class Case:
 
     def how_to_hide(self, device: Device) -> str:
         """What to write so that the engine leaves `device` alone."""
-        return how_to_hide(self.read.kind, self.version or self.read.version, device.id)
+        return rules_of(self.read.kind, self.version or self.read.version).how_to_hide(device.id)
 
     def hiding_variable(self) -> str | None:
         """The variable that hides and orders the command's cards, None where they have none or several."""

@@ -280,7 +280,7 @@ def _smaller_batches(plan: Plan) -> Iterator[Rung]:
     s, size = plan.settings, plan.settings.ubatch_size
     while size > 64:
         size //= 2
-        batch = size if plan.engine == "koboldcpp" else s.batch_size  # its older releases have one size for both
+        batch = size if plan.engine.one_batch else s.batch_size
         lost = 0.1 if size >= 512 else 0.5
         yield lost, f"work on prompts {size} tokens at a time", replace(s, ubatch_size=size, batch_size=batch)
 

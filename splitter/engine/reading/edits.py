@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, replace
 
 from splitter.engine.command import EngineRef, Server
-from splitter.engine.commands import build_command
+from splitter.engine.engines import ENGINES
 from splitter.engine.llama_server.flags import known_flags
 from splitter.engine.quoting import posix_argument, windows_argument
 from splitter.engine.reading.devices import visible_devices
@@ -64,7 +64,7 @@ def rewritten(read: ReadCommand, before: Plan, after: Plan, names: Iterable[str]
     """
     table = KOBOLD_DESTS if read.kind == "koboldcpp" else LLAMA_DESTS
     dests = {dest for name in names for dest in table.get(name, name).split()}
-    ours = build_command(_as_seen(after, before.rig, read), EngineRef(read.kind, None, version), Server())
+    ours = ENGINES[read.kind].command(_as_seen(after, before.rig, read), EngineRef(read.kind, None, version), Server())
     args = changed(read.kind, read.argv[1:], dests, ours.argv[1:])
     gone = {flag.env for flag in known_flags() if flag.dest in dests and flag.env}
     env = {name: value for name, value in read.env.items() if name not in gone}

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from splitter.plan.plan import Notice
-from splitter.plan.request import EngineKind
 
 Nearest = Mapping[str, Mapping[str, str]]  # flag -> value only the fork knows -> the original's that needs no less
 
@@ -23,7 +22,7 @@ class Fork:
     leave out, `unjudged` what single flags change."""
 
     name: str
-    of: EngineKind
+    of: str
     programs: str
     differs: str
     flags: Mapping[str, int] = field(default_factory=dict)
@@ -160,7 +159,7 @@ class Translated:
         )
 
 
-def translated(kind: EngineKind, program: str, args: Sequence[str], known: Mapping[str, object]) -> Translated:
+def translated(kind: str, program: str, args: Sequence[str], known: Mapping[str, object]) -> Translated:
     """`args` of `program` without what only a fork knows; `known` are the flags of the original."""
     fork = _by_program(kind, program) or _by_arguments(kind, args, known)
     if fork is None:
@@ -190,16 +189,16 @@ def _argument(
     return 1, (word,), ()
 
 
-def starts_fork(name: str) -> EngineKind | None:
+def starts_fork(name: str) -> str | None:
     """The original of the fork that the file name `name` starts, None where it starts none."""
     return next((f.of for f in FORKS if f.binaries and re.fullmatch(f.binaries, name, re.IGNORECASE)), None)
 
 
-def _by_program(kind: EngineKind, program: str) -> Fork | None:
+def _by_program(kind: str, program: str) -> Fork | None:
     return next((f for f in FORKS if f.of == kind and re.search(f.programs, program, re.IGNORECASE)), None)
 
 
-def _by_arguments(kind: EngineKind, args: Sequence[str], known: Mapping[str, object]) -> Fork | None:
+def _by_arguments(kind: str, args: Sequence[str], known: Mapping[str, object]) -> Fork | None:
     """The fork that knows most of what the original does not."""
 
     def telling(fork: Fork) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from splitter.engine.koboldcpp.flags import kobold_flags
 from splitter.engine.llama_server.flags import flags_by_name
 from splitter.engine.llama_server.read import BARE
-from splitter.plan.request import EngineKind
 
 _NUMBER = re.compile(r"-\d+(\.\d*)?|-\.\d+")  # what argparse takes for a negative number, not for a flag
 
@@ -20,12 +19,12 @@ class Item:
     words: tuple[str, ...]
 
 
-def items_of(kind: EngineKind, args: Sequence[str]) -> tuple[Item, ...]:
+def items_of(kind: str, args: Sequence[str]) -> tuple[Item, ...]:
     """`args` (without the program) cut into items; joined again they are `args`."""
     return tuple((_kobold if kind == "koboldcpp" else _llama)(list(args)))
 
 
-def changed(kind: EngineKind, args: Sequence[str], dests: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
+def changed(kind: str, args: Sequence[str], dests: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """`args` in which the flags `dests` say what they say in `wanted`, a complete command of ours; gone if not there."""
     dests = set(dests)
     new = {item.dest: item.words for item in items_of(kind, wanted) if item.dest in dests}

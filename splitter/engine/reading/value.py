@@ -6,7 +6,6 @@ from typing import Any
 
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
-from splitter.plan.request import EngineKind
 
 ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
 
@@ -56,7 +55,7 @@ class ReadCommand:
     `fork` is the name of the fork it is written for, None for the engine itself.
     """
 
-    kind: EngineKind
+    kind: str
     program: str
     argv: tuple[str, ...]
     model: str | None = None
