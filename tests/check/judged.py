@@ -25,7 +25,7 @@ def judged(line: str, facts: ModelFacts, rig: Rig, version: str | None = None) -
         return evaluate(facts, on, settings, engine=engine, extra=known_extra_models(settings))
 
     def solved(on: Rig, fixed: Mapping[str, Any]) -> Plan:
-        extra = (
+        extra: ExtraModels = (
             known_extra_models(Settings(**fixed))
             if {"context_size", "gpu_layers", "device_order"} <= set(fixed)
             else None

@@ -15,7 +15,6 @@ from splitter.memory.settings import Settings
 from splitter.plan.extra_models import DRAFT, PROJECTOR, projector_device
 from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan, PlannedDevice
-from splitter.units import format_bytes
 
 Evaluate = Callable[[Settings], Plan]
 Solve = Callable[[Mapping[str, Any]], Plan]  # fixed fields -> the best plan; DoesNotFitError, UsageError
@@ -139,12 +138,12 @@ class Culprits:
         if len(settings.device_order) > 1:
             yield from self._solving(plan, ("tensor_split",), 0.5)
         if settings.n_cpu_moe or plan.facts.hparam("expert_count"):
-            yield from self._solving(plan, ("tensor_split", "n_cpu_moe", "cpu_moe"), 2.5)
-        yield from self._solving(plan, ("tensor_split", "gpu_layers"), 2.6)
+            yield from self._solving(plan, ("n_cpu_moe", "cpu_moe", "tensor_split"), 2.5)
+        yield from self._solving(plan, ("gpu_layers", "tensor_split"), 2.6)
 
     def _open(self, plan: Plan) -> Iterator[Change]:
         """Everything about the placement solved anew; then the context too."""
-        placement = ("tensor_split", "gpu_layers", "n_cpu_moe", "cpu_moe", "device_order", "split_mode", "main_gpu")
+        placement = ("n_cpu_moe", "gpu_layers", "cpu_moe", "device_order", "split_mode", "main_gpu", "tensor_split")
         yield from self._solving(plan, (*placement, "override_tensors"), 3.0)
         yield from self._solving(plan, placement, 3.2)
         yield from self._solving(plan, (*placement, "override_tensors", "ubatch_size", "batch_size"), 3.4)
@@ -165,8 +164,13 @@ class Culprits:
             return
         if not self.allowed(solved):
             return
-        names = tuple(name for name in free if name != "tensor_split" or len(solved.settings.device_order) > 1)
+        split = len(solved.settings.device_order) > 1
+        names = tuple(n for n in free if (n == "tensor_split" and split) or _differs(plan, solved, n))
         yield Change(names, _placed(plan, solved), cost + _slower(plan, solved), solved, _saved(plan, solved))
+
+
+def _differs(before: Plan, after: Plan, name: str) -> bool:
+    return bool(getattr(before.settings, name) != getattr(after.settings, name))
 
 
 def _cheapest(changes: list[Change]) -> Change | None:
@@ -322,8 +326,3 @@ def _placed(before: Plan, after: Plan) -> str:
     if len(counts) > 1:
         told.append(f"split the layers {' + '.join(map(str, counts))}")
     return ", ".join(told) or "place the layers anew"
-
-
-def figure(size_bytes: int) -> str:
-    """`25.3 GiB less`"""
-    return f"{format_bytes(abs(size_bytes))} {'less' if size_bytes >= 0 else 'more'}"

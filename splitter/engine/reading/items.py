@@ -25,7 +25,7 @@ def items_of(kind: str, args: Sequence[str]) -> tuple[Item, ...]:
 
 
 def changed(kind: str, args: Sequence[str], dests: Iterable[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """`args` in which the flags `dests` say what they say in `wanted`, a complete command of ours; gone if not there."""
+    """`args` in which the flags `dests` say what they say in `wanted`, a complete command; gone if not there."""
     dests = set(dests)
     new = {item.dest: item.words for item in items_of(kind, wanted) if item.dest in dests}
     kept: list[str] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.reading.blame import piled_experts
 from splitter.engine.reading.case import Case, Trap, numbers, shown
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.plan.plan import Notice
@@ -136,6 +137,14 @@ def _stronger(other: Device, holder: Device) -> bool:
     return other.total_bytes > CLEARLY * holder.total_bytes
 
 
+def experts_pile_up(case: Case) -> Iterator[Notice]:
+    """-ncmoe N with a layer split: the experts that stay on cards are those of the last layers, on the last card."""
+    piled = piled_experts(case.plan) if case.plan and case.read.fork is None else None
+    if piled:
+        hint = f"{case.split_flag()} counts layers, not bytes: give the last card fewer of them"
+        yield Notice("experts_pile_up", piled, hint)
+
+
 def main_gpu_ignored(case: Case) -> Iterator[Notice]:
     """-mg means something in -sm none only (and in row mode, which is gone)."""
     if case.given("main_gpu") and case.settings.split_mode == "layer" and len(case.devices) > 1:
@@ -165,6 +174,6 @@ def context_default(case: Case) -> Iterator[Notice]:
 
 
 SPLIT_TRAPS: tuple[Trap, ...] = (
-    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, main_gpu_ignored,
+    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, experts_pile_up, main_gpu_ignored,
     context_default,
 )  # fmt: skip
