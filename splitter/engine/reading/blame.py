@@ -46,7 +46,10 @@ def _ubatch(_: ReadCommand, plan: Plan) -> str:
     return f"the compute buffer of {plan.settings.ubatch_size} tokens at a time takes {format_bytes(largest)}"
 
 
-def _pipeline(_: ReadCommand, plan: Plan) -> str:
+def _overrides(_: ReadCommand, plan: Plan) -> str:
+    worst = worst_device(plan)
+    if plan.settings.override_tensors and worst is not None:
+        return f"the tensor overrides put {format_bytes(worst.memory.model_bytes)} of weights on {worst.device.id}"
     return f"pipeline parallelism keeps copies of the inputs on {len(plan.settings.device_order)} devices"
 
 
@@ -83,8 +86,9 @@ def piled_experts(plan: Plan) -> str | None:
     if last.memory.model_bytes < 2 * others:
         return None
     return (
-        f"-ncmoe {settings.n_cpu_moe} takes the experts of the first {settings.n_cpu_moe} layers off the cards, so those "
-        f"that stay pile up on the last one: {last.device.id} holds {format_bytes(last.memory.model_bytes)} of weights"
+        f"-ncmoe {settings.n_cpu_moe} takes the experts of the first {settings.n_cpu_moe} layers off the cards, so "
+        f"those that stay pile up on the last one: {last.device.id} holds {format_bytes(last.memory.model_bytes)} of "
+        "weights"
     )
 
 
@@ -98,6 +102,22 @@ def _layers(_: ReadCommand, plan: Plan) -> str:
     return f"{plan.settings.gpu_layers} layers on the devices take {held} of weights"
 
 
+def _devices(_: ReadCommand, plan: Plan) -> str:
+    idle = [device for device in plan.rig.devices if device.id not in plan.settings.device_order]
+    if not idle:
+        return "the devices and their order"
+    roomy = max(idle, key=lambda device: device.free_bytes)
+    used = ", ".join(plan.settings.device_order)
+    return (
+        f"{used} alone must hold it while {roomy.id} ({roomy.name}) with {format_bytes(roomy.free_bytes)} is left out"
+    )
+
+
+def _one_card(_: ReadCommand, plan: Plan) -> str:
+    main = plan.settings.device_order[plan.settings.main_gpu]
+    return f"-sm none puts everything on {main}"
+
+
 def _fixed(text: str) -> Callable[[ReadCommand, Plan], str]:
     return lambda _read, _plan: text
 
@@ -106,7 +126,7 @@ _REASONS: Mapping[str, Callable[[ReadCommand, Plan], str]] = {
     "swa_full": _window,
     "flash_attention": _fixed("without flash attention the compute buffer grows with the context"),
     "kv_unified": _slots,
-    "override_tensors": _pipeline,
+    "override_tensors": _overrides,
     "cache_type_k": _cache,
     "op_offload": _fixed("prompts copy the experts in RAM to the first card, which keeps a buffer for them"),
     "mmproj_device": _fixed("the projector lies on a card that has no room for it"),
@@ -118,4 +138,6 @@ _REASONS: Mapping[str, Callable[[ReadCommand, Plan], str]] = {
     "n_cpu_moe": _experts,
     "gpu_layers": _layers,
     "tensor_split": _split,
+    "device_order": _devices,
+    "split_mode": _one_card,
 }

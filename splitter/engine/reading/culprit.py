@@ -8,6 +8,7 @@ the cheap ones are taken together, then the rest is solved.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from math import log2
 from typing import Any
 
 from splitter.errors import DoesNotFitError, UsageError
@@ -21,8 +22,9 @@ Solve = Callable[[Mapping[str, Any]], Plan]  # fixed fields -> the best plan; Do
 Allowed = Callable[[Plan], bool]  # whether this engine's version can be told a plan
 
 WORTH = 0.05  # a change counts when it takes this part of what is missing
+FREE = 1.0  # changes cheaper than this are taken at once
 STEPS = 3  # changes taken together before the rest is solved
-KEPT_WHOLE = ("context_size", "cache_type_k", "cache_type_v", "parallel")
+USUAL_UBATCH = 512
 CONTEXT_STEP = 1024
 SMALLEST_CONTEXT = 2048
 
@@ -51,6 +53,10 @@ class Remedy:
     def culprit(self) -> Change:
         return self.changes[0]
 
+    def cost(self) -> float:
+        """What all changes cost together."""
+        return sum(change.cost for change in self.changes)
+
     def names(self) -> tuple[str, ...]:
         """The fields that differ from the command's."""
         return tuple(dict.fromkeys(name for change in self.changes for name in change.names))
@@ -73,35 +79,43 @@ class Culprits:
         singles = tuple(self._singles(self.plan))
         fitting = [change for change in singles if change.plan.fits()]
         cheap = _cheapest(fitting)
-        if cheap is not None and cheap.cost < 2:
+        if cheap is not None and cheap.cost < FREE:
             return Remedy((cheap,), cheap.plan)
         solved = [change for change in self._solved(self.plan) if change.plan.fits()]
         best = _cheapest([*fitting, *solved])
-        together = None if best is not None and best.cost < 2 else self._together(singles)
-        if best is not None and (together is None or best.cost <= together.changes[-1].cost):
+        if best is None or best.cost > 3:
+            best = _cheapest([change for change in (*solved, *fitting, *self._open(self.plan)) if change.plan.fits()])
+        together = None if best is not None and best.cost < FREE else self._together(singles)
+        if best is not None and (together is None or best.cost <= together.cost()):
             return Remedy((best,), best.plan)
         return together
 
     def _together(self, singles: tuple[Change, ...]) -> Remedy | None:
-        """The changes that take most for little, one after the other, and the rest solved."""
+        """The changes that take most for little, one after the other, and then the cheapest that finishes it."""
         taken: list[Change] = []
+        found: list[Remedy] = []
         now = self.plan
         for _ in range(STEPS):
-            useful = [c for c in (singles if not taken else self._singles(now)) if c.cost < 2.5 and _takes(c, now)]
+            useful = [change for change in singles if change.cost < 2.5 and _takes(change, now)]
             if not useful:
                 break
-            best = max(useful, key=lambda c: (short_bytes(now) - short_bytes(c.plan)) / (1 + c.cost))
-            taken.append(best)
-            now = best.plan
+            taken.append(max(useful, key=_worth(now)))
+            now = taken[-1].plan
             if now.fits():
-                return Remedy(tuple(taken), now)
-            solved = _cheapest([change for change in self._solved(now) if change.plan.fits()])
-            if solved is not None:
-                return Remedy((*taken, solved), solved.plan)
-        last = _cheapest([c for c in (*self._open(now), *self._open(self.plan)) if c.plan.fits()])
-        if last is None:
-            return None
-        return Remedy((*taken, last) if _builds_on(last.plan, now) else (last,), last.plan)
+                found.append(Remedy(tuple(taken), now))
+                break
+            singles = tuple(self._singles(now))
+            last = _cheapest([change for change in (*singles, *self._solved(now)) if change.plan.fits()])
+            found += [Remedy((*taken, last), last.plan)] if last else []
+        return min(found, key=Remedy.cost, default=None) or self._anew(tuple(taken), now)
+
+    def _anew(self, taken: tuple[Change, ...], now: Plan) -> Remedy | None:
+        """The whole placement solved anew, with the changes `taken` or without them."""
+        with_them = _cheapest([change for change in self._open(now) if change.plan.fits()])
+        if with_them is not None:
+            return Remedy((*taken, with_them), with_them.plan)
+        without = _cheapest([change for change in self._open(self.plan) if change.plan.fits()])
+        return Remedy((without,), without.plan) if without else None
 
     def _singles(self, plan: Plan) -> Iterator[Change]:
         """Every single change of `plan` that helps at all and that the engine can be told."""
@@ -137,36 +151,59 @@ class Culprits:
         settings = plan.settings
         if len(settings.device_order) > 1:
             yield from self._solving(plan, ("tensor_split",), 0.5)
-        if settings.n_cpu_moe or plan.facts.hparam("expert_count"):
-            yield from self._solving(plan, ("n_cpu_moe", "cpu_moe", "tensor_split"), 2.5)
+        if plan.facts.hparam("expert_count") and not settings.cpu_moe:
+            yield from self._experts(plan)
         yield from self._solving(plan, ("gpu_layers", "tensor_split"), 2.6)
+
+    def _experts(self, plan: Plan) -> Iterator[Change]:
+        """The fewest layers whose experts must stay in RAM, the other layers split anew."""
+        low, high = plan.settings.n_cpu_moe, len(plan.placement.layers) - 1
+        found: Plan | None = None
+        while high - low > 1 or found is None:
+            middle = (low + high + (high - low == 1)) // 2
+            tried = self._with_experts(plan, middle) if middle > low else None
+            if tried is not None and tried.fits():
+                found, high = tried, middle
+            elif high - low <= 1:
+                break
+            else:
+                low = middle
+        if found is not None:
+            names = ("n_cpu_moe", *(("tensor_split",) if len(found.settings.device_order) > 1 else ()))
+            yield Change(names, _placed(plan, found), 2.0 + _slower(plan, found), found, _saved(plan, found))
+
+    def _with_experts(self, plan: Plan, count: int) -> Plan | None:
+        settings = replace(plan.settings, n_cpu_moe=count)
+        if len(settings.device_order) < 2:
+            return self._try(settings)
+        return self._fixing(plan, ("tensor_split",), n_cpu_moe=count)
 
     def _open(self, plan: Plan) -> Iterator[Change]:
         """Everything about the placement solved anew; then the context too."""
-        placement = ("n_cpu_moe", "gpu_layers", "cpu_moe", "device_order", "split_mode", "main_gpu", "tensor_split")
-        yield from self._solving(plan, (*placement, "override_tensors"), 3.0)
+        placement = ("split_mode", "device_order", "n_cpu_moe", "gpu_layers", "cpu_moe", "main_gpu", "tensor_split")
+        yield from self._solving(plan, ("override_tensors", *placement), 3.0)
         yield from self._solving(plan, placement, 3.2)
-        yield from self._solving(plan, (*placement, "override_tensors", "ubatch_size", "batch_size"), 3.4)
-        yield from self._solving(plan, (*placement, "override_tensors", "context_size"), 4.0)
+        yield from self._solving(plan, ("override_tensors", *placement, "ubatch_size", "batch_size"), 3.4)
+        yield from self._solving(plan, ("override_tensors", *placement, "context_size"), 4.0)
 
     def _solving(self, plan: Plan, free: tuple[str, ...], cost: float) -> Iterator[Change]:
         if "device_order" not in free and any(not d.layers and d.memory.model_bytes for d in plan.devices):
             return  # overrides put tensors on cards without a layer: counts do not describe that
-        fixed = {
-            field.name: getattr(plan.settings, field.name)
-            for field in fields(Settings)
-            if field.name not in free and getattr(plan.settings, field.name) is not None
-        }
-        fixed.setdefault("override_tensors", ())
-        try:
-            solved = self.solve(fixed)
-        except (UsageError, DoesNotFitError):
-            return
-        if not self.allowed(solved):
+        solved = self._fixing(plan, free)
+        if solved is None:
             return
         split = len(solved.settings.device_order) > 1
         names = tuple(n for n in free if (n == "tensor_split" and split) or _differs(plan, solved, n))
         yield Change(names, _placed(plan, solved), cost + _slower(plan, solved), solved, _saved(plan, solved))
+
+    def _fixing(self, plan: Plan, free: tuple[str, ...], **wanted: Any) -> Plan | None:
+        """The best plan with everything but `free` as in `plan`, and `wanted`; None where there is none to tell."""
+        kept = {field.name: getattr(plan.settings, field.name) for field in fields(Settings) if field.name not in free}
+        try:
+            solved = self.solve({name: value for name, value in (kept | wanted).items() if value is not None})
+        except (UsageError, DoesNotFitError):
+            return None
+        return solved if self.allowed(solved) else None
 
 
 def _differs(before: Plan, after: Plan, name: str) -> bool:
@@ -178,12 +215,13 @@ def _cheapest(changes: list[Change]) -> Change | None:
     return min(changes, key=lambda change: (round(change.cost, 1), -change.saved_bytes), default=None)
 
 
+def _worth(plan: Plan) -> Callable[[Change], float]:
+    """What a change takes off for what it costs."""
+    return lambda change: (short_bytes(plan) - short_bytes(change.plan)) / (1 + change.cost)
+
+
 def _takes(change: Change, plan: Plan) -> bool:
     return short_bytes(plan) - short_bytes(change.plan) > WORTH * short_bytes(plan)
-
-
-def _builds_on(plan: Plan, earlier: Plan) -> bool:
-    return all(getattr(plan.settings, name) == getattr(earlier.settings, name) for name in KEPT_WHOLE)
 
 
 def short_bytes(plan: Plan) -> int:
@@ -209,9 +247,11 @@ def _saved(before: Plan, after: Plan) -> int:
 
 
 def _slower(before: Plan, after: Plan) -> float:
-    """The part of the predicted generation speed that is lost, three times over: 0 to 3."""
+    """The part of the predicted generation speed (else of the layers on devices) that is lost, thrice: 0 to 3."""
     old, new = before.speed.generation_tokens_per_s, after.speed.generation_tokens_per_s
-    return 3 * max(1 - new / old, 0.0) if old and new else 0.0
+    if not old or not new:
+        old, new = float(before.settings.gpu_layers), float(after.settings.gpu_layers)
+    return 3 * max(1 - new / old, 0.0) if old else 0.0
 
 
 Candidate = tuple[tuple[str, ...], str, float, Settings]
@@ -228,10 +268,10 @@ def _candidates(plan: Plan) -> Iterator[Candidate]:
         yield ("kv_unified",), "share one cache among the slots", 0.2, replace(s, kv_unified=True)
     if plan.footprint.pipeline:
         off = (*s.override_tensors, PIPELINE_OFF)
-        yield ("override_tensors",), "turn pipeline parallelism off", 1.2, replace(s, override_tensors=off)
+        yield ("override_tensors",), "turn pipeline parallelism off", 1.1, replace(s, override_tensors=off)
     if s.flash_attention != "off" and {s.cache_type_k, s.cache_type_v} & {"f16", "f32", "bf16"}:
         half = replace(s, cache_type_k="q8_0", cache_type_v="q8_0")
-        yield ("cache_type_k", "cache_type_v"), "take a q8_0 cache", 2.0, half
+        yield ("cache_type_k", "cache_type_v"), "take a q8_0 cache", 1.0, half
     if s.op_offload and (s.n_cpu_moe or s.cpu_moe):
         yield ("op_offload",), "do the CPU's part of prompts on the CPU", 1.8, replace(s, op_offload=False)
     yield from _other_models(plan)
@@ -273,11 +313,11 @@ def _ladders(plan: Plan, given: frozenset[str]) -> Iterator[Ladder]:
     """Changes by degrees, each from its mildest form on."""
     s = plan.settings
     if s.ubatch_size > 64:
-        yield ("ubatch_size", "batch_size"), 1.0, _smaller_batches(plan)
+        yield ("ubatch_size", "batch_size"), 0.6, _smaller_batches(plan)
     if s.parallel > 1:
         yield ("parallel",), 2.1, _fewer_slots(s)
     asked = "context_size" in given
-    yield ("context_size",), 2.5 if asked else 0.4, _shorter(plan, 3.0 if asked else 0.3)
+    yield ("context_size",), 2.0 if asked else 0.4, _shorter(plan, 1.2 if asked else 0.1)
 
 
 def _smaller_batches(plan: Plan) -> Iterator[Rung]:
@@ -285,7 +325,7 @@ def _smaller_batches(plan: Plan) -> Iterator[Rung]:
     while size > 64:
         size //= 2
         batch = size if plan.engine.one_batch else s.batch_size
-        lost = 0.1 if size >= 512 else 0.5
+        lost = 0.1 * log2(s.ubatch_size / size) + max(0.5 * log2(USUAL_UBATCH / size), 0.0)
         yield lost, f"work on prompts {size} tokens at a time", replace(s, ubatch_size=size, batch_size=batch)
 
 
@@ -306,7 +346,7 @@ def _shorter(plan: Plan, weight: float) -> Iterator[Rung]:
     sizes = [s.context_size * part // 16 // CONTEXT_STEP * CONTEXT_STEP for part in range(15, 0, -1)]
     for before, size in pairwise((0, *sizes)):
         if size >= SMALLEST_CONTEXT and size != before:
-            lost = weight * (1 - size / s.context_size)
+            lost = weight * log2(s.context_size / size)
             yield lost, f"take {size} tokens of context", replace(s, context_size=size)
 
 
@@ -314,6 +354,8 @@ def _placed(before: Plan, after: Plan) -> str:
     """What a solved placement does differently."""
     old, new = before.settings, after.settings
     told = []
+    if old.override_tensors and not new.override_tensors:
+        told.append("drop the tensor overrides")
     if old.device_order != new.device_order:
         told.append(f"use {', '.join(new.device_order)}")
     if old.n_cpu_moe != new.n_cpu_moe or old.cpu_moe != new.cpu_moe:

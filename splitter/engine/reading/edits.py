@@ -92,11 +92,11 @@ def _as_seen(plan: Plan, rig: Rig, read: ReadCommand) -> Plan:
         names[device.id] = f"{prefix}{counts.get(prefix, 0)}"
         counts[prefix] = counts.get(prefix, 0) + 1
     order = plan.settings.device_order
-    if read.kind == "koboldcpp" or all(names.get(name, name) == name for name in order):
-        return plan
     hidden = [name for name in order if name not in names]
     if hidden:
         raise UsageError(f"{read.program} is not shown {', '.join(hidden)}", "change the variable that hides it")
+    if read.kind == "koboldcpp" or all(names[name] == name for name in order):
+        return plan
     devices = tuple(replace(device, id=names[device.id]) for device in plan.rig.devices if device.id in names)
     settings = replace(plan.settings, device_order=tuple(names[name] for name in order))
     return replace(plan, settings=settings, rig=replace(plan.rig, devices=devices))

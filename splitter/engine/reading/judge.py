@@ -9,7 +9,7 @@ from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.culprit import Culprits, Remedy
 from splitter.engine.reading.edits import differing, rewritten
 from splitter.engine.reading.remote import with_workers, without_workers
-from splitter.engine.reading.traps import all_findings
+from splitter.engine.reading.traps import all_findings, costliest_first
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
@@ -47,7 +47,8 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
     plan = oracle.evaluate(whole, completed.settings)
     notices = all_findings(read, completed, plan, whole, version=version)
     here = without_workers(plan, rig)
-    judged = Judged(read, replace(here, warnings=(*notices, *here.warnings)), refusals=read.refusals)
+    warnings = costliest_first((*notices, *here.warnings))
+    judged = Judged(read, replace(here, warnings=warnings), refusals=read.refusals)
     remedy = _remedy(read, plan, oracle, version) if here is plan else None  # a worker's memory is unknown
     if remedy is None:
         return judged

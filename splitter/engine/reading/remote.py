@@ -40,7 +40,8 @@ def without_workers(plan: Plan, rig: Rig) -> Plan:
     if not away:
         return plan
     here = tuple(planned for planned in plan.devices if planned.device.id in known)
-    return replace(plan, rig=rig, devices=here, warnings=(_notice(plan, away), *plan.warnings))
+    told = tuple(notice for notice in plan.warnings if notice.code != "unknown_bandwidth")
+    return replace(plan, rig=rig, devices=here, warnings=(_notice(plan, away), *told))
 
 
 def _notice(plan: Plan, away: tuple[PlannedDevice, ...]) -> Notice:

@@ -174,6 +174,6 @@ def context_default(case: Case) -> Iterator[Notice]:
 
 
 SPLIT_TRAPS: tuple[Trap, ...] = (
-    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, experts_pile_up, main_gpu_ignored,
-    context_default,
+    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, experts_pile_up,
+    main_gpu_ignored, context_default,
 )  # fmt: skip
