@@ -44,7 +44,8 @@ def test_the_change_named_first_makes_it_fit(case: Failing) -> None:
     assert plan_of(found.instead, case).fits()
 
 
-LOCAL = [case for case in FAILING if not case.line.startswith("koboldcpp")]
+# llama-fit-params knows neither koboldcpp's flags nor -kvu.
+LOCAL = [case for case in FAILING if not case.line.startswith("koboldcpp") and "-np" not in case.line]
 
 
 @pytest.mark.engine
