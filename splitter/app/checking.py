@@ -52,7 +52,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
     if target.startswith("-"):
         raise UsageError(
-            f"{target} stands where the model should", "the model comes first: splitter check MODEL -ngl 40"
+            f"{target} stands where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
         )
     name, _, entry = target.partition("#")
     if name.lower().endswith(SCRIPT_SUFFIXES):
@@ -119,7 +119,9 @@ def oracle(facts: ModelFacts, engine: EngineRules, margin: tuple[int, ...] = ())
 
     def evaluated(rig: Rig, settings: Settings) -> Plan:
         extra = known(settings.draft_model, settings.mmproj)
-        return evaluate(facts, rig, settings, margin_bytes=margin, engine=engine, extra=extra)
+        workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
+        margins = (*(0,) * workers, *margin)
+        return evaluate(facts, rig, settings, margin_bytes=margins, engine=engine, extra=extra)
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))

@@ -316,7 +316,7 @@ def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None
     with launch(command(tmp_path, key=key)) as instance:
         instance.wait_ready()
         assert ask(instance.url, "/api/v1/model").json() == {"result": "koboldcpp/protected-model"}
-        with pytest.raises(EngineError, match="wants an API key"):
+        with pytest.raises(EngineError, match="needs an API key"):
             measure(instance.url, n_prompt=8, n_generate=8)
         assert measure(instance.url, api_key=instance.api_key, n_prompt=8, n_generate=8, repetitions=1).runs
     said = "\n".join(instance.lines)

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from splitter.engine.koboldcpp.flags import kobold_flags
-from splitter.engine.llama_server.flags import flags_by_name
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
 from splitter.engine.reading.forks import Translated, starts_fork, translated
@@ -14,11 +13,6 @@ from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
 from splitter.masking import MASK, masked_argv
 
-_KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
-_LLAMA = re.compile(
-    r"(?:llama-(?:server|cli|fit-params|completion|mtmd-cli|run|perplexity|sweep-bench|batched-bench)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*",
-    re.IGNORECASE,
-)
 _FOUND_NONE = "no koboldcpp or llama-server stands in this command"
 MAX_TEXT = 262144
 FILES = ("mmproj", "draft_model")  # settings that name files
@@ -83,26 +77,29 @@ def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | No
     if first.startswith("-"):
         return -1, kind or _kind_by_flags(words)
     if first.removesuffix(".exe") == "ollama" and list(words[1:2]) == ["runner"]:
-        return 1, "llama-server"
-    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word))]
+        return 1, DEFAULT.name
+    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word, kind))]
     if first == "start":  # its first quoted word is the window's title, which may be the engine's name
         flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
         found = [item for item in found if item[0] < flags][-1:] or found
     return found[0] if found else None
 
 
-def _engine_of(word: str) -> str | None:
+def _engine_of(word: str, kind: str | None) -> str | None:
+    """The engine that `word` starts; `kind` where several have programs of that name."""
     name = re.split(r"[\\/]", word)[-1]
-    if _KOBOLD.fullmatch(name) and not name.lower().endswith((".gguf", ".kcpps", ".kcppt", ".txt", ".log")):
-        return "koboldcpp"
-    return "llama-server" if _LLAMA.fullmatch(name) else starts_fork(name)
+    found = [engine.name for engine in ENGINES.values() if engine.reads(name)]
+    return kind if kind in found else found[0] if found else starts_fork(name)
 
 
 def _kind_by_flags(words: Sequence[str]) -> str:
-    kobold = {name for _, _, names in kobold_flags() for name in names}
-    ours = [word for word in words if word.startswith("--")]
-    only_kobold = [word for word in ours if word in kobold and word.replace("_", "-") not in flags_by_name()]
-    return "koboldcpp" if only_kobold else "llama-server"
+    """The engine that knows most of the flags, of equals the first in the table."""
+    flags = [word for word in words if word.startswith("-")]
+
+    def known(name: str) -> int:
+        return sum(ENGINES[name].knows_flag(flag) for flag in flags)
+
+    return max(ENGINES, key=known) if flags else DEFAULT.name
 
 
 def _read(
@@ -113,22 +110,9 @@ def _read(
     args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
     args, env = _from_preset(args, dict(inner.env), entry, read_text)
     path = " ".join((*inner.around.words[-1:], inner.words[0], name) if inner.words else (name,))
-    original = translated(kind, path, args, _known_flags(kind))
-    if kind == "koboldcpp":
-        from splitter.engine.koboldcpp.read import read_kobold
-
-        read = read_kobold(name, original.args, _relevant(env), version)
-    else:
-        from splitter.engine.llama_server.read import read_llama
-
-        read = read_llama(name, original.args, _relevant(env), version)
+    original = translated(kind, path, args, ENGINES[kind].knows_flag)
+    read = ENGINES[kind].read(name, original.args, _relevant(env), version)
     return _surrounded(_of_fork(read, original, (name, *args)), inner.around)
-
-
-def _known_flags(kind: str) -> Mapping[str, object]:
-    if kind == "koboldcpp":
-        return {name: dest for dest, _, names in kobold_flags() for name in names}
-    return flags_by_name()
 
 
 def _of_fork(read: ReadCommand, original: Translated, argv: Sequence[str]) -> ReadCommand:

@@ -6,7 +6,7 @@ guessed. Sources: ik_llama.cpp 8337e4cd3 (`common/common.cpp`), ollama 0.1 to 0.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -159,8 +159,8 @@ class Translated:
         )
 
 
-def translated(kind: str, program: str, args: Sequence[str], known: Mapping[str, object]) -> Translated:
-    """`args` of `program` without what only a fork knows; `known` are the flags of the original."""
+def translated(kind: str, program: str, args: Sequence[str], known: Callable[[str], bool]) -> Translated:
+    """`args` of `program` without what only a fork knows; `known` tells the original's flags."""
     fork = _by_program(kind, program) or _by_arguments(kind, args, known)
     if fork is None:
         return Translated(tuple(args))
@@ -174,7 +174,7 @@ def translated(kind: str, program: str, args: Sequence[str], known: Mapping[str,
 
 
 def _argument(
-    fork: Fork, words: Sequence[str], known: Mapping[str, object]
+    fork: Fork, words: Sequence[str], known: Callable[[str], bool]
 ) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
     """The first argument of `words`: how many words it is, what of it the original takes, what only the fork knows."""
     word, following = words[0], words[1] if len(words) > 1 else ""
@@ -183,7 +183,7 @@ def _argument(
         return 2, (word, bent), (f"{word} {following}",)
     if word in fork.aliases:
         return 1, (fork.aliases[word],), ()
-    if word in fork.flags and word not in known:
+    if word in fork.flags and not known(word):
         count = 1 + fork.flags[word]
         return count, (), (" ".join(words[:count]),)
     return 1, (word,), ()
@@ -198,11 +198,11 @@ def _by_program(kind: str, program: str) -> Fork | None:
     return next((f for f in FORKS if f.of == kind and re.search(f.programs, program, re.IGNORECASE)), None)
 
 
-def _by_arguments(kind: str, args: Sequence[str], known: Mapping[str, object]) -> Fork | None:
+def _by_arguments(kind: str, args: Sequence[str], known: Callable[[str], bool]) -> Fork | None:
     """The fork that knows most of what the original does not."""
 
     def telling(fork: Fork) -> int:
-        own = sum(word in {*fork.flags, *fork.aliases} and word not in known for word in args)
+        own = sum(word in {*fork.flags, *fork.aliases} and not known(word) for word in args)
         return own + sum(value in fork.nearest.get(word, {}) for word, value in pairwise(args))
 
     best = max((fork for fork in FORKS if fork.of == kind), key=telling)
