@@ -95,7 +95,7 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
     found = resolve_engine(read.kind, asked.get("engine.path"), asked.get("engine.version") or read.version)
     with events.step("looking at the devices"):
         rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
-    rules = ENGINES[read.kind].rules(found.version)
+    rules = ENGINES[read.kind].rules_of_command(read, found.version)
     with events.step("looking for what fits"):
         judged = judge(read, facts, rig, oracle(facts, rules, margin_bytes(wishes)), found.version)
     instead = None if judged.instead is None else _command(judged.instead, line_of(judged.instead))

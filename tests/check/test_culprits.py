@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from splitter.app.checking import oracle
-from splitter.engine.engines import rules_of
+from splitter.engine.engines import ENGINES
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.judge import Judged, judge
@@ -20,14 +20,20 @@ IDS = [f"{index}-{case.model.rpartition('/')[2]}" for index, case in enumerate(F
 
 def judged(case: Failing) -> Judged:
     read = read_command(case.line, version=case.version)
-    return judge(read, case.facts(), case.on(), oracle(case.facts(), rules_of(read.kind, case.version)), case.version)
+    return judge(
+        read,
+        case.facts(),
+        case.on(),
+        oracle(case.facts(), ENGINES[read.kind].rules_of_command(read, case.version)),
+        case.version,
+    )
 
 
 def plan_of(read: ReadCommand, case: Failing) -> Plan:
     """What the words of `read` do when they are read again."""
     again = replace(read_command(list(read.argv), read.env, kind=read.kind, version=case.version), fork=read.fork)
     settings = complete_settings(again, case.facts(), case.on(), case.version).settings
-    return oracle(case.facts(), rules_of(read.kind, case.version)).evaluate(case.on(), settings)
+    return oracle(case.facts(), ENGINES[read.kind].rules_of_command(read, case.version)).evaluate(case.on(), settings)
 
 
 def test_there_are_enough() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from splitter.engine.koboldcpp.versions import backend_flag
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.rig.backend import backend_of_id
@@ -32,7 +33,7 @@ def backend_args(plan: Plan, release: tuple[int, ...]) -> tuple[str, ...]:
         return ("--usecpu",) if release >= (1, 75) else ()
     if backend == "Vulkan":
         return ("--usevulkan",)
-    flag = "--usecuda" if release >= (1, 96) else "--usecublas"
+    flag = backend_flag(release)
     hidden = () if plan.settings.kv_offload or release >= (1, 100) else ("lowvram",)
     return (flag, "normal", *hidden)
 

@@ -111,7 +111,7 @@ def _read(
     args, env = _from_preset(args, dict(inner.env), entry, read_text)
     path = " ".join((*inner.around.words[-1:], inner.words[0], name) if inner.words else (name,))
     original = translated(kind, path, args, ENGINES[kind].knows_flag)
-    read = ENGINES[kind].read(name, original.args, _relevant(env), version)
+    read = ENGINES[kind].read(name, original.args, _relevant(env), version, read_text)
     return _surrounded(_of_fork(read, original, (name, *args)), inner.around)
 
 
