@@ -120,11 +120,12 @@ def alternatives_sheet(plan: Plan) -> Sheet:
 
 
 def _alternative_cells(other: Plan) -> tuple[str, ...]:
+    speed = rate(other.speed.generation_tokens_per_s)
     return (
-        printable(other.title),
+        printable(other.title).removesuffix(f": {speed}"),
         str(sum(owner is not None for owner in other.placement.layers)),
         str(other.settings.context_size),
         other.settings.cache_type_k,
-        rate(other.speed.generation_tokens_per_s),
+        speed,
         "yes" if other.fits() else "no",
     )
