@@ -66,10 +66,10 @@ def _idle(plan: Plan) -> tuple[Notice, ...]:
         Notice(
             "idle_device",
             f"{device.device.id} ({device.device.name}) holds no layer, but the engine still opens a context on it",
-            "leave it out of --device",
+            plan.engine.how_to_hide(device.device.id),
         )
         for device in plan.devices
-        if not device.layers and not device.holds_output and not _is_home(device)
+        if not device.layers and not device.holds_output and not device.memory.model_bytes and not _is_home(device)
     )
 
 
