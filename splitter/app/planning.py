@@ -151,7 +151,7 @@ def _fetched(reference: str, events: Events) -> str:
         with events.transfer() as on_progress:
             return fetch(reference, on_progress, events.say)
     except KeyboardInterrupt:
-        events.say("what has arrived is kept: run the same command again to go on")
+        events.say("what has arrived is kept; run the same command again to continue")
         raise
 
 
@@ -168,18 +168,19 @@ def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRe
 
 
 def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) -> Rig:
-    """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
+    """The named rig, or the host's own, as its backend numbers it; NoDeviceError (exit 5) when the host has none and
+    one is needed."""
     from splitter.engine.engines import ENGINES
     from splitter.rig.files import load_rig, rig_from_gpus
     from splitter.rig.probe import probe_rig
 
     named = choice.name or choice.file
     if named:
-        return load_rig(named)
+        return load_rig(named, choice.backend)
     if choice.gpus:
-        return rig_from_gpus(",".join(choice.gpus))
+        return rig_from_gpus(",".join(choice.gpus), choice.backend)
     kind = ENGINES[engine.kind]
-    rig = probe_rig(kind.lister(engine.path))
+    rig = probe_rig(kind.lister(engine.path), choice.backend)
     if not rig.devices and needed and not kind.cpu_only:
         raise no_device(rig)
     return rig

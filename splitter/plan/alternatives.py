@@ -91,7 +91,9 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
     longer = longest(task).found
     if longer.settings.context_size > plan.settings.context_size:
         yield _plan(
-            task, longer, f"{longer.settings.context_size} tokens of context, the longest without losing a layer"
+            task,
+            longer,
+            f"{longer.settings.context_size} tokens of context, the longest that keeps every layer where it is",
         )
 
 
@@ -105,7 +107,7 @@ def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
     everyone = task.fixing(device_order=order, tensor_split=shares)
     found = find_fastest(everyone, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found:
-        yield _plan(everyone, found, "all cards, shares by free memory")
+        yield _plan(everyone, found, "all cards, split by free memory")
 
 
 def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -118,7 +120,7 @@ def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
     sharing = task.fixing(split_mode="tensor")
     found = find_fastest(sharing, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found and len(found.settings.device_order) > 1:
-        yield _plan(sharing, found, "-sm tensor (experimental, wants fast links between the cards)")
+        yield _plan(sharing, found, "-sm tensor (experimental, needs fast links between the cards)")
 
 
 def _ubatch(task: Task, plan: Plan) -> Iterator[Plan]:

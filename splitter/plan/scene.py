@@ -65,7 +65,7 @@ class Scene:
                 f"its devices are {', '.join(known) or 'none'} (see `splitter rig`)",
             )
         if len(set(device_order)) != len(device_order):
-            raise UsageError("a device is named twice in the device order", "name each device once")
+            raise UsageError("the device order names a device twice", "name each device once")
         return tuple(known[name] for name in device_order)
 
     def usable(self) -> tuple[Device, ...]:
@@ -103,6 +103,11 @@ class Scene:
     def overhead_bytes(self, device: Device) -> int:
         """What the driver takes on a device on which the engine opens a context."""
         return sum(size for _, size in self.overhead(device, self.rig.host))
+
+    def pool_bytes(self) -> int | None:
+        """What host and the devices that share its memory may use together: free memory less the largest margin."""
+        free, shared = self.rig.pool_free_bytes(), self.rig.shared()
+        return None if free is None else free - max(self.margins()[device.id] for device in shared)
 
     def budget_bytes(self, device: Device) -> int:
         """What llama.cpp may use of a device: free memory less margin and overhead."""

@@ -36,6 +36,8 @@ class Task:
 
     def holding(self, settings: Settings) -> "Task":
         """The same task where the other models, placed by `settings`, are already on their devices."""
+        if self.scene.engine.memory.draft_sees_all and not settings.device_order:
+            settings = replace(settings, device_order=tuple(device.id for device in self.devices()))
         scene = self.scene.holding(settings)
         return self if scene is self.scene else replace(self, scene=scene)
 

@@ -122,7 +122,7 @@ class Watch:
             answer = endpoint.ask(snapshot.url, engine.slots_path, api_key=self._read_key(snapshot), timeout_s=ASK_S)
         except (OSError, http.client.HTTPException):
             return None
-        return engine.slots(answer.json()) if answer.status == 200 else None
+        return engine.slots(answer.json(), command.argv) if answer.status == 200 else None
 
     def _read_key(self, snapshot: Snapshot) -> str | None:
         if self._key is None:

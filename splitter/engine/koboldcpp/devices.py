@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from splitter.engine.koboldcpp.versions import backend_flag
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.rig.backend import backend_of_id
@@ -32,17 +33,17 @@ def backend_args(plan: Plan, release: tuple[int, ...]) -> tuple[str, ...]:
         return ("--usecpu",) if release >= (1, 75) else ()
     if backend == "Vulkan":
         return ("--usevulkan",)
-    flag = "--usecuda" if release >= (1, 96) else "--usecublas"
+    flag = backend_flag(release)
     hidden = () if plan.settings.kv_offload or release >= (1, 100) else ("lowvram",)
     return (flag, "normal", *hidden)
 
 
 def device_env(plan: Plan) -> dict[str, str]:
     """The variables that show koboldcpp the plan's devices in the plan's order, and no others."""
-    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     backend = backend_of(plan)
     if backend is None:
-        return order
+        return {}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if backend == "CUDA" else {}
     numbers = [_number(plan.rig.device(name), backend) for name in plan.settings.device_order]
     return {**order, BACKENDS[backend]: ",".join(numbers)}
 

@@ -182,6 +182,7 @@ class ComputeModel:
         return (
             placement.devices > 1
             and self.rules.pipeline_copies > 1
+            and (self.rules.pipelines_whole_batches or s.ubatch_size < s.batch_size)
             and None not in placement.layers
             and s.split_mode == "layer"
             and s.kv_offload
