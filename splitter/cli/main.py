@@ -82,6 +82,8 @@ def _terminal_closed(error: BaseException) -> bool:
 def _usage_error(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "splitter"
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+        return UsageError(f"{path} needs a command", f"see `{path} --help`")
     return UsageError(error.format_message(), f"see `{path} --help`")
 
 
@@ -119,7 +121,7 @@ def _refused(error: Exception) -> SplitterError | None:
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
         return UsageError(f"{str(error.filename)[:80]}...: {error.strerror}", "check the path")
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib, for ~nobody/file
-        return UsageError("a path begins with ~, and that home folder is not known", "write the path out")
+        return UsageError("a path begins with ~, and that home folder is not known", "write the path in full")
     return None
 
 

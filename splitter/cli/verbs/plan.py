@@ -53,7 +53,7 @@ def plan(
         str | None, typer.Option("--report", help="Also write an HTML page with charts.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Solve the placement: what goes where, why, what else would be possible, and the command."""
+    """Work out which layer goes where. And why, what else would be possible, and the command."""
     from splitter.app.planning import prove, resolve, save_text, solve
     from splitter.app.ranking import rank, several_models
     from splitter.app.wire import command_data, plan_data

@@ -25,7 +25,7 @@ def rig(
     report: OutputOptions,
     save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
 ) -> None:
-    """Show the devices as the engine will see them, and where each value comes from."""
+    """Show the devices as the engine will see them. And where each value comes from."""
     from splitter.app.planning import no_device, resolve_engine, rig_of, save_text
     from splitter.app.wire import rig_data
     from splitter.cli.flags import wishes_of
