@@ -1,4 +1,4 @@
-"""Flag values to the settings they fix. A value that cannot be meant is refused with its flag's name."""
+"""Flag values to the settings they fix. A value that makes no sense is refused with its flag's name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +26,7 @@ def wishes_of(
         "model": model or None,
         **rig_values(devices.rig),
         "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "rig.backend": devices.backend,
         "engine.kind": engine.engine,
         "engine.path": engine.engine_path,
         "engine.version": engine.engine_version,

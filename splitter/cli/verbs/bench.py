@@ -39,7 +39,7 @@ MEASURE = "measure"
 
 
 class BenchGroup(TyperGroup):
-    """A first word that names no command of the group belongs to the measuring one."""
+    """A first word that is not a command of the group is the model to measure."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`splitter bench MODEL` is `splitter bench measure MODEL`."""

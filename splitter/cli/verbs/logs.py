@@ -1,4 +1,4 @@
-"""`splitter logs`: what an instance's engine said, also after it ended, also as it says it."""
+"""`splitter logs`: what an instance's engine wrote: while it runs, or after it has ended."""
 
 from typing import Annotated
 

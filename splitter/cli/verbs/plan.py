@@ -90,7 +90,7 @@ def plan(
 
 
 def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
-    """The ranked table and the command that goes on; exit 3 when no file fits."""
+    """The ranked table and the command to run next; exit 3 when no file fits."""
     from splitter.app.planning import save_text
     from splitter.cli.views.advice import advice_data, advice_view
 
