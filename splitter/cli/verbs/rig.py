@@ -31,7 +31,10 @@ def rig(
     ] = False,
     words: Annotated[list[str] | None, typer.Argument(help="With --cards: words of a card's name.")] = None,
 ) -> None:
-    """Show the devices as the engine will see them, or the known cards. And where each value comes from."""
+    """Show the devices as the engine will see them. And where each value comes from."""
+    if cards or words:
+        _known_cards(" ".join(words or ()), report, asked=cards)
+        return
     from splitter.app.planning import no_device, resolve_engine, rig_of, save_text
     from splitter.app.wire import rig_data
     from splitter.cli.flags import wishes_of
