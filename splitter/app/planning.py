@@ -21,6 +21,7 @@ from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
     from splitter.profile.profile import Profile, ProfileTask
+    from splitter.rig.backends import BackendName
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,11 @@ def prepare(facts: ModelFacts, asked: Asked, events: Events) -> Job:
     request = replace(wanted.request, engine=rules_of(engine.kind, engine.version))
     with events.step("looking at the devices"):
         rig = resolve_rig(
-            wanted.rig.name or wanted.rig.file, ",".join(wanted.rig.gpus), engine, needed=_wants_devices(request)
+            wanted.rig.name or wanted.rig.file,
+            ",".join(wanted.rig.gpus),
+            engine,
+            backend=wanted.rig.backend,
+            needed=_wants_devices(request),
         )
     return Job(facts, rig, engine, request, _secured(wanted.server, events), wanted.supervision)
 
@@ -163,8 +168,16 @@ def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRe
         return EngineRef(kind, None, version)
 
 
-def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, needed: bool = True) -> Rig:
-    """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
+def resolve_rig(
+    named: str | None,
+    gpus: str | None,
+    engine: EngineRef,
+    *,
+    backend: "BackendName | None" = None,
+    needed: bool = True,
+) -> Rig:
+    """The named rig, or the host's own, as `backend` numbers it; NoDeviceError (exit 5) when the host has none and one
+    is needed."""
     from splitter.engine.engines import ENGINES
     from splitter.rig.files import load_rig, rig_from_gpus
     from splitter.rig.probe import probe_rig
@@ -172,11 +185,11 @@ def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, neede
     if named and gpus:
         raise UsageError("--rig and --gpus both name the devices", "give one of them")
     if named:
-        return load_rig(named)
+        return load_rig(named, backend)
     if gpus:
-        return rig_from_gpus(gpus)
+        return rig_from_gpus(gpus, backend)
     kind = ENGINES[engine.kind]
-    rig = probe_rig(kind.lister(engine.path))
+    rig = probe_rig(kind.lister(engine.path), backend)
     if not rig.devices and needed and not kind.cpu_only:
         raise no_device(rig)
     return rig
@@ -187,7 +200,7 @@ def rig_of(wishes: Wishes, engine: EngineRef, *, needed: bool = True) -> Rig:
     refuse_two_rigs(wishes)
     values = wishes.values
     named, gpus = values.get("rig.name") or values.get("rig.file"), ",".join(values.get("rig.gpus") or ())
-    return resolve_rig(named, gpus, engine, needed=needed)
+    return resolve_rig(named, gpus, engine, backend=values.get("rig.backend"), needed=needed)
 
 
 def margin_bytes(wishes: Wishes) -> tuple[int, ...]:

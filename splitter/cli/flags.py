@@ -26,6 +26,7 @@ def wishes_of(
         "model": model or None,
         **rig_values(devices.rig),
         "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "rig.backend": devices.backend,
         "engine.kind": engine.engine,
         "engine.path": engine.engine_path,
         "engine.version": engine.engine_version,

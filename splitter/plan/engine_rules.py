@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
+from splitter.rig.backend import backend_of_id
 
 LAYER_MODES = ("layer", "none", "tensor")
 
@@ -19,6 +20,7 @@ class EngineRules:
 
     - `cpu_only`: computes on the host alone.
     - `names_devices`: can be told which devices to use and in which order.
+    - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
     - `split_modes`, `cache_types` (None: any), `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
@@ -39,6 +41,7 @@ class EngineRules:
     forced: Mapping[str, Any] = field(default_factory=dict)
     cpu_only: bool = False
     names_devices: bool = True
+    device_flag: str | None = "--device"
     split_modes: tuple[str, ...] = LAYER_MODES
     cache_types: tuple[str, ...] | None = None
     batch_sizes: tuple[int, ...] | None = None
@@ -61,6 +64,13 @@ class EngineRules:
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""
         return self.cache_types is None or kind in self.cache_types
+
+    def how_to_hide(self, device_id: str) -> str:
+        """What to write so that the engine leaves this device alone."""
+        if self.device_flag:
+            return f"leave it out of {self.device_flag}"
+        variable = backend_of_id(device_id).variable
+        return f"hide it with {variable}" if variable else "hide it from the engine"
 
     def title(self) -> str:
         """The engine with its version, for sentences."""

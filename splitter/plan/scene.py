@@ -104,6 +104,11 @@ class Scene:
         """What the driver takes on a device on which the engine opens a context."""
         return sum(size for _, size in self.overhead(device, self.rig.host))
 
+    def pool_bytes(self) -> int | None:
+        """What host and the devices that share its memory may use together: free memory less the largest margin."""
+        free, shared = self.rig.pool_free_bytes(), self.rig.shared()
+        return None if free is None else free - max(self.margins()[device.id] for device in shared)
+
     def budget_bytes(self, device: Device) -> int:
         """What llama.cpp may use of a device: free memory less margin and overhead."""
         return device.free_bytes - self.margins()[device.id] - self.overhead_bytes(device)

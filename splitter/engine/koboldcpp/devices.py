@@ -40,10 +40,10 @@ def backend_args(plan: Plan, release: tuple[int, ...]) -> tuple[str, ...]:
 
 def device_env(plan: Plan) -> dict[str, str]:
     """The variables that show koboldcpp the plan's devices in the plan's order, and no others."""
-    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     backend = backend_of(plan)
     if backend is None:
-        return order
+        return {}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if backend == "CUDA" else {}
     numbers = [_number(plan.rig.device(name), backend) for name in plan.settings.device_order]
     return {**order, BACKENDS[backend]: ",".join(numbers)}
 

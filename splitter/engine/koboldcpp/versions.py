@@ -53,6 +53,7 @@ def koboldcpp_rules(name: str, version: str | None, flags: Mapping[str, Any] | N
         one_batch=True,
         one_cache_type=True,
         own_caches=False,
+        device_flag=None,
         largest_context=largest_context(release),
         homes_beside=False,
         projector_on_cpu=release >= PROJECTOR_ON_CPU,
