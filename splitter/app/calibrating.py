@@ -79,7 +79,7 @@ def _planner(task: Job, context_size: int) -> Solve:
 
 def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
     """The constants, from the loads that were measured; a card whose own load failed is told nothing by a tiny one.
-    EngineError where nothing but tiny ones were."""
+    EngineError where only tiny ones were measured."""
     measured = [(load, found, work_of(load.plan)) for load, found in done if found.outcome.failed is None]
     known = {name for load, _, work in measured if load.heavy for name, _ in work.bytes_read}
     if not known:

@@ -223,7 +223,12 @@ def prove(planned: Planned, events: Events) -> Planned:
 
 
 def prove_if_possible(planned: Planned, events: Events) -> Planned:
-    """`prove` where the engine has a dry run; the estimate as it is elsewhere."""
+    """`prove` where the engine has a dry run; elsewhere the estimate as it is, for a command that the engine itself
+    has read. EngineError where it would refuse to start."""
+    from splitter.engine.engines import ENGINES
     from splitter.engine.llama_server.dry_run import find_dry_run
 
-    return planned if find_dry_run(planned.task.engine) is None else prove(planned, events)
+    if find_dry_run(planned.task.engine) is None:
+        ENGINES[planned.command.engine.kind].rehearse(planned.command)
+        return planned
+    return prove(planned, events)

@@ -66,7 +66,7 @@ def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def value_of_words(key: str, words: str) -> Any:
-    """The text of one command-line word as the profile key `key` wants it; left as it is where it cannot be meant."""
+    """The text of one command-line word as the profile key `key` wants it; left as it is where it makes no sense."""
     from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
 
     if key not in BY_PATH:

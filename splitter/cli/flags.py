@@ -1,4 +1,4 @@
-"""Flag values to the settings they fix. A value that cannot be meant is refused with its flag's name."""
+"""Flag values to the settings they fix. A value that makes no sense is refused with its flag's name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -332,7 +332,7 @@ def launch(
 
 
 def handle_signals(handler: Handler) -> dict[int, Any]:
-    """Gives every stop signal the `handler`; what they had. Only the main thread may: others change nothing."""
+    """Gives every stop signal the `handler`; returns what they had. Only the main thread may; others change nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]

@@ -40,7 +40,7 @@ MEASURE = "measure"
 
 
 class BenchGroup(TyperGroup):
-    """A first word that names no command of the group belongs to the measuring one."""
+    """A first word that is not a command of the group is the model to measure."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`splitter bench MODEL` is `splitter bench measure MODEL`."""
@@ -94,7 +94,7 @@ def measure(
     no_save: Annotated[bool, typer.Option("--no-save", help="Do not keep the measurement.")] = False,
     label: Annotated[str, typer.Option("--label", help="A name for the measurement.", metavar="TEXT")] = "",
 ) -> None:
-    """Measure prompt and generation tokens per second, and the times to and between tokens; keep the measurement."""
+    """Measure prompt and generation speed, and the latencies. The measurement is kept."""
     from splitter.app.measuring import BenchWishes, numbers
     from splitter.app.recording import check_keeping
     from splitter.bench.measure import Sweep

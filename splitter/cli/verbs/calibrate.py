@@ -38,7 +38,7 @@ def calibrate(
     generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 32,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
 ) -> None:
-    """Measure each card alone and in pairs; later plans use what they reached instead of the catalog's figures."""
+    """Measure each card. Later plans use what it reached instead of the catalog's figures."""
     from splitter.app.calibrating import calibrate_rig
     from splitter.app.planning import resolve
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations

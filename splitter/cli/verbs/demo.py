@@ -21,7 +21,7 @@ def demo(
     report: OutputOptions,
     port: Annotated[int | None, typer.Option("--port", help="Port (default: any free one).", min=1, max=65535)] = None,
 ) -> None:
-    """Walk the whole way on this machine: plan, launch, an answer, tokens per second."""
+    """Show everything once, on any machine. Plan, launch, an answer, tokens per second."""
     from splitter.app.planning import plan_model
     from splitter.app.wishes import Wishes
     from splitter.bench.measure import measure

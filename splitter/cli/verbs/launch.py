@@ -66,7 +66,7 @@ def launch(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
-    """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
+    """Plan, start the engine, and watch it. Until Ctrl-C or the engine's end."""
     import time
 
     from splitter.app.background import background

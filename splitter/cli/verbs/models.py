@@ -25,7 +25,7 @@ def models(
     report: OutputOptions,
     wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name contains this.")] = "",
 ) -> None:
-    """List the models found on this computer: size, quantisation, whether they fit, how fast they would be."""
+    """List the models found on this computer. Size, quantisation, whether they fit, how fast they would be."""
     from splitter.app.listing import list_models
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.models import models_data, models_view

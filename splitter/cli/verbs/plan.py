@@ -53,7 +53,7 @@ def plan(
         str | None, typer.Option("--report", help="Also write an HTML page with charts.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Solve the placement: what goes where, why, what else would be possible, and the command."""
+    """Work out which layer goes where. And why, what else would be possible, and the command."""
     from splitter.app.planning import plan_model
     from splitter.app.ranking import rank, several_models
     from splitter.app.saving import save_text
@@ -86,7 +86,7 @@ def plan(
 
 
 def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
-    """The ranked table and the command that goes on; exit 3 when no file fits."""
+    """The ranked table and the command to run next; exit 3 when no file fits."""
     from splitter.app.saving import save_text
     from splitter.cli.views.advice import advice_data, advice_view
 

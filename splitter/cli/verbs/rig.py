@@ -31,7 +31,7 @@ def rig(
     ] = False,
     words: Annotated[list[str] | None, typer.Argument(help="With --cards: words of a card's name.")] = None,
 ) -> None:
-    """Show the devices as the engine will see them, and where each value comes from."""
+    """Show the devices as the engine will see them. And where each value comes from."""
     if cards or words:
         _known_cards(" ".join(words or ()), report, asked=cards)
         return

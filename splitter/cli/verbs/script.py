@@ -52,7 +52,7 @@ def script(
     systemd: Annotated[bool, typer.Option("--systemd", help="Also write a systemd user unit.")] = False,
     task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
-    """Write the .bat and the .sh that launch the planned engine."""
+    """Write the .bat and the .sh that start the planned engine."""
     from splitter.app.planning import plan_script
     from splitter.app.scripting import Kinds, remake_line, rendered
     from splitter.cli.flags import wishes_of

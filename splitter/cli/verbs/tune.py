@@ -57,7 +57,7 @@ def tune(
         float, typer.Option("--start-timeout", help="Seconds the engine may take to load.", min=1)
     ] = 600.0,
 ) -> None:
-    """Measure neighbours of the plan that fit, and write the fastest to a profile with its evidence."""
+    """Measure small changes of the plan and keep the fastest. It becomes a profile, with its evidence."""
     from splitter.app.planning import resolve, solve
     from splitter.app.profiles import rig_values
     from splitter.app.tuning import TuneWishes, prepare, run, save_winner

@@ -71,6 +71,7 @@ def _memory(release: Release, flags: Mapping[str, Any] | None) -> MemoryRules:
         pipelines_whole_batches=release < UBATCH,
         extra_sequences=1,
         window_padding=(WINDOW_PADDING if release >= MOECPU else 0) + (int(padding) if padding.isdigit() else 0),
+        places_norms=release >= TWO_COPIES,
         contexts=2 if told.get("enableguidance") else 1,
         draft_sees_all=True,
     )
@@ -78,9 +79,10 @@ def _memory(release: Release, flags: Mapping[str, Any] | None) -> MemoryRules:
 
 def _pipeline_copies(release: Release, flags: Mapping[str, Any] | None) -> int:
     """1: no pipeline. `flags` as in `koboldcpp_rules`: our own command turns it on or off as planned, where it can."""
+    row = bool(flags and flags.get("splitmode") == "row")  # or tensor, which has no pipeline either
     asked_off = bool(flags and flags.get("nopipelineparallel")) and PIPELINE_ON <= release < UBATCH
     not_asked = flags is not None and PIPELINE_ASKED <= release < PIPELINE_ON and not flags.get("pipelineparallel")
-    if asked_off or not_asked:
+    if asked_off or not_asked or row:
         return 1
     return 2 if release >= TWO_COPIES else 4
 
