@@ -69,7 +69,7 @@ def check_request(scene: Scene, request: Request) -> Task:
     unknown = sorted(set(request.fixed) - FIELDS)
     if unknown:
         raise UsageError(f"there is no setting {', '.join(unknown)}", "see `splitter plan --help`")
-    task = Task(scene, _sayable(scene, request.fixed))
+    task = Task(scene, _all_layers(scene, _sayable(scene, request.fixed)))
     scene.margins()
     task.devices()
     _check_split(task)
@@ -77,6 +77,12 @@ def check_request(scene: Scene, request: Request) -> Task:
     _check_values(task)
     task = replace(task, fixed=_tied(task))
     return replace(task, fixed=_on_cpu(task)) if scene.engine.cpu_only else task
+
+
+def _all_layers(scene: Scene, fixed: dict[str, Any]) -> dict[str, Any]:
+    """More layers than the model has are all of it, output included."""
+    layers = fixed.get("gpu_layers")
+    return fixed if layers is None else {**fixed, "gpu_layers": min(layers, scene.facts.layers + 1)}
 
 
 def _sayable(scene: Scene, fixed: Mapping[str, Any]) -> dict[str, Any]:
