@@ -70,7 +70,7 @@ class Scene:
 
     def usable(self) -> tuple[Device, ...]:
         """The devices that the engine can use: none where it computes on the CPU."""
-        return () if self.engine.cpu_only else self.rig.devices
+        return self.engine.usable(self.rig.devices)
 
     def held(self, settings: Settings, used: Sequence[int] = ()) -> Held:
         """What the other models hold under `settings`; `used` bytes of the main one per device of its order."""
