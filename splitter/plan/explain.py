@@ -1,4 +1,4 @@
-"""Reasons: why each device holds what it holds, what binds, and what would help most. Real numbers only."""
+"""Reasons: why each device holds what it holds, what the limit is, and what would help most. Real numbers only."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
 
 
 def waits_in_ram(plan: Plan) -> bool:
-    """Whether layers or single tensors of the plan are in RAM for want of device memory."""
+    """Whether layers or single tensors of the plan are in RAM because no device has room for them."""
     return in_ram(plan.settings, plan.placement)
 
 

@@ -32,7 +32,7 @@ def check(
     target: Annotated[str | None, typer.Argument(metavar="[MODEL|FILE.bat]", help="A model or a script.")] = None,
     command: Annotated[str | None, typer.Option("--command", help="A whole command line.", metavar="LINE")] = None,
 ) -> None:
-    """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
+    """Check flags, a command line or a script. What it puts on each card, whether it fits, what is wrong."""
     from splitter.app.checking import evaluate_read, read_target
     from splitter.app.wire import plan_data
     from splitter.cli.flags import wishes_of
