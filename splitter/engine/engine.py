@@ -91,9 +91,16 @@ class Engine:
         """The command that tells it the whole plan. UsageError for what its version has no words for."""
         raise NotImplementedError
 
+    def rehearse(self, command: "EngineCommand") -> None:
+        """EngineError where it can tell without loading anything that it would refuse `command`."""
+
     def reads(self, word: str) -> bool:
         """Whether `word`, a file name, starts it."""
         return self.program_words is not None and re.fullmatch(self.program_words, word, re.IGNORECASE) is not None
+
+    def lies_in(self, path: str) -> bool:  # noqa: ARG002
+        """Whether the folders of `path` name it, which tells it from an engine whose program has the same name."""
+        return False
 
     def knows_flag(self, flag: str) -> bool:  # noqa: ARG002
         """Whether some version of it has this flag."""

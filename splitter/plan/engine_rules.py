@@ -10,6 +10,8 @@ from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.model.ggml_types import fork_types
+from splitter.rig.backend import backend_of_id, prefix_of
+from splitter.rig.device import Device
 
 
 class PlacementRule(Protocol):
@@ -37,6 +39,9 @@ class EngineRules:
 
     - `cpu_only`: computes on the host alone.
     - `names_devices`: can be told which devices to use and in which order.
+    - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
+    - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
+      several it uses one.
     - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
@@ -59,6 +64,9 @@ class EngineRules:
     forced: Mapping[str, Any] = field(default_factory=dict)
     cpu_only: bool = False
     names_devices: bool = True
+    backends: tuple[str, ...] | None = None
+    one_backend: bool = False
+    device_flag: str | None = "--device"
     split_modes: tuple[str, ...] = LAYER_MODES
     cache_types: tuple[str, ...] = tuple(CACHE_TYPES)
     batch_sizes: tuple[int, ...] | None = None
@@ -71,6 +79,19 @@ class EngineRules:
     fork_types: bool = False
     placement: PlacementRule | None = None
     memory: MemoryRules = LLAMA_CPP
+
+    def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
+        """Those of `devices` that it can use: where it takes one backend, the one with most free memory."""
+        if self.cpu_only:
+            return ()
+        known = [d for d in devices if self.backends is None or prefix_of(d.id) in self.backends]
+        if not self.one_backend:
+            return tuple(known)
+        free: dict[str, int] = {}
+        for d in known:
+            free[prefix_of(d.id)] = free.get(prefix_of(d.id), 0) + d.free_bytes
+        chosen = max(free, key=lambda prefix: free[prefix], default="")
+        return tuple(d for d in known if prefix_of(d.id) == chosen)
 
     def slots_share(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the slots of a given -np share one cache, when nothing is said about it."""
@@ -92,6 +113,13 @@ class EngineRules:
         named = ", ".join(types[:4]) + ", ..." * (len(types) > 4)
         message = f"{facts.name} has tensors of type {named}, which {self.name} cannot read: only ik_llama.cpp can"
         return message, "plan with --engine ik-llama, or get another quantisation"
+
+    def how_to_hide(self, device_id: str) -> str:
+        """What to write so that the engine leaves this device alone."""
+        if self.device_flag:
+            return f"leave it out of {self.device_flag}"
+        variable = backend_of_id(device_id).variable
+        return f"hide it with {variable}" if variable else "hide it from the engine"
 
     def title(self) -> str:
         """The engine with its version, for sentences."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.flags import number, overrides_of, program
-from splitter.engine.llama_server.command import ENV
+from splitter.engine.llama_server.command import device_env
 from splitter.errors import UsageError
 from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan
@@ -19,7 +19,7 @@ def ik_llama_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCom
     """The command that carries the whole plan. UsageError for what the fork has no words for."""
     path = engine.path or program("llama-server", plan)
     argv = (path, *(argument for group in GROUPS for argument in group(plan)), *_server(server))
-    return EngineCommand(engine, argv, ENV, server, plan.facts.path)
+    return EngineCommand(engine, argv, device_env(plan), server, plan.facts.path)
 
 
 def _model(plan: Plan) -> Args:

@@ -1,5 +1,6 @@
 """ik_llama.cpp's llama-server as a value."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ class IkLlama(LlamaServer):
         from splitter.engine.ik_llama.command import ik_llama_command
 
         return ik_llama_command(plan, engine, server)
+
+    def lies_in(self, path: str) -> bool:
+        return re.search(r"ik[_-]?llama", path, re.IGNORECASE) is not None
 
     def knows_flag(self, flag: str) -> bool:
         from splitter.engine.ik_llama.flags import knows_flag

@@ -12,8 +12,9 @@ from splitter.engine.reading.value import AUTO, Findings, ReadCommand
 from splitter.errors import UsageError
 from splitter.masking import masked_argv
 from splitter.model.facts import ModelFacts
-from splitter.plan.plan import Notice
 
+# Refusals of llama-server that are none here: a bare -fa and other flags come and go from build to build of the fork.
+NOT_ITS = frozenset({"flag_removed", "fit_value", "flash_attention_value", "unknown_flag"})
 SPLIT_MODES = {"graph": "layer", "attn": "layer"}
 CACHE_FLAGS = {"-ctk": "cache_type_k", "--cache-type-k": "cache_type_k", "-ctv": "cache_type_v",
                "--cache-type-v": "cache_type_v"}  # fmt: skip
@@ -25,7 +26,8 @@ def read_ik_llama(program: str, args: Sequence[str], env: Mapping[str, str], ver
     settings: dict[str, Any] = {}
     rest = _without_own(list(args), own, settings, findings)
     read = read_llama(program, rest, {name: text for name, text in env.items() if not name.startswith("LLAMA_ARG")})
-    refusals = [notice for notice in read.refusals if notice.code not in {"flag_removed", "fit_value"}]
+    refusals = [notice for notice in read.refusals if notice.code not in NOT_ITS]
+    _note_own(own, read.unknown, findings)
     settings = {**read.settings, **settings}
     if "-rtr" in own or "--run-time-repack" in own:
         settings["mmap"] = False
@@ -34,6 +36,7 @@ def read_ik_llama(program: str, args: Sequence[str], env: Mapping[str, str], ver
     return replace(
         read,
         kind="ik-llama",
+        fork="ik_llama.cpp",
         argv=masked_argv((program, *args)),
         settings=settings,
         flags={**read.flags, **own},
@@ -72,23 +75,24 @@ def _without_own(args: list[str], own: dict[str, Any], settings: dict[str, Any],
         else:
             rest.append(word)
             at += 1
-    _note_unjudged(own, findings)
     return rest
 
 
-def _note_unjudged(own: Mapping[str, Any], findings: Findings) -> None:
+def _note_own(own: Mapping[str, Any], unknown: Sequence[str], findings: Findings) -> None:
+    """What only this fork knows, by name, and what of it the figures leave out; `unknown` may be of another build."""
     mode = own.get("split_mode")
+    spelled = [flag if value is True else f"{flag} {value}" for flag, value in own.items() if flag != "split_mode"]
+    spelled = [f"-sm {mode}"] * bool(mode) + spelled
+    left_out = [text for flag, text in UNJUDGED.items() if flag in own]
     if mode:
-        found = f"-sm {mode} divides every layer among the cards; the figures are those of -sm layer"
-        findings.note("split_mode_graph", found, "expect all cards to hold a part of every layer")
+        left_out.insert(0, f"-sm {mode} divides every layer among the cards (counted here as -sm layer)")
+    said = f" with {', '.join(spelled)} of its own" if spelled else ""
+    left_out += [f"{word}, which the build that splitter knows does not have" for word in unknown]
+    doubt = f"; the figures leave out: {'; '.join(left_out)}" if left_out else ""
+    findings.note("fork", f"this line is for ik_llama.cpp{said}{doubt}", "keep a larger --margin" if doubt else "")
     for flag in ("-fmoe", "--fused-moe"):
         if flag in own:
-            findings.note("flag_default", f"{flag} is the default of newer builds and unknown to them", "leave it out")
-    named = [text for flag, text in UNJUDGED.items() if flag in own]
-    if named:
-        findings.notices.append(
-            Notice("not_modelled", f"the figures leave out: {'; '.join(named)}", "keep a larger --margin")
-        )
+            findings.note("flag_default", f"newer builds do without {flag}: it is their default", "leave it out")
 
 
 def fill_ik_llama(read: ReadCommand, given: dict[str, Any], facts: ModelFacts, findings: Findings) -> dict[str, Any]:

@@ -29,7 +29,8 @@ OTHER_MODELS = {
 
 
 def _choose(case: Case) -> str:
-    return f"choose cards with CUDA_VISIBLE_DEVICES and write {backend_flag(case.release)} normal"
+    variable = case.hiding_variable() or "CUDA_VISIBLE_DEVICES"
+    return f"choose cards with {variable} and write {backend_flag(case.release)} normal"
 
 
 def usecuda_ids_ignored(case: Case) -> Iterator[Notice]:

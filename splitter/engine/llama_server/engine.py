@@ -19,7 +19,8 @@ class LlamaServer(Engine):
 
     name = command_word = "llama-server"
     program_words: ClassVar[str | None] = (
-        r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*"
+        r"(?:llama-(?:server|cli|fit-params|completion|mtmd-cli|run|perplexity|sweep-bench|batched-bench)|server)"
+        r"(?:\.exe)?|llama\.cpp:server[\w.-]*"
     )
     releases: ClassVar[str | None] = "https://github.com/ggml-org/llama.cpp/releases"
     get = f"install llama.cpp ({releases}) or name it with --engine-path"
