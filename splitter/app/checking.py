@@ -86,15 +86,20 @@ def _text_beside(folder: Path) -> Callable[[str], str | None]:
     return lambda name: _text(folder / Path(name).expanduser())
 
 
-def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
-    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit."""
+def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:
+    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit.
+
+    `rig` stands in for the machine's own; one that the user names counts more.
+    """
     from splitter.engine.reading.edits import line_of
     from splitter.engine.reading.judge import judge
 
     asked, facts = wishes.values, _load(read, events)
     found = resolve_engine(read.kind, asked.get("engine.path"), asked.get("engine.version") or read.version)
-    with events.step("looking at the devices"):
-        rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
+    named = any(asked.get(f"rig.{key}") for key in ("name", "file", "gpus"))
+    if rig is None or named:
+        with events.step("looking at the devices"):
+            rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
     rules = ENGINES[read.kind].rules_of_command(read, found.version)
     with events.step("looking for what fits"):
         judged = judge(read, facts, rig, oracle(facts, rules, margin_bytes(wishes)), found.version)
