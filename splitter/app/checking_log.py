@@ -6,7 +6,7 @@ from typing import Any
 
 from splitter.app.checking import Checked, evaluate_read
 from splitter.app.events import Events
-from splitter.app.planning import Wishes
+from splitter.app.wishes import Wishes
 from splitter.engine.engines import DEFAULT
 from splitter.engine.log.explain import Explained, explain_log
 from splitter.engine.log.story import LoggedDevice, LogStory, read_log

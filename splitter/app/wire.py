@@ -4,12 +4,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from splitter.engine.command import EngineCommand, EngineRef
     from splitter.errors import SplitterError
     from splitter.memory.footprint import MemoryUse
     from splitter.memory.settings import Settings
     from splitter.model.facts import ModelFacts
     from splitter.plan.plan import Plan, PlannedDevice
+    from splitter.rig.catalog import Card
     from splitter.rig.device import Device, Rig
 
 JSON_VERSION = 1
@@ -156,6 +159,29 @@ def rig_data(rig: "Rig") -> dict[str, Any]:
     }
 
 
+def cards_data(cards: "Sequence[Card]") -> dict[str, Any]:
+    """Known cards with their figures and where these come from."""
+    return {"cards": [_card_data(card) for card in cards]}
+
+
+def _card_data(card: "Card") -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "vendor": card.vendor,
+        "family": card.family,
+        "total_bytes": card.total_bytes,
+        "unified": card.unified,
+        "bandwidth_bytes_per_s": _integer(card.bandwidth_bytes_per_s),
+        "fp16_flops": card.fp16_flops,
+        "int8_ops": card.int8_ops,
+        "sm_count": card.sm_count,
+        "compute_capability": card.compute_capability,
+        "link_bytes_per_s": _integer(card.link_bytes_per_s),
+        "source": card.source,
+        "measured": [asdict(speed) for speed in card.measured],
+    }
+
+
 def rig_device_data(device: "Device") -> dict[str, Any]:
     """A device of a rig, with where each value came from."""
     return {
@@ -169,6 +195,10 @@ def rig_device_data(device: "Device") -> dict[str, Any]:
         "fp16_flops": device.fp16_flops,
         "link_bytes_per_s": _integer(device.link_bytes_per_s),
         "display": device.display,
+        "unified": bool(device.unified),
+        "node": device.node,
+        "rtt_s": device.rtt_s,
+        "node_link_bytes_per_s": _integer(device.node_link_bytes_per_s),
         "uuid": device.uuid,
         "pci_bus_id": device.pci_bus_id,
         "sources": dict(device.sources),

@@ -89,6 +89,9 @@ class Engine:
         """The command that tells it the whole plan. UsageError for what its version has no words for."""
         raise NotImplementedError
 
+    def rehearse(self, command: "EngineCommand") -> None:
+        """EngineError where it can tell without loading anything that it would refuse `command`."""
+
     def reads(self, word: str) -> bool:
         """Whether `word`, a file name, starts it."""
         return self.program_words is not None and re.fullmatch(self.program_words, word, re.IGNORECASE) is not None

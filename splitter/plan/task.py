@@ -65,7 +65,7 @@ def _rank(device: Device) -> tuple[float, int, int, str]:
 
 
 def check_request(scene: Scene, request: Request) -> Task:
-    """The task of `request`; UsageError for wishes that cannot be meant on this rig or engine."""
+    """The task of `request`; UsageError for a request that makes no sense on this rig or engine."""
     unknown = sorted(set(request.fixed) - FIELDS)
     if unknown:
         raise UsageError(f"there is no setting {', '.join(unknown)}", "see `splitter plan --help`")

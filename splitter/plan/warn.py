@@ -33,6 +33,9 @@ def _short(device: PlannedDevice) -> Notice:
 
 
 def _host(plan: Plan) -> tuple[Notice, ...]:
+    pool = plan.pool_headroom_bytes()
+    if pool is not None and pool < 0:
+        return (_pool(plan, -pool),)
     ram, used = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is None or used <= ram:
         return ()
@@ -42,6 +45,17 @@ def _host(plan: Plan) -> tuple[Notice, ...]:
             f"the host needs {format_bytes(used)} of RAM; only {format_bytes(ram)} is free",
             "put more layers on devices, or take a smaller quantisation",
         ),
+    )
+
+
+def _pool(plan: Plan, missing_bytes: int) -> Notice:
+    names = ", ".join(device.name for device in plan.rig.shared())
+    return Notice(
+        "unified_memory",
+        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())} of "
+        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} free, {format_bytes(missing_bytes)} more than there "
+        "is beside the margin",
+        "take a shorter context or a smaller quantisation: putting layers on the host frees nothing",
     )
 
 

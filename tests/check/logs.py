@@ -51,6 +51,7 @@ def lines_2024(f: Figures) -> list[str]:
         f"llama_new_context_with_model: n_ubatch   = {f.ubatch}",
         f"llama_new_context_with_model: flash_attn = {f.flash}",
         *(f"llama_kv_cache_init: {name:>10} KV buffer size = {size:.2f} MiB" for name, size in f.kv.items()),
+        f"llama_new_context_with_model: KV self size = 638.00 MiB, K ({f.cache}): 319.00 MiB, V ({f.cache}): 319 MiB",
         *(
             f"llama_new_context_with_model: {name:>10} compute buffer size = {s:.2f} MiB"
             for name, s in f.compute.items()
@@ -196,7 +197,8 @@ F_500 = replace(
 )  # fmt: skip
 F_384 = replace(F_500, context=8192, kv={"CUDA0": 768.0, "CUDA1": 736.0})
 F_437 = replace(
-    QWEN_235, context=65536, batch=4096, ubatch=4096, cards=TWO_4090, kv={"CUDA0": 3196.02, "CUDA1": 3196.02},
+    QWEN_235, context=65536, batch=4096, ubatch=4096, cache="q8_0", cards=TWO_4090,
+    kv={"CUDA0": 3196.02, "CUDA1": 3196.02},
     model={"CPU": 92021.73, "CUDA0": 19102.05, "CUDA1": 14312.97},
 )  # fmt: skip
 F_R1 = replace(

@@ -68,6 +68,12 @@ def test_the_term_that_was_too_large_and_what_would_have_fitted(name: str, large
     assert any(fitting in text for text in explained.fitting), explained.fitting
 
 
+def test_a_quantised_cache_is_not_quantised_again() -> None:
+    explained = explain_log(story("ik437-qwen"))
+    assert explained is not None
+    assert not any("-ctk" in text for text in explained.fitting)
+
+
 def test_the_missing_bytes_are_those_beyond_what_was_free() -> None:
     found = story("p100-ts")
     device = found.device("CUDA1")

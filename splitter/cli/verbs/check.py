@@ -12,7 +12,7 @@ from splitter.cli.output import Output
 
 if TYPE_CHECKING:
     from splitter.app.checking import Checked
-    from splitter.app.planning import Wishes
+    from splitter.app.wishes import Wishes
 
 EXAMPLES = """Examples:
 
@@ -44,7 +44,7 @@ def check(
         str | None, typer.Option("--log", help="An engine's log; - reads it from standard input.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Evaluate flags, a command line, a script or a log: per card, whether it fits, what is to blame, what to run."""
+    """Check flags, a command line, a script or a log. What it puts on each card, whether it fits, what is wrong."""
     from splitter.app.checking import evaluate_read, read_target
     from splitter.app.wire import plan_data
     from splitter.cli.flags import wishes_of

@@ -115,6 +115,18 @@ class Koboldcpp(Engine):
 
         return names_in_log(env)
 
+    def rehearse(self, command: "EngineCommand") -> None:
+        from splitter.engine.koboldcpp.versions import EXPORT_CONFIG, koboldcpp_release
+
+        if (
+            command.engine.path
+            and command.engine.version
+            and koboldcpp_release(command.engine.version) >= EXPORT_CONFIG
+        ):
+            from splitter.engine.koboldcpp.rehearsal import rehearse
+
+            rehearse(command)
+
     def health(self, ask: Ask) -> Health:
         """It has no page for it: it binds its port when everything is loaded, then names itself and the model
         ("inactive": it will serve none)."""
