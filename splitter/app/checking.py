@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitter.app.events import Events
-from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
+from splitter.app.planning import find_planner
+from splitter.app.wishes import Wishes, ask
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.command import MAX_TEXT, read_command
@@ -16,8 +17,8 @@ from splitter.engine.reading.value import ReadCommand
 from splitter.errors import ModelNotFoundError, UsageError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
-from splitter.plan.engine_rules import EngineRules
 from splitter.plan.plan import Notice, Plan
+from splitter.plan.planner import Planner
 from splitter.plan.request import Request
 from splitter.rig.device import Rig
 
@@ -86,47 +87,55 @@ def _text_beside(folder: Path) -> Callable[[str], str | None]:
     return lambda name: _text(folder / Path(name).expanduser())
 
 
-def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
-    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit."""
+def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:
+    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit.
+
+    `rig` stands in for the machine's own; one that the user names counts more.
+    """
     from splitter.engine.reading.edits import line_of
     from splitter.engine.reading.judge import judge
 
-    asked, facts = wishes.values, _load(read, events)
-    found = resolve_engine(read.kind, asked.get("engine.path"), asked.get("engine.version") or read.version)
-    with events.step("looking at the devices"):
-        rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
-    rules = ENGINES[read.kind].rules_of_command(read, found.version)
+    asked, facts = ask(wishes), _load(read, events)
+    own = rig is None or any(wishes.values.get(f"rig.{key}") for key in ("name", "file", "gpus"))
+    needed = own and read.settings.get("gpu_layers") != 0
+    said = wishes.values.get("engine.version") or read.version
+    engine, planner = find_planner(asked, events, kind=read.kind, version=said, needed=needed)
+    planner = planner if own or rig is None else planner.on(rig)
+    planner = replace(planner, engine=ENGINES[read.kind].rules_of_command(read, engine.version))
+    margins = asked.task.request.margin_bytes
     with events.step("looking for what fits"):
-        judged = judge(read, facts, rig, oracle(facts, rules, margin_bytes(wishes)), found.version)
+        judged = judge(read, facts, planner.rig, oracle(facts, planner, margins), engine.version)
     instead = None if judged.instead is None else _command(judged.instead, line_of(judged.instead))
     better = judged.remedy.plan if judged.remedy else None
-    command = _command(read, " ".join(read.argv))
-    return Checked(judged.plan, found, command, read.refusals, judged.culprit, instead, better)
+    plan = planner.noted(planner.as_measured(judged.plan))
+    return Checked(plan, engine, _command(read, " ".join(read.argv)), read.refusals, judged.culprit, instead, better)
 
 
 def _command(read: ReadCommand, line: str) -> dict[str, Any]:
     return {"argv": list(read.argv), "env": dict(read.env), "line": line}
 
 
-def oracle(facts: ModelFacts, engine: EngineRules, margin: tuple[int, ...] = ()) -> "Oracle":
-    """The plans of `facts` with `engine`, beside what can be read of the other models that settings name."""
+def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) -> "Oracle":
+    """The plans of `facts` by `planner`, beside what can be read of the other models that settings name."""
     from splitter.app.extra_models import known_extra_models
     from splitter.engine.reading.judge import Oracle
-    from splitter.plan.evaluate import evaluate
-    from splitter.plan.solve import solve
 
     known = cache(known_extra_models)
+    evaluators: dict[tuple[int, str | None, str | None], Callable[[Settings], Plan]] = {}
 
     def evaluated(rig: Rig, settings: Settings) -> Plan:
-        extra = known(settings.draft_model, settings.mmproj)
-        workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
-        margins = (*(0,) * workers, *margin)
-        return evaluate(facts, rig, settings, margin_bytes=margins, engine=engine, extra=extra)
+        key = (len(rig.devices), settings.draft_model, settings.mmproj)
+        if key not in evaluators:
+            workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
+            extra = known(settings.draft_model, settings.mmproj)
+            margins = (*(0,) * workers, *margin)
+            evaluators[key] = planner.on(rig).evaluator(facts, margin_bytes=margins, extra=extra)
+        return evaluators[key](settings)
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))
-        request = Request(fixed=fixed, margin_bytes=margin, engine=engine, draft=extra.draft, projector=extra.projector)
-        return solve(facts, rig, request, details=False)
+        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector)
+        return planner.on(rig).solve(facts, request, details=False)
 
     return Oracle(evaluated, solved)
 

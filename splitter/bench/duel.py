@@ -14,7 +14,7 @@ from splitter.engine.command import EngineCommand
 from splitter.engine.log.events import OwnPlacement, events
 from splitter.errors import EngineError
 from splitter.rig.device import Rig
-from splitter.run.endpoint import read_key
+from splitter.run.keys import key_of
 from splitter.run.supervisor import launch
 
 Say = Callable[[str], None]
@@ -100,7 +100,7 @@ def launched(
     with launch(command, start_timeout_s=plan.start_timeout_s) as instance:
         instance.wait_ready()
         target = replace(
-            identify(instance.url, read_key(command.server), None, sweep.timeout_s), log=lambda: instance.lines
+            identify(instance.url, key_of(command.server), None, sweep.timeout_s), log=lambda: instance.lines
         )
         said = instance.lines
         return instance.url, target.build, measure_points(target, sweep, rig=plan.rig, on_progress=say), said

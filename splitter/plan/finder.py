@@ -120,7 +120,7 @@ class Finder:
         return known
 
     def to_beat(self, variant: Variant) -> float:
-        """Seconds per token that `variant` must stay below; giving up the pipeline must pay."""
+        """Seconds per token that `variant` must stay below; giving up the pipeline must be worth it."""
         if self.best is None:
             return self.below_s
         gives_up = variant.pipeline_off and self.pipelined

@@ -27,7 +27,7 @@ NAMED = (
 
 
 def does_not_fit(task: Task, context_size: int) -> DoesNotFitError:
-    """The error for a task that has no plan at `context_size` tokens: what binds, and what would fit."""
+    """The error for a task that has no plan at `context_size` tokens: what the limit is, and what would fit."""
     facts, scene = task.scene.facts, task.scene
     asked = [f"{flag_of(name)} {_text(task.fixed[name])}" for name in NAMED if name in task.fixed]
     wish = f" with {' '.join(asked)}" if asked else ""

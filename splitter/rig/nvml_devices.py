@@ -1,4 +1,4 @@
-"""What NVML answered -> devices as the engine will number them. Pure.
+"""NVML's answers to devices, numbered as the engine will number them. Pure.
 
 NVML: https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html
 """

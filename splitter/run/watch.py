@@ -18,6 +18,7 @@ from splitter.errors import EngineError
 from splitter.rig.device import Rig
 from splitter.rig.sensors import Sensors
 from splitter.run import endpoint
+from splitter.run.keys import key_of
 from splitter.run.process_use import ProcessMeter
 from splitter.run.reading import ProcessUse, Reading, rate_now
 from splitter.run.snapshot import Snapshot
@@ -126,5 +127,5 @@ class Watch:
     def _read_key(self, snapshot: Snapshot) -> str | None:
         if self._key is None:
             with suppress(EngineError):
-                self._key = endpoint.read_key(snapshot.command.server)
+                self._key = key_of(snapshot.command.server)
         return self._key

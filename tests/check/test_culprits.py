@@ -11,6 +11,7 @@ from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.judge import Judged, judge
 from splitter.engine.reading.value import ReadCommand
 from splitter.plan.plan import Plan
+from splitter.plan.planner import Planner
 from splitter.units import from_mib, to_mib
 from tests.check.failing import FAILING, Failing
 from tests.engine.oracle import RigRow, dry_run
@@ -24,7 +25,7 @@ def judged(case: Failing) -> Judged:
         read,
         case.facts(),
         case.on(),
-        oracle(case.facts(), ENGINES[read.kind].rules_of_command(read, case.version)),
+        oracle(case.facts(), Planner(case.on(), ENGINES[read.kind].rules_of_command(read, case.version))),
         case.version,
     )
 
@@ -33,7 +34,9 @@ def plan_of(read: ReadCommand, case: Failing) -> Plan:
     """What the words of `read` do when they are read again."""
     again = replace(read_command(list(read.argv), read.env, kind=read.kind, version=case.version), fork=read.fork)
     settings = complete_settings(again, case.facts(), case.on(), case.version).settings
-    return oracle(case.facts(), ENGINES[read.kind].rules_of_command(read, case.version)).evaluate(case.on(), settings)
+    return oracle(case.facts(), Planner(case.on(), ENGINES[read.kind].rules_of_command(read, case.version))).evaluate(
+        case.on(), settings
+    )
 
 
 def test_there_are_enough() -> None:

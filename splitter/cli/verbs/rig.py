@@ -31,21 +31,22 @@ def rig(
     ] = False,
     words: Annotated[list[str] | None, typer.Argument(help="With --cards: words of a card's name.")] = None,
 ) -> None:
-    """Show the devices as the engine will see them, and where each value comes from."""
+    """Show the devices as the engine will see them. And where each value comes from."""
     if cards or words:
         _known_cards(" ".join(words or ()), report, asked=cards)
         return
-    from splitter.app.planning import no_device, resolve_engine, rig_of, save_text
+    from splitter.app.planning import find_planner, no_device
+    from splitter.app.saving import save_text
     from splitter.app.wire import rig_data
+    from splitter.app.wishes import ask
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.rig import rig_view
-    from splitter.engine.engines import DEFAULT, ENGINES
+    from splitter.engine.engines import ENGINES
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
-    with output.step("looking at the devices"):
-        chosen = resolve_engine(engine.engine or DEFAULT.name, engine.engine_path, engine.engine_version)
-        found = rig_of(wishes_of(None, devices, engine, MarginOptions()), chosen, needed=False)
+    chosen, planner = find_planner(ask(wishes_of(None, devices, engine, MarginOptions())), output, needed=False)
+    found = planner.rig
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")

@@ -39,7 +39,7 @@ class ComputeUse:
     """Compute-buffer bytes per device and on the host.
 
     `pipeline`: llama.cpp enables pipeline parallelism; `proven`: the architecture's graph is compared with llama.cpp by
-    the tests; `uncertainty` is by how many bytes each device's truth may lie above (at most; see compute_proof).
+    the tests; `uncertainty` is by how many bytes each device's truth may lie above (at most; see compute/proof.py).
     """
 
     devices: tuple[int, ...]
