@@ -1,6 +1,7 @@
 """The one error boundary: verbs raise, this turns the error into a sentence (or JSON) and the exit code."""
 
 import gc
+import os
 import re
 import signal
 import sys
@@ -147,11 +148,13 @@ def without_secrets(text: str, arguments: Iterable[str]) -> str:
 
 
 def _replace_unprintable() -> None:
-    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback."""
+    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback. What goes into a pipe or a file
+    on Windows is UTF-8: in its code page a path of the printed command would be another path."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with suppress(ValueError):
-                stream.reconfigure(errors="replace")
+                piped = sys.platform == "win32" and not stream.isatty() and "PYTHONIOENCODING" not in os.environ
+                stream.reconfigure(errors="replace", encoding="utf-8" if piped else stream.encoding)
 
 
 if __name__ == "__main__":

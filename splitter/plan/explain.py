@@ -76,8 +76,12 @@ def _left_out(task: Task, plan: Plan) -> Iterator[str]:
         return
     used = {device.device.id for device in plan.devices}
     slowest = min((d.device.bandwidth_bytes_per_s or 0.0 for d in plan.devices), default=0.0)
-    for device in task.scene.usable():
-        if device.id not in used:
+    usable = task.scene.usable()
+    for device in () if plan.engine.cpu_only else task.scene.rig.devices:
+        if device not in usable:
+            beside = " beside the others" if usable and plan.engine.one_backend else ""
+            yield f"{device.id} ({device.name}) is left out: {plan.engine.name} cannot use it{beside}"
+        elif device.id not in used:
             yield f"{device.id} ({device.name}) is left out: {_why_left_out(task, plan, device, slowest)}"
 
 

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 
-from splitter.engine.koboldcpp.versions import backend_flag
+from splitter.engine.koboldcpp.versions import BACKENDS, backend_flag
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device
 
 # The backends that koboldcpp is built with, and the variable that hides the cards of each.
-BACKENDS = {prefix: str(backend_of_id(prefix).variable) for prefix in ("CUDA", "ROCm", "Vulkan")}
+VARIABLES = {prefix: str(backend_of_id(prefix).variable) for prefix in BACKENDS}
 
 
 def backend_of(plan: Plan) -> str | None:
@@ -45,7 +45,7 @@ def device_env(plan: Plan) -> dict[str, str]:
         return {}
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if backend == "CUDA" else {}
     numbers = [_number(plan.rig.device(name), backend) for name in plan.settings.device_order]
-    return {**order, BACKENDS[backend]: ",".join(numbers)}
+    return {**order, VARIABLES[backend]: ",".join(numbers)}
 
 
 def _number(device: Device, backend: str) -> str:
@@ -60,7 +60,7 @@ def names_in_log(env: Mapping[str, str]) -> dict[str, str]:
     ROCm0 in some lines, CUDA's way in others.
     """
     names: dict[str, str] = {}
-    for backend, variable in BACKENDS.items():
+    for backend, variable in VARIABLES.items():
         shown = [number for number in env.get(variable, "").split(",") if number.isdigit()]
         for index, number in enumerate(shown):
             names[f"{backend}{index}"] = backend + number

@@ -14,6 +14,7 @@ Release = tuple[int, ...]
 NEWEST: Release = (10**9, 0, 0)
 QUANTKV_NUMBERS = {"f16": "0", "q8_0": "1", "q4_0": "2", "bf16": "3"}
 QUANTKV_NAMES = ("f16", "bf16", "q8_0", "q5_1", "q4_0")
+BACKENDS = ("CUDA", "ROCm", "Vulkan")
 CONTEXT_PADDING = 128  # tokens that it adds to --contextsize (1.64 to 1.123)
 # Releases that brought a flag.
 FLASH_ATTENTION, PROJECTOR_ON_CPU, OVERRIDE_TENSORS, SWA, MOECPU = (1, 64), (1, 89), (1, 89), (1, 92), (1, 97)
@@ -47,6 +48,8 @@ def koboldcpp_rules(name: str, version: str | None, flags: Mapping[str, Any] | N
         version=version,
         assumed={"parallel": 1, "kv_unified": True, "batch_size": 512, "ubatch_size": 512, "mmap": False},
         forced=_forced(release),
+        backends=BACKENDS,
+        one_backend=True,
         split_modes=("layer", "tensor") if release >= SPLIT_MODE else ("layer",),
         cache_types=cache_types(release),
         batch_sizes=batch_sizes(release),
