@@ -100,12 +100,7 @@ def _engine_of(word: str, kind: str | None, args: Sequence[str]) -> str | None:
 
 def _kind_by_flags(words: Sequence[str], among: Sequence[str] = NAMES) -> str:
     """The engine that knows most of the flags, of equals the first in the table."""
-    flags = [word for word in words if word.startswith("-")]
-
-    def known(name: str) -> int:
-        return sum(ENGINES[name].knows_flag(flag) for flag in flags)
-
-    return max(among, key=known)
+    return max(among, key=lambda name: ENGINES[name].likeness(words))
 
 
 def _read(
