@@ -106,6 +106,10 @@ class Engine:
         """Whether some version of it has this flag."""
         return False
 
+    def likeness(self, words: Sequence[str]) -> int:
+        """How much `words`, the arguments of a command, look like its own: the flags that it knows."""
+        return sum(word.startswith("-") and self.knows_flag(word) for word in words)
+
     def read(
         self,
         program: str,

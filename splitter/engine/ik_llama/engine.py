@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from splitter.plan.plan import Plan
 
 
+OWN_COUNTS = 4
+
+
 class IkLlama(LlamaServer):
     """Its program has the name of llama.cpp's own: it is told apart by flags that only it has."""
 
@@ -43,6 +46,12 @@ class IkLlama(LlamaServer):
         from splitter.engine.ik_llama.flags import knows_flag
 
         return knows_flag(flag)
+
+    def likeness(self, words: Sequence[str]) -> int:
+        """What only it has tells more than what it shares."""
+        from splitter.engine.ik_llama.flags import own_words
+
+        return super().likeness(words) + OWN_COUNTS * own_words(words)
 
     def read(
         self,

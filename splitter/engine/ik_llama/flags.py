@@ -1,5 +1,8 @@
 """The flags of ik_llama.cpp that llama.cpp does not have, and those of llama.cpp that it lacks (common/common.cpp)."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 # Flags of its own, by the number of their values.
 _SWITCHES = """
 -no-fmoe --no-fused-moe -fmoe --fused-moe -ger --grouped-expert-routing -no-fug --no-fused-up-gate -no-mmad
@@ -20,6 +23,12 @@ _VALUES = """
 --sql-save-file --reasoning-tokens --log-format
 """
 OWN_VALUES = frozenset(_VALUES.split())
+# Values of its own behind flags that it shares.
+_TYPES = ("q6_0", "q8_KV")
+OWN_WORDS = {
+    **dict.fromkeys(("-sm", "--split-mode"), ("graph", "attn")),
+    **dict.fromkeys(("-ctk", "-ctv", "--cache-type-k", "--cache-type-v"), _TYPES),
+}
 # What each of them changes in memory, for those whose effect the figures leave out.
 UNJUDGED = {
     "-mla": "the latent cache is counted as -mla 3 keeps it",
@@ -55,3 +64,11 @@ def knows_flag(flag: str) -> bool:
     from splitter.engine.llama_server.flags import flags_by_name
 
     return flag in OWN_SWITCHES | OWN_VALUES or (flag in flags_by_name() and flag not in MISSING)
+
+
+def own_words(words: Sequence[str]) -> int:
+    """How many of `words` only this fork understands: its own flags, and values of its own behind shared ones."""
+    from splitter.engine.llama_server.flags import flags_by_name
+
+    flags = sum(word in OWN_SWITCHES | OWN_VALUES and word not in flags_by_name() for word in words)
+    return flags + sum(value in OWN_WORDS.get(word, ()) for word, value in pairwise(words))

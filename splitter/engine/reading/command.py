@@ -13,7 +13,7 @@ from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
 from splitter.masking import MASK, masked_argv
 
-_FOUND_NONE = "no koboldcpp or llama-server stands in this command"
+_FOUND_NONE = "this command starts neither koboldcpp nor llama-server"
 MAX_TEXT = 262144
 FILES = ("mmproj", "draft_model")  # settings that name files
 # Commands that may name an engine without starting it.
@@ -100,12 +100,7 @@ def _engine_of(word: str, kind: str | None, args: Sequence[str]) -> str | None:
 
 def _kind_by_flags(words: Sequence[str], among: Sequence[str] = NAMES) -> str:
     """The engine that knows most of the flags, of equals the first in the table."""
-    flags = [word for word in words if word.startswith("-")]
-
-    def known(name: str) -> int:
-        return sum(ENGINES[name].knows_flag(flag) for flag in flags)
-
-    return max(among, key=known)
+    return max(among, key=lambda name: ENGINES[name].likeness(words))
 
 
 def _read(
