@@ -7,7 +7,7 @@ from typing import Any
 from splitter.app.wishes import Wishes
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.errors import UsageError
-from splitter.memory.setting_table import CACHE_TYPES, SETTINGS, Setting
+from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
 
 NO_GOAL, NO_FLAGS, NO_SERVER = GoalOptions(), FlagOptions(), ServerOptions()
 
@@ -25,7 +25,7 @@ def wishes_of(
     given: dict[str, Any] = {
         "model": model or None,
         **rig_values(devices.rig),
-        "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "rig.gpus": card_names(devices.gpus),
         "rig.backend": devices.backend,
         "engine.kind": engine.engine,
         "engine.path": engine.engine_path,
@@ -39,6 +39,13 @@ def wishes_of(
     }
     settings = {f"settings.{name}": value for name, value in fixed_settings(flags).items()}
     return Wishes({key: value for key, value in given.items() if value is not None} | settings, goal.profile)
+
+
+def card_names(text: str | None) -> tuple[str, ...] | None:
+    """The entries of --gpus; None for silence."""
+    if text is not None and not text.strip(", "):
+        raise UsageError("--gpus names no card", 'for example --gpus "1050ti,2080,1060-6gb"')
+    return None if text is None else tuple(text.split(","))
 
 
 def rig_values(named: str | None) -> dict[str, str]:
@@ -118,8 +125,8 @@ def names(_flag: str, text: str) -> tuple[str, ...]:
 
 def cache_type(flag: str, text: str) -> str:
     """One of the cache types."""
-    if text not in CACHE_TYPES:
-        raise UsageError(f"{flag} does not know the type {text!r}", f"it takes one of {', '.join(CACHE_TYPES)}")
+    if text not in ALL_CACHE_TYPES:
+        raise UsageError(f"{flag} does not know the type {text!r}", f"it takes one of {', '.join(ALL_CACHE_TYPES)}")
     return text
 
 

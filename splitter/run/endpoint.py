@@ -118,7 +118,7 @@ def cpu_time_s(pid: int) -> float:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell."""
+    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell whose it is."""
     import psutil
 
     try:
@@ -128,7 +128,20 @@ def listens(pid: int, port: int) -> bool:
         return False
     except psutil.Error:
         return True
-    return any(listens_on(c.status, c.laddr, port) for c in sockets)
+    return any(listens_on(c.status, c.laddr, port) for c in sockets) or _owner_is_unknown(port)
+
+
+def _owner_is_unknown(port: int) -> bool:
+    """Whether the system does not say which process listens on `port`: without rights some systems list a listener
+    without its owner, and wine lists no listener at all."""
+    import psutil
+
+    try:
+        listeners = [row for row in psutil.net_connections("tcp") if row.status == "LISTEN"]
+    except psutil.Error:
+        return True
+    owners = [row.pid for row in listeners if listens_on(row.status, row.laddr, port)]
+    return not listeners or (bool(owners) and not any(owners))
 
 
 def listens_on(status: str, address: tuple[Any, ...], port: int) -> bool:
@@ -141,7 +154,7 @@ def is_free(host: str, port: int) -> bool:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
     except OSError:
-        raise UsageError(f"{host!r} is no address of this machine", "use 127.0.0.1") from None
+        raise UsageError(f"{host!r} is not an address of this machine", "use 127.0.0.1") from None
     with socket.socket(family, kind, protocol) as probe:
         # As servers do: a port in TIME_WAIT is free. On Windows that option would share a port that is in use.
         option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
