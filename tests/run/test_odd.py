@@ -265,7 +265,7 @@ def _unwritable(folder: Path) -> Path:
     ("change", "sentence"),
     [
         (lambda path: {"argv": (str(path),)}, "cannot be started"),  # a folder
-        (lambda path: {"argv": (str(path / "none"),)}, "there is no program"),
+        (lambda path: {"argv": (str(path / "none"),)}, "was not found"),
         (lambda path: {"argv": (str(text(path)),)}, "cannot be started: Exec format error"),
         (lambda path: {"argv": (str(text(path, 0o644)),)}, "cannot be started: Permission denied"),
     ],
