@@ -151,6 +151,6 @@ def _load(read: ReadCommand, events: Events) -> ModelFacts:
             return load_model(locate(read.model))
         except ModelNotFoundError as error:
             hint = (
-                f"{error.hint} or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
+                f"{error.hint} Or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
             )
             raise ModelNotFoundError(error.message, hint) from None

@@ -20,7 +20,7 @@ import typer
 from splitter.app.background import leave_word
 from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
-from splitter.cli.output import Reported, print_error, print_json
+from splitter.cli.output import print_error, print_json, reported
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 from splitter.masking import MASK, masked
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    Reported.now = False
+    reported.set(False)
     try:
         code = app(arguments, prog_name="splitter", standalone_mode=False, obj=arguments)
     except SplitterError as error:
@@ -85,7 +85,25 @@ def _usage_error(error: Any) -> UsageError:
     path = context.command_path if context else "splitter"
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
         return UsageError(f"{path} needs a command", f"see `{path} --help`")
-    return UsageError(error.format_message(), f"see `{path} --help`")
+    return UsageError(_plainer(error.format_message()), f"see `{path} --help`")
+
+
+# Typer's and pydantic's words, and ours for them.
+PLAINER = (
+    (r"Value error, ", ""),
+    (r"Input should be ", "it must be "),
+    (r", unable to parse string as .*", ""),
+    (r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)", r"unexpected: \1"),
+    (r"^Missing argument '(.*)'\.$", r"\1 is missing"),
+    (r"^Invalid value for ", "wrong value for "),
+    (r"^No such ", "no such "),
+)
+
+
+def _plainer(message: str) -> str:
+    for pattern, words in PLAINER:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _verb(arguments: list[str]) -> str:
@@ -94,7 +112,7 @@ def _verb(arguments: list[str]) -> str:
 
 def _report(error: SplitterError, arguments: list[str]) -> int:
     leave_word(error)
-    if "--json" in arguments and not Reported.now:
+    if "--json" in arguments and not reported.get():
         print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))
     else:
         print_error(error)
@@ -102,7 +120,7 @@ def _report(error: SplitterError, arguments: list[str]) -> int:
 
 
 def _report_interrupt(arguments: list[str]) -> int:
-    if "--json" in arguments and not Reported.now:
+    if "--json" in arguments and not reported.get():
         item = {"code": "interrupted", "message": "interrupted", "hint": ""}
         print_json(envelope(_verb(arguments), "error", None, [item]))
     elif sys.stderr is not None:
@@ -116,7 +134,7 @@ def _refused(error: Exception) -> SplitterError | None:
     """What the system may refuse any program: a full disk, a name that is too long, a home folder of nobody."""
     if isinstance(error, OSError) and error.errno == ENOSPC:
         sys.stdout = None  # else its rest is written once more at exit
-        Reported.now = True
+        reported.set(True)
         where = error.filename or "standard output"
         return SplitterError(f"{where} cannot be written: {error.strerror}", "free some space, or write elsewhere")
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:

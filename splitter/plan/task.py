@@ -73,7 +73,7 @@ def check_request(scene: Scene, request: Request) -> Task:
     reason = scene.engine.unreadable(scene.facts)
     if reason:
         raise UsageError(*reason)
-    task = Task(scene, _sayable(scene, request.fixed), request.hints)
+    task = Task(scene, _all_layers(scene, _sayable(scene, request.fixed)), request.hints)
     scene.margins()
     task.devices()
     _check_split(task)
@@ -81,6 +81,12 @@ def check_request(scene: Scene, request: Request) -> Task:
     _check_values(task)
     task = replace(task, fixed=_tied(task))
     return replace(task, fixed=_on_cpu(task)) if scene.engine.cpu_only else task
+
+
+def _all_layers(scene: Scene, fixed: dict[str, Any]) -> dict[str, Any]:
+    """More layers than the model has are all of it, output included."""
+    layers = fixed.get("gpu_layers")
+    return fixed if layers is None else {**fixed, "gpu_layers": min(layers, scene.facts.layers + 1)}
 
 
 def _sayable(scene: Scene, fixed: Mapping[str, Any]) -> dict[str, Any]:

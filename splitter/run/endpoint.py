@@ -131,7 +131,7 @@ def is_free(host: str, port: int) -> bool:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
     except OSError:
-        raise UsageError(f"{host!r} is no address of this machine", "use 127.0.0.1") from None
+        raise UsageError(f"{host!r} is not an address of this machine", "use 127.0.0.1") from None
     with socket.socket(family, kind, protocol) as probe:
         # As servers do: a port in TIME_WAIT is free. On Windows that option would share a port that is in use.
         option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)

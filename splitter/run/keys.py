@@ -59,7 +59,7 @@ def _make(path: Path) -> bool:
     """Writes a new key unless there is one; whether it was written. Of two launches at once one wins."""
     if path.exists():
         return False
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(fresh, secrets.token_urlsafe(KEY_BYTES) + "\n", 0o600)

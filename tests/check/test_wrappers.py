@@ -118,9 +118,9 @@ def test_yaml_that_holds_no_command(text: str) -> None:
 
 
 WORDS = (
-    "docker run |--gpus device=1 |-e A=b |llama-server |-m x |sudo -E |bash -c '|' |\"|\n|services:\n|  a:\n|    image: "
-    "x\n|models:\n|[a]\n|c = 1\n|$env:A='1'; |`\n|@(|)|${A|& |Start-Process |-ArgumentList |%A%|^|\\|--env-file f |"
-    "tmux send-keys |\0|- b\n"
+    "docker run |--gpus device=1 |-e A=b |llama-server |-m x |sudo -E |bash -c '|' |\"|\n|services:\n|  a:\n|"
+    "    image: x\n|models:\n|[a]\n|c = 1\n|$env:A='1'; |`\n|@(|)|${A|& |Start-Process |-ArgumentList |%A%|^|\\|"
+    "--env-file f |tmux send-keys |\0|- b\n"
 )
 PIECES = st.sampled_from(WORDS.split("|"))
 
