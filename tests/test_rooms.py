@@ -42,6 +42,8 @@ WORLD = {
     "rig/files.py": "reads rig files and the catalog",
     "rig/probe.py": "combines the probes",
     "engine/find.py": "looks for engines on disk and asks their version",
+    "engine/installed.py": "downloads releases and keeps them on disk",
+    "engine/unpack.py": "unpacks archives",
     "engine/learnt.py": "keeps what dry runs taught in the user's cache folder",
     "engine/capture.py": "runs an engine's short-lived tools",
     "engine/koboldcpp/rehearsal.py": "runs koboldcpp's parser alone",

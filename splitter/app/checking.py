@@ -145,7 +145,7 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))
-        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector)
+        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector, hints=False)
         return planner.on(rig).solve(facts, request, details=False)
 
     return Oracle(evaluated, solved)
@@ -162,6 +162,6 @@ def _load(read: ReadCommand, events: Events) -> ModelFacts:
             return load_model(locate(read.model))
         except ModelNotFoundError as error:
             hint = (
-                f"{error.hint} or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
+                f"{error.hint} Or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
             )
             raise ModelNotFoundError(error.message, hint) from None
