@@ -12,9 +12,9 @@ from splitter.engine.command import EngineRef
 from splitter.engine.engine import Engine
 from splitter.engine.engines import ENGINES
 from splitter.engine.flags import is_script, python_of
-from splitter.engine.installed import used_program
 from splitter.engine.places import INSIDE, usual_folders
 from splitter.errors import EngineNotFoundError
+from splitter.folders import data_folder
 
 WINDOWS = os.name == "nt"
 
@@ -112,11 +112,20 @@ def _search(engine: Engine, beside: Sequence[str]) -> str:
     raise EngineNotFoundError(f"{engine.name} was not found on PATH or in the usual places", engine.get)
 
 
+def _in_use(kind: str) -> str | None:
+    """The engine that splitter installed, if there is one: only then what installs engines is imported."""
+    if not (data_folder() / "engines").is_dir():
+        return None
+    from splitter.engine.installed import used_program
+
+    return used_program(kind)
+
+
 def _candidates(engine: Engine, beside: Sequence[str]) -> Iterator[str]:
     """Engines in the order in which they are preferred; lazily, so that the first one ends the search."""
     for folder in (Path.cwd(), *(Path(file).parent for file in beside)):
         yield from _inside(engine, folder)
-    own = used_program(engine.name)
+    own = _in_use(engine.name)
     if own is not None:
         yield own
     for name in engine.file_names(WINDOWS):
