@@ -130,8 +130,8 @@ def read_key(path: str | Path) -> str:
         raise EngineError(f"the API key file {path} cannot be read: it is not UTF-8 text", "save it as UTF-8") from None
     key = next((line.strip() for line in lines if line.strip()), None)
     if key is None:
-        message = f"the API key file {path} holds no key (an empty first line): the engine would serve everybody"
-        raise EngineError(message, "write the key into its first line, or delete the file: a launch makes a new one")
+        message = f"the API key file {path} contains no key (its first line is empty): the engine would serve everybody"
+        raise EngineError(message, "put the key on its first line, or delete the file: a launch makes a new one")
     return key
 
 
