@@ -134,7 +134,7 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))
-        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector)
+        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector, hints=False)
         return planner.on(rig).solve(facts, request, details=False)
 
     return Oracle(evaluated, solved)
