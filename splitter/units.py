@@ -32,3 +32,19 @@ def format_bytes(size_bytes: int | None) -> str:
     if magnitude >= KIB:
         return f"{size_bytes / KIB:.0f} KiB"
     return f"{size_bytes} B"
+
+
+def format_rate(tokens_per_s: float | None, *, measured: bool = False) -> str:
+    """A speed for people, without its unit: 328,558, 61.2, 3.1, 0.35; a `measured` one keeps two decimals below 10."""
+    if tokens_per_s is None:
+        return "?"
+    if tokens_per_s >= 1000:
+        return f"{tokens_per_s:,.0f}"
+    return f"{tokens_per_s:.2f}" if tokens_per_s < (10 if measured else 1) else f"{tokens_per_s:.1f}"
+
+
+def format_count(count: int) -> str:
+    """A number of parameters for people: 7.24 B, 1.4 M, 12 K, 300."""
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} B"
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} K" if count >= 1e3 else str(count)

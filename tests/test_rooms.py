@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "splitter"
 ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "app", "cli")
-LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable", "safe_yaml"}
+LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable", "safe_yaml", "masking"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "memory": {"model"},
@@ -47,6 +47,7 @@ WORLD = {
     "script/write.py": "writes the rendered files",
     "run/keys.py": "makes and finds the API key's file",
     "run/process.py": "starts and stops processes",
+    "run/exit_code.py": "asks the system what its signals are called",
     "run/guard.py": "the process that ends the engine when the supervisor is killed (POSIX)",
     "run/job_object.py": "the job object that does so on Windows",
     "run/registry.py": "the files and locks of running instances",

@@ -1,5 +1,6 @@
 """The steps of `splitter check`: read the command, find its model, evaluate what it would do, name its traps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from splitter.app.events import Events
 from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
 from splitter.engine.command import EngineRef
-from splitter.engine.reading.command import read_command
+from splitter.engine.reading.command import MAX_TEXT, read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import ModelNotFoundError, UsageError
@@ -26,10 +27,10 @@ class Checked:
 
 
 def read_target(target: str | None, line: str | None, flags: list[str], wishes: Wishes) -> ReadCommand:
-    """The command in --command, in a script, or in MODEL and flags."""
+    """The command in --command, in a script (`FILE#ENTRY` for one of several), or in MODEL and flags."""
     version, kind = wishes.values.get("engine.version"), wishes.values.get("engine.kind")
     if line is not None:
-        read = read_command(line, kind=kind, version=version)
+        read = read_command(line, kind=kind, version=version, read_text=_text_beside(Path()))
         return replace(read, model=target) if target else read
     if target is None:
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
@@ -37,22 +38,36 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError(
             f"{target} stands where the model should", "the model comes first: splitter check MODEL -ngl 40"
         )
-    if target.lower().endswith(SCRIPT_SUFFIXES):
-        return read_file(Path(target).expanduser(), wishes)
+    name, _, entry = target.partition("#")
+    if name.lower().endswith(SCRIPT_SUFFIXES):
+        return read_file(Path(name).expanduser(), wishes, entry)
     program = kind if kind and kind != "embedded" else "llama-server"
     return replace(read_command([program, *flags], kind=kind, version=version), model=target)
 
 
-def read_file(path: Path, wishes: Wishes) -> ReadCommand:
-    """The command in a script; its model is found beside it."""
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from None
+def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
+    """The command in a script; its model is found beside it. `entry` chooses one of several."""
+    text = _text(path)
+    if text is None:
+        raise UsageError(f"cannot read {path}", "check the path")
     kind, version = wishes.values.get("engine.kind"), wishes.values.get("engine.version")
-    read = read_script(text, path.name, kind=kind, version=version)
-    beside = path.parent / read.model if read.model else None
-    return replace(read, model=str(beside)) if beside is not None and beside.is_file() else read
+    beside = _text_beside(path.parent)
+    read = read_script(text, path.name, kind=kind, version=version, entry=entry, read_text=beside)
+    model = path.parent / read.model if read.model else None
+    return replace(read, model=str(model)) if model is not None and model.is_file() else read
+
+
+def _text(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_TEXT + 4).decode("utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _text_beside(folder: Path) -> Callable[[str], str | None]:
+    """Reads the files that a script in `folder` names."""
+    return lambda name: _text(folder / Path(name).expanduser())
 
 
 def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:

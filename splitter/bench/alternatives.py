@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.reading.value import ReadCommand
+from splitter.rig.backend import BACKENDS
 
 # Flags that say where layers go, with the number of their values; None: all words up to the next flag.
 LLAMA_WHERE = {"--device": 1, "-dev": 1, "-ts": 1, "--tensor-split": 1, "-sm": 1, "-mg": 1}
@@ -13,7 +14,7 @@ KOBOLD_WHERE = {"--tensor_split": None, "--splitmode": 1}
 KOBOLD_HOW_MUCH = {"--gpulayers": 1, "--moecpu": 1, "--overridetensors": 1}
 # Where a server listens and its key: ours take their place in a given command.
 SERVER_FLAGS = {"--host": 1, "--port": 1, "--port-param": 1, "--api-key": 1, "--api-key-file": 1, "--password": 1}
-CARD_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
+CARD_VARIABLES = frozenset(name for backend in BACKENDS for name in backend.variables)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
 from splitter.cli.output import Reported, print_error, print_json
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
+from splitter.masking import MASK, masked
 
 # Flags and variables whose value is a secret: --api-key, --password, -hft, KCPP_PASSWORD, LLAMA_API_KEY.
 SECRET_NAME = re.compile(r"(?:key|token|password|secret|^-hft)$", re.IGNORECASE)
@@ -139,8 +140,8 @@ def without_secrets(text: str, arguments: Iterable[str]) -> str:
     secrets = {value for flag, value in pairwise(words) if SECRET_NAME.search(flag)}
     secrets = {value for value in secrets if value and not value.startswith("-")}
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+        text = text.replace(secret, MASK)
+    return masked(text)
 
 
 def _replace_unprintable() -> None:

@@ -1,14 +1,10 @@
 """EngineCommand as a line that people paste into a shell, and as a line for logs."""
 
-import re
 import sys
 
 from splitter.engine.command import EngineCommand
 from splitter.engine.quoting import posix_argument, windows_argument
-
-SECRET_FLAGS = frozenset({"--api-key", "--password", "--adminpassword", "--hf-token", "-hft"})
-SECRET_NAME = re.compile(r"KEY|TOKEN|PASSWORD|SECRET", re.IGNORECASE)
-HIDDEN = "***"
+from splitter.masking import MASK, SECRET_NAME, masked_argv
 
 
 def command_line(command: EngineCommand, system: str | None = None) -> str:
@@ -38,13 +34,10 @@ def cmd_line(command: EngineCommand) -> str:
 def redacted_line(command: EngineCommand) -> str:
     """The POSIX line with every secret replaced: for logs."""
     words = [
-        f"{name}={HIDDEN if SECRET_NAME.search(name) else posix_argument(value)}" for name, value in command.env.items()
+        f"{name}={MASK if SECRET_NAME.search(name) else posix_argument(value)}" for name, value in command.env.items()
     ]
-    words += [f"{name}={HIDDEN}" for name in command.env_files]
-    previous = ""
-    for part in command.argv:
-        words.append(HIDDEN if previous in SECRET_FLAGS else posix_argument(part))
-        previous = part
+    words += [f"{name}={MASK}" for name in command.env_files]
+    words += [MASK if part == MASK else posix_argument(part) for part in masked_argv(command.argv)]
     return " ".join(words)
 
 

@@ -55,9 +55,9 @@ def ubatch(facts: ModelFacts, settings: Settings) -> int:
     return min(context, settings.batch_size, settings.ubatch_size or settings.batch_size)
 
 
-def window_cells(window: int, stream_cells: int, batch: int, sequences: int) -> int:
-    """Cells of one stream of a sliding-window cache that `sequences` sequences share."""
-    return pad(min(stream_cells, window * sequences + batch), CELL_PADDING)
+def window_cells(window: int, stream_cells: int, batch: int, sequences: int, padding: int = 0) -> int:
+    """Cells of one stream of a sliding-window cache that `sequences` sequences share; `padding` as in MemoryRules."""
+    return min(stream_cells, pad(window * sequences + batch, CELL_PADDING) + padding)
 
 
 def uses_flash_attention(settings: Settings, possible: bool) -> bool:
@@ -74,12 +74,13 @@ class Streams:
     full_cells: int
 
 
-def layer_streams(layer: LayerCache, settings: Settings, stream_cells: int, batch: int) -> Streams:
-    """The streams of one layer; one serves all sequences when the cache is unified."""
+def layer_streams(layer: LayerCache, settings: Settings, stream_cells: int, batch: int, padding: int = 0) -> Streams:
+    """The streams of one layer; one serves all sequences when the cache is unified. `padding`: see `window_cells`."""
     count = settings.parallel if layer.per_sequence or not settings.kv_unified else 1
     if not layer.window or settings.swa_full:
         return Streams(count, stream_cells, stream_cells)
-    return Streams(count, window_cells(layer.window, stream_cells, batch, settings.parallel // count), stream_cells)
+    cells = window_cells(layer.window, stream_cells, batch, settings.parallel // count, padding)
+    return Streams(count, cells, stream_cells)
 
 
 def kv_bytes(settings: Settings, streams: Streams, k_width: int, v_width: int) -> int:
@@ -107,12 +108,17 @@ def layer_bytes(layer: LayerCache, settings: Settings, streams: Streams, *, flas
 
 
 def context_bytes(
-    facts: ModelFacts, layers: tuple[LayerCache, ...], settings: Settings, *, flash_possible: bool = True
+    facts: ModelFacts,
+    layers: tuple[LayerCache, ...],
+    settings: Settings,
+    *,
+    flash_possible: bool = True,
+    window_padding: int = 0,
 ) -> tuple[int, ...]:
     """Bytes each placed layer caches; `flash_possible` False where llama.cpp forces flash attention off."""
     stream_cells, batch = sequence_cells(facts, settings), ubatch(facts, settings)
     flash = uses_flash_attention(settings, flash_possible)
     return tuple(
-        layer_bytes(layer, settings, layer_streams(layer, settings, stream_cells, batch), flash=flash)
+        layer_bytes(layer, settings, layer_streams(layer, settings, stream_cells, batch, window_padding), flash=flash)
         for layer in layers
     )

@@ -55,7 +55,9 @@ class MemoryModel:
         self.host_layer_bytes = self.weights.moved
         self.layer_active_bytes = self.weights.active
         self.layer_active_host_bytes = self.weights.active_moved
-        self.layer_context_bytes = (*layer_context_bytes(facts, self.caches, settings, flash_possible=flash), 0)
+        padding = rules.window_padding
+        once = layer_context_bytes(facts, self.caches, settings, flash_possible=flash, window_padding=padding)
+        self.layer_context_bytes = (*(size * rules.contexts for size in once), 0)
         self.fixed_device_bytes = self.weights.fixed
         self.input_bytes = self.weights.input_bytes
         self.everywhere_bytes = self.weights.everywhere_bytes
@@ -134,7 +136,9 @@ class MemoryModel:
             elif not placement.shares:
                 devices[owner] += size
         if placement.shares and self.settings.kv_offload:
-            devices = _sums(devices, self._split(placement).caches(self.caches, self.settings, placement))
+            padding, contexts = self.rules.window_padding, self.rules.contexts
+            once = self._split(placement).caches(self.caches, self.settings, placement, padding)
+            devices = _sums(devices, [size * contexts for size in once])
         return devices, host
 
     def _split(self, placement: Placement) -> TensorSplit:

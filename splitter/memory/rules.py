@@ -13,7 +13,9 @@ class MemoryRules:
     under pipeline parallelism (GGML_SCHED_MAX_COPIES); `slot_rows`: a server reserves rows of logits for its slots only
     (n_outputs_max in tools/server/server-context.cpp), where llama-fit-params and the core itself do it for a whole
     micro-batch; `places_norms`: a real load runs a layer's norms on its own device, where llama-fit-params forgets
-    that wish of graph_get_cb (ggml_backend_sched_reserve_size starts with a reset).
+    that wish of graph_get_cb (ggml_backend_sched_reserve_size starts with a reset). `extra_sequences` are created
+    beside those of the slots where there are several; `window_padding` cells are added to every sliding-window cache;
+    `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own).
 
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
@@ -23,12 +25,17 @@ class MemoryRules:
     pipeline_copies: int = 4
     slot_rows: bool = False
     places_norms: bool = False
+    extra_sequences: int = 0
+    window_padding: int = 0
+    contexts: int = 1
 
     def seen(self, settings: Settings) -> Settings:
         """`settings` as the engine's llama.cpp core sees them."""
-        if not self.context_padding:
+        more = self.extra_sequences if settings.parallel > 1 else 0
+        if not (self.context_padding or more):
             return settings
-        return replace(settings, context_size=settings.context_size + self.context_padding)
+        size, parallel = settings.context_size + self.context_padding, settings.parallel + more
+        return replace(settings, context_size=size, parallel=parallel)
 
     def output_rows(self, settings: Settings, tokens: int) -> int:
         """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""

@@ -54,11 +54,13 @@ class TensorSplit:
             tensors += weights.everywhere
         return tuple(map(sum, zip(*map(self.tensor_bytes, tensors), strict=True))) or (0,) * self.devices
 
-    def caches(self, caches: Sequence[LayerCache], settings: Settings, placement: Placement) -> tuple[int, ...]:
+    def caches(
+        self, caches: Sequence[LayerCache], settings: Settings, placement: Placement, window_padding: int = 0
+    ) -> tuple[int, ...]:
         """Bytes of all caches that are not in RAM, on each device."""
         cells, batch = sequence_cells(self.facts, settings), ubatch(self.facts, settings)
         layers = [
-            self.layer_cache_bytes(i, cache, settings, layer_streams(cache, settings, cells, batch))
+            self.layer_cache_bytes(i, cache, settings, layer_streams(cache, settings, cells, batch, window_padding))
             for i, cache in enumerate(caches)
             if placement.layers[i] is not None
         ]

@@ -8,6 +8,7 @@ from splitter.model.facts import ModelFacts
 from splitter.plan.explain import waits_in_ram
 from splitter.plan.plan import Plan
 from splitter.plan.quality import QUALITIES, Quality, bits_per_weight, quality_of
+from splitter.units import format_rate
 
 # About twice the pace of reading (some 250 words, 330 tokens a minute): slower generation is waited for.
 ACCEPTABLE_TOKENS_PER_S = 10.0
@@ -157,7 +158,7 @@ def _best_of_class(group: Sequence[RankedFile]) -> RankedFile:
 
 
 def _reason(chosen: RankedFile, group: Sequence[RankedFile], why: str) -> str:
-    speed = "" if chosen.tokens_per_s is None else f", {chosen.tokens_per_s:.1f} t/s predicted"
+    speed = "" if chosen.tokens_per_s is None else f", {format_rate(chosen.tokens_per_s)} t/s predicted"
     text = f"{chosen.quality or 'unknown quality'}, {why}: {_placed(chosen)}, {chosen.context_size} tokens{speed}"
     peers = [file for file in group if file.quality == chosen.quality and file is not chosen]
     larger = [file for file in peers if (file.bits_per_weight or 0.0) > (chosen.bits_per_weight or 0.0)]

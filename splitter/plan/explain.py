@@ -11,7 +11,7 @@ from splitter.plan.scene import Scene
 from splitter.plan.speed import TYPICAL, predict
 from splitter.plan.task import Task
 from splitter.rig.device import Device
-from splitter.units import format_bytes
+from splitter.units import format_bytes, format_rate
 
 HELP_DEVICES = 2  # at most so many devices are asked what more memory would bring
 
@@ -36,9 +36,7 @@ def waits_in_ram(plan: Plan) -> bool:
 
 def speed_text(tokens_per_s: float | None) -> str:
     """Tokens per second for people."""
-    if tokens_per_s is None:
-        return "? t/s"
-    return f"{tokens_per_s:.1f} t/s" if tokens_per_s < 100 else f"{tokens_per_s:.0f} t/s"
+    return f"{format_rate(tokens_per_s)} t/s"
 
 
 def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:

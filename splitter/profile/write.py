@@ -5,13 +5,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 from splitter.engine.command import Server
-from splitter.engine.reading.devices import VISIBLE
 from splitter.engine.reading.value import ReadCommand
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from splitter.printable import printable_lines
 from splitter.profile.keys import KEYS
 from splitter.profile.schema import check_value
+from splitter.rig.backend import BACKENDS, Backend
 
 # What makes a placement, written even where it is the default.
 PLACEMENT = ("context_size", "gpu_layers", "device_order", "tensor_split", "parallel", "kv_unified")
@@ -67,11 +67,22 @@ def command_values(read: ReadCommand) -> dict[str, Any]:
 
 def _visible(read: ReadCommand) -> tuple[str, ...]:
     """The device order that CUDA_VISIBLE_DEVICES and its like stand for, where they count cards by number."""
-    for prefix, variables in VISIBLE.items():
-        numbers = next((read.env[name].split(",") for name in variables if name in read.env), [])
-        if numbers and all(number.strip().isdigit() for number in numbers):
-            return tuple(f"{prefix}{number.strip()}" for number in numbers)
+    for backend in BACKENDS:
+        numbers = _numbers(read.env, backend)
+        if numbers:
+            return tuple(f"{backend.prefix}{number}" for number in numbers)
     return ()
+
+
+def _numbers(env: Mapping[str, str], backend: Backend) -> list[str]:
+    """The host's numbers of the cards that are left when each variable counts within what the one before it left."""
+    left: list[str] | None = None
+    for variable in backend.variables:
+        listed = [number.strip() for number in env.get(variable, "").split(",")]
+        if not all(number.isdigit() and len(number) < 4 for number in listed):
+            continue
+        left = listed if left is None else [left[int(number)] for number in listed if int(number) < len(left)]
+    return left or []
 
 
 def _open(name: str, value: Any) -> bool:

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.reading.value import without_secrets
-from splitter.engine.rendering import SECRET_FLAGS
+from splitter.masking import masked_argv
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.run.snapshot import Snapshot
 
@@ -119,7 +118,7 @@ def draft(plan: Plan, command: EngineCommand, name: str) -> Entry:
         model_path=command.model_path,
         model_name=plan.facts.name,
         log_file=None,
-        argv=without_secrets(command.argv, SECRET_FLAGS),
+        argv=masked_argv(command.argv),
         api_key_file=command.server.api_key_file,
         started_at=0.0,
         devices=tuple(reserved(planned) for planned in plan.devices),
@@ -134,7 +133,7 @@ def seen(entry: Entry, snapshot: Snapshot, engine_created: float | None, now: fl
         phase=snapshot.phase,
         url=snapshot.url,
         port=snapshot.command.server.port,
-        argv=without_secrets(snapshot.command.argv, SECRET_FLAGS),
+        argv=masked_argv(snapshot.command.argv),
         engine_pid=snapshot.pid,
         engine_created=engine_created,
         restarts=snapshot.restarts,

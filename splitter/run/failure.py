@@ -7,15 +7,17 @@ from splitter.engine.koboldcpp.devices import names_in_log
 from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError
 from splitter.printable import printable
+from splitter.run.exit_code import exit_hint, exit_words
 from splitter.run.lifecycle import Limits, State
 
 LAST_LINES = 10
 LONGEST_QUOTED = 400  # characters of one line of the log in an error
+START_ONLY = ("port_taken", "invalid_argument")  # what ended an engine that was ready is none of these
 BLAMED_LINES = 50  # an old complaint that the engine survived is not what killed it
 
 
-def describe(command: EngineCommand, state: State, limits: Limits, how: str, lines: Sequence[str]) -> EngineError:
-    """The error for a failed `state`; `how` is its exit code in words, `lines` the end of the engine's log.
+def describe(command: EngineCommand, state: State, limits: Limits, lines: Sequence[str]) -> EngineError:
+    """The error for a failed `state`; `lines` are the end of the engine's log.
 
     What the last BLAMED_LINES lines blame is the sentence; lines that blame nothing known are quoted.
     """
@@ -23,11 +25,13 @@ def describe(command: EngineCommand, state: State, limits: Limits, how: str, lin
     own = _own_reason(kind, command.server.port, state, limits, lines)
     if own:
         return EngineError(*own)
-    when = "while it loaded" if state.failure == "died_loading" else "while it ran"
+    loading = state.failure == "died_loading"
+    when = "while it loaded" if loading else "while it ran"
     blamed = last_words(lines[-BLAMED_LINES:], names_in_log(command.env))
-    if blamed:
+    if blamed and (loading or blamed.kind not in START_ONLY):
         return EngineError(f"{kind} ended {when}{again(state)}: {blamed.sentence}", blamed.hint)
-    return EngineError(f"{kind} ended {when}{again(state)} ({how}){quoted(lines)}", "read its log")
+    how = exit_words(state.exit_code)
+    return EngineError(f"{kind} ended {when}{again(state)} ({how}){quoted(lines)}", exit_hint(state.exit_code))
 
 
 def _own_reason(kind: str, port: int, state: State, limits: Limits, lines: Sequence[str]) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from splitter.masking import masked
 from splitter.run.log_file import numbered
 
 Identity = tuple[int, int]
@@ -69,8 +70,8 @@ def identity(file: Path) -> Identity | None:
 
 
 def read_from(file: Path, offset: int) -> tuple[list[str], Mark]:
-    """The whole lines from `offset` on; from the start when the file has become shorter. A line still being written is
-    left for later."""
+    """The whole lines from `offset` on, without secrets (a file may be older than the rule that none is written); from
+    the start when the file has become shorter. A line still being written is left for later."""
     try:
         with file.open("rb") as stream:
             status = os.fstat(stream.fileno())
@@ -80,7 +81,7 @@ def read_from(file: Path, offset: int) -> tuple[list[str], Mark]:
     except FileNotFoundError:
         return [], Mark()
     end = data.rfind(b"\n") + 1
-    lines = data[:end].decode("utf-8", "replace").split("\n")[:-1]
+    lines = [masked(line) for line in data[:end].decode("utf-8", "replace").split("\n")[:-1]]
     return lines, Mark((status.st_dev, status.st_ino), start + end)
 
 

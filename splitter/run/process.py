@@ -2,32 +2,38 @@
 
 import atexit
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError, EngineNotFoundError
+from splitter.masking import masked, masker, secrets_in
 from splitter.run.guard import Guard
 from splitter.run.job_object import JobObject
 from splitter.run.log_file import LogFile
 
 RING_LINES = 2000
 LONGEST_LINE = 16384  # characters of a longer line are cut into lines of this length
+LONGEST_READ = 1 << 20  # bytes of a line that never ends
+HELD_BACK = 4096  # bytes before such a cut in which a word may go on: no secret is cut in two
+SECRET_VARIABLE = re.compile(r"(?:_KEY|_TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
+SHORTEST_SECRET = 4  # of what may be hidden anywhere in a log: a shorter key would take half of its words
 JOIN_S = 2.0  # how long a dead engine's output may take to drain
 
 
 class Process:
     """A running engine in a process group of its own, so that a Ctrl-C in the terminal reaches only the supervisor.
 
-    `on_line` gets every line of stdout and stderr, from a thread; `on_exit` gets the exit code (negative: the signal)
-    after the last line. What the engine started is killed when it ends; and all of it when we end without a word
-    (SIGKILL), by the guard or the job object. `append`: the log file is not emptied (a restart).
+    `on_line` gets every line of stdout and stderr without the secrets in it, from a thread; `on_exit` gets the exit
+    code (negative: the signal) after the last line. What the engine started is killed when it ends; and all of it when
+    we end without a word (SIGKILL), by the guard or the job object. `append`: the log file is not emptied (a restart).
     """
 
     def __init__(
@@ -42,7 +48,9 @@ class Process:
         self._lines: deque[str] = deque(maxlen=RING_LINES)
         self._on_line, self._on_exit = on_line, on_exit
         self._log = LogFile(log_file, append=append) if log_file else None
-        self._popen, self._keeper = spawn(command)
+        known = secrets(command)
+        self._mask = masker({*known.values(), *hidden(command)})
+        self._popen, self._keeper = spawn(command, known)
         atexit.register(self.kill)
         self._pump = threading.Thread(target=self._read, name="engine log", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="engine exit", daemon=True)
@@ -93,14 +101,14 @@ class Process:
         if stream is None:
             return
         try:
-            for line in text_lines(stream):
+            for line in text_lines(stream, self._mask):
                 self._lines.append(line)
                 if self._log is not None:
                     self._log.write(line)
                 if self._on_line:
                     self._on_line(line)
         finally:  # an engine whose output nobody reads would block when the pipe is full
-            for _ in text_lines(stream):
+            while stream.read(LONGEST_READ):
                 pass
             stream.close()
 
@@ -115,13 +123,14 @@ class Process:
             self._on_exit(code)
 
 
-def spawn(command: EngineCommand) -> "tuple[subprocess.Popen[bytes], Guard | JobObject]":
-    """Starts `command` with its variables added to ours; stderr goes into stdout so that the order is kept.
+def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], Guard | JobObject]":
+    """Starts `command` with its variables and the secret ones, `known`, added to ours; stderr goes into stdout so that
+    the order is kept.
 
     EngineNotFoundError when the program is missing, EngineError when the system cannot run it.
     """
     try:
-        environment = {**os.environ, **command.env, **secrets(command)}
+        environment = {**os.environ, **command.env, **known}
         keeper = JobObject() if sys.platform == "win32" else Guard()
         try:
             return start(command, environment, keeper), keeper
@@ -156,6 +165,24 @@ def secrets(command: EngineCommand) -> dict[str, str]:
     return {name: first_line(path) for name, path in command.env_files.items()}
 
 
+def hidden(command: EngineCommand) -> frozenset[str]:
+    """What its log must never show beside `secrets`: keys in its arguments, its key file and the environment."""
+    inherited = {name: value for name, value in {**os.environ, **command.env}.items() if SECRET_VARIABLE.search(name)}
+    return frozenset(
+        secret
+        for secret in (*secrets_in(command.argv), *keys_of(command), *inherited.values())
+        if len(secret) >= SHORTEST_SECRET
+    )
+
+
+def keys_of(command: EngineCommand) -> list[str]:
+    """The keys in the server's key file: llama-server takes one from each line. [] for a file that cannot be read."""
+    try:
+        return Path(command.server.api_key_file or os.devnull).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
 def first_line(path: str) -> str:
     """The first line of a file of secrets, without its end."""
     try:
@@ -167,10 +194,33 @@ def first_line(path: str) -> str:
     return line
 
 
-def text_lines(stream: IO[bytes]) -> Iterator[str]:
-    """The stream's lines without their ends; bytes that are not UTF-8 become U+FFFD."""
-    while raw := stream.readline(LONGEST_LINE):
-        yield raw.decode("utf-8", "replace").rstrip("\r\n")
+def text_lines(stream: IO[bytes], mask: Callable[[str], str] = masked) -> Iterator[str]:
+    """The stream's lines without their ends and without secrets; bytes that are not UTF-8 become U+FFFD.
+
+    Of a line that was written over itself (progress, with carriage returns) the last state remains.
+    """
+    for raw in whole_lines(stream):
+        line = mask(last_state(raw.decode("utf-8", "replace")))
+        yield from (line[at : at + LONGEST_LINE] for at in range(0, max(1, len(line)), LONGEST_LINE))
+
+
+def whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines; one of more than LONGEST_READ bytes in pieces, cut between words where it has any."""
+    held = b""
+    while raw := stream.readline(LONGEST_READ):
+        raw, held = held + raw, b""
+        if not raw.endswith(b"\n") and len(raw) >= LONGEST_READ:
+            cut = raw.rfind(b" ", -HELD_BACK)
+            raw, held = (raw[: cut + 1], raw[cut + 1 :]) if cut >= 0 else (raw, b"")
+        yield raw
+    if held:
+        yield held
+
+
+def last_state(line: str) -> str:
+    """What a terminal shows of `line` in the end."""
+    states = [state for state in line.rstrip("\r\n").split("\r") if state]
+    return states[-1] if states else ""
 
 
 def kill_tree(pid: int) -> None:
@@ -187,13 +237,3 @@ def kill_tree(pid: int) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-
-
-def exit_words(exit_code: int | None) -> str:
-    """An exit code for people: signals by name, Windows' status codes in hexadecimal."""
-    if exit_code is None:
-        return "no exit code"
-    if exit_code < 0:
-        names = {s.value: s.name for s in signal.Signals}
-        return f"killed by {names.get(-exit_code, f'signal {-exit_code}')}"
-    return f"exit code {exit_code:#x}" if exit_code > 0xFFFF else f"exit code {exit_code}"

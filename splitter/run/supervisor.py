@@ -34,7 +34,7 @@ from splitter.run.lifecycle import (
     sleep_s,
     step,
 )
-from splitter.run.process import Process, exit_words
+from splitter.run.process import Process
 from splitter.run.snapshot import Snapshot, Watcher
 
 WORKING_S = 0.05  # CPU time that an engine which is merely slow to answer spends during one probe
@@ -270,11 +270,10 @@ class Instance:
     def _failure(self) -> SplitterError:
         if self._error is not None:
             return self._error
-        how = exit_words(self.exit_code)
         if self._refusal is None or self._shortage is None:
-            return describe(self.command, self._state, self._limits, how, self.lines)
+            return describe(self.command, self._state, self._limits, self.lines)
         died: Failure = "died" if self._shortage.stage == "running" else "died_loading"
-        told = describe(self.command, replace(self._state, failure=died), self._limits, how, self.lines)
+        told = describe(self.command, replace(self._state, failure=died), self._limits, self.lines)
         return EngineError(f"{told.message}; no other plan obeys the request: {self._refusal.message}", told.hint)
 
     def _tell_watchers(self) -> None:

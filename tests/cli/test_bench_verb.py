@@ -98,7 +98,7 @@ def test_exports(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     markdown = target.read_text(encoding="utf-8")
     assert "fast \\| x" in markdown
     assert "llama-server -m /m/x.gguf" in markdown
-    assert "| pp512 + tg128 x 3 | 0 | 1 | 1024.0 (1024.0-1024.0) | 40.00 (39.9-40.2) |" in markdown
+    assert "| pp512 + tg128 x 3 | 0 | 1 | 1,024 (1,024-1,024) | 40.00 (39.9-40.2) |" in markdown
     capsys.readouterr()
     assert run(["bench", "export", str(slow), "--format", "csv"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))

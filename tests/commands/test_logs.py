@@ -12,6 +12,7 @@ from splitter.engine.log.events import (
     Loading,
     MissingFile,
     OutOfMemory,
+    PortBusy,
     PortTaken,
     Ready,
     event,
@@ -63,8 +64,10 @@ from splitter.units import from_mib
             "0.0 E srv         start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 18973",
             PortTaken(18973),
         ),
-        ("Warning: Port 5001 already appears to be in use by another program.", PortTaken(5001)),
+        ("Warning: Port 5001 already appears to be in use by another program.", PortBusy(5001)),
         ("ERROR: Both IPv4 and IPv6 cannot bind.", PortTaken(None)),
+        ("IPv6 Socket Failed to Bind. IPv6 will be unavailable.", None),
+        ("IPv4 Socket Failed to Bind.", None),
         (
             "0.0 E llama_model_load: error loading model: tensor 'blk.4.ffn_down.weight' data is not within the file "
             "bounds, model is corrupted or incomplete",

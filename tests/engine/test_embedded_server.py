@@ -190,8 +190,8 @@ def test_failures_have_their_codes_and_sentences(tmp_path: Path, port: int) -> N
 
 def test_without_the_wheel_it_says_what_to_install() -> None:
     program = (
-        "import sys; sys.modules['xllamacpp'] = None; from splitter.engine import embedded_server;"
-        "sys.exit(embedded_server.main(['-m', 'x']))"
+        "import sys; sys.modules['xllamacpp'] = None; from splitter.engine.embedded import server;"
+        "sys.exit(server.main(['-m', 'x']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1

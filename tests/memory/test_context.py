@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from splitter.errors import UsageError
 from splitter.memory.context import CACHE_TYPES, cache_bytes, context_bytes, row_bytes, sequence_cells, window_cells
+from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
+from splitter.memory.rules import MemoryRules
 from splitter.memory.settings import Settings
 from splitter.model.attention import LayerCache, cache_layers
+from splitter.units import MIB
 from tests.memory.engine_answers import answers
 
 FACTS = {case.model: case.facts for case in answers()}
@@ -37,6 +40,35 @@ def test_a_window_holds_every_sequence_and_one_batch_but_no_more_than_the_contex
     assert window_cells(1024, 32768, 512, 1) == 1536
     assert window_cells(1024, 32768, 512, 4) == 4608
     assert window_cells(1024, 512, 512, 4) == 512
+
+
+@pytest.mark.parametrize(
+    ("parallel", "window_padding", "mib"),
+    [(1, 0, 1924), (1, 128, 1976), (4, 128, 3640)],  # 1.117 printed the last two, releases before 1.97 the first
+)
+def test_koboldcpps_cache_of_gemma_3_27b(parallel: int, window_padding: int, mib: int) -> None:
+    """Context 16384: 10 layers of everything, 52 with a window of 1024 tokens that one more sequence shares."""
+    rules = MemoryRules(context_padding=128, extra_sequences=1, window_padding=window_padding)
+    layers = (LayerCache(2048, 2048),) * 10 + (LayerCache(2048, 2048, window=1024),) * 52
+    settings = rules.seen(replace(SETTINGS, context_size=16384, batch_size=512, parallel=parallel))
+    found = context_bytes(FACTS["qwen3-dense"], layers, settings, window_padding=window_padding)
+    assert sum(found) == mib * MIB
+
+
+def test_the_padding_of_a_window_counts_and_goes_no_further_than_the_context() -> None:
+    assert window_cells(1024, 16640, 512, 5, 128) == 5760
+    assert window_cells(1024, 1024, 512, 1, 128) == 1024
+    assert window_cells(1000, 16640, 512, 1, 128 + 37) == 1536 + 165
+
+
+def test_a_second_context_doubles_cache_and_compute_but_no_weights() -> None:
+    """koboldcpp's --enableguidance."""
+    facts, placement = FACTS["qwen3-dense"], Placement((0,) * (FACTS["qwen3-dense"].layers + 1), 1)
+    settings = replace(SETTINGS, context_size=4096)
+    once = MemoryModel(facts, settings).footprint(placement).devices[0]
+    twice = MemoryModel(facts, settings, MemoryRules(contexts=2)).footprint(placement).devices[0]
+    assert twice.model_bytes == once.model_bytes
+    assert (twice.context_bytes, twice.compute_bytes) == (2 * once.context_bytes, 2 * once.compute_bytes)
 
 
 def test_rows_of_every_cache_type() -> None:

@@ -180,6 +180,21 @@ def test_a_port_that_is_taken_before(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL", "SIGTERM"])
+def test_a_signal_is_named_and_no_port_blamed(tmp_path: Path, name: str) -> None:
+    """Every healthy start says "IPv6 Socket Failed to Bind"."""
+    with launch(command(tmp_path), limits=QUICK) as instance:
+        instance.wait_ready()
+        assert any("IPv6 Socket Failed to Bind" in line for line in instance.lines)
+        backends = psutil.Process(instance.pid).children(recursive=True)
+        psutil.Process(instance.pid).send_signal(getattr(signal, name))
+        with pytest.raises(EngineError) as caught:
+            instance.wait(20)
+    psutil.wait_procs(backends, timeout=5)
+    assert caught.value.message.startswith(f"koboldcpp ended while it ran (killed by {name})")
+    assert caught.value.hint != "read its log"
+
+
 def test_a_port_that_is_taken_while_it_loads(tmp_path: Path) -> None:
     """It leaves with exit code 0."""
     planned = command(tmp_path, KCPP_BIND_LATE_S="0.5")
@@ -260,7 +275,9 @@ def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None
         with pytest.raises(EngineError, match="wants an API key"):
             measure(instance.url, n_prompt=8, n_generate=8)
         assert measure(instance.url, api_key=instance.api_key, n_prompt=8, n_generate=8, repetitions=1).runs
-    assert "a-secret" not in " ".join([*instance.command.argv, *instance.lines])
+    said = "\n".join(instance.lines)
+    assert "a-secret" not in " ".join(instance.command.argv) + said
+    assert "password='***'" in said, "the stand-in prints its whole Namespace, as koboldcpp does"
 
 
 @pytest.mark.parametrize(("text", "sentence"), [(None, "cannot be read"), ("\n", "empty first line")])

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitter.engine.reading.value import without_secrets
-from splitter.engine.rendering import SECRET_FLAGS
 from splitter.errors import DoesNotFitError, EngineError, SplitterError
+from splitter.masking import masked_argv
 from splitter.run.conflict import conflict, hosts_meet, unique_name
 from splitter.run.entry import Entry, Reserved, from_json, to_json
 from splitter.run.registry import Registry, created
@@ -67,7 +66,7 @@ def test_what_is_no_entry(text: str) -> None:
 
 
 def test_secrets_are_not_kept() -> None:
-    assert without_secrets(("e", "--api-key", "s3cret", "--api-key=s3cret", "-c", "1"), SECRET_FLAGS) == (
+    assert masked_argv(("e", "--api-key", "s3cret", "--api-key=s3cret", "-c", "1")) == (
         "e",
         "--api-key",
         "***",

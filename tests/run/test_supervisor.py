@@ -16,8 +16,8 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.plan.request import EngineKind
 from splitter.run.endpoint import any_free_port
+from splitter.run.exit_code import exit_words
 from splitter.run.lifecycle import Limits
-from splitter.run.process import exit_words
 from splitter.run.supervisor import launch
 
 FAKE = Path(__file__).parent / "fake_engine.py"
@@ -272,7 +272,9 @@ def test_ctrl_c_again_and_again_climbs_the_ladder() -> None:
         (1, "exit code 1"),
         (-11, "killed by SIGSEGV"),
         (-99, "killed by signal 99"),
-        (0xC0000005, "exit code 0xc0000005"),
+        (139, "exit code 139: killed by SIGSEGV"),
+        (0xC0000005, "exit code 0xc0000005: access violation"),
+        (0xC0FFEE00, "exit code 0xc0ffee00"),
     ],
 )
 def test_exit_codes_in_words(code: int, words: str) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -119,6 +120,7 @@ def serve(run: Run) -> None:
             print(f"Warning: Port {run.port} already appears to be in use by another program.")
             print("IPv4 Socket Failed to Bind.\nIPv6 Socket Failed to Bind.")
             end(0, "ERROR: Both IPv4 and IPv6 cannot bind.")
+        print("IPv6 Socket Failed to Bind. IPv6 will be unavailable.", flush=True)
         server.serve_forever(0.05)
     except KeyboardInterrupt:
         pass
@@ -140,6 +142,7 @@ def administered(run: Run) -> NoReturn:
 def main() -> None:
     run = read_command(sys.argv[1:])
     print(f"***\nWelcome to KoboldCpp - Version {run.version}\n***")
+    print(Namespace(**{**run.values, "password": run.password or None}), flush=True)  # the key too
     if run.fail == "admin":
         administered(run)
     serve(run)

@@ -1,14 +1,15 @@
 """Measured figures as records show them; unknown is '?', never 0."""
 
 from splitter.bench.stats import Percentiles, Spread
+from splitter.units import format_rate
 
 
 def speed(found: Spread | None) -> str:
     """Median and range, in tokens per second."""
     if found is None:
         return "?"
-    text = f"{found.median:.2f}" if found.median < 100 else f"{found.median:.1f}"
-    return text if found.count < 2 else f"{text} ({found.minimum:.1f}-{found.maximum:.1f})"
+    text = f"{found.median:.2f}" if found.median < 100 else format_rate(found.median)
+    return text if found.count < 2 else f"{text} ({format_rate(found.minimum)}-{format_rate(found.maximum)})"
 
 
 def milliseconds(found: Percentiles | None) -> str:

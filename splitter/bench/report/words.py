@@ -6,14 +6,12 @@ from typing import Any
 
 from splitter.bench.report.values import Value
 from splitter.bench.stats import Spread
-from splitter.units import format_bytes
+from splitter.units import format_bytes, format_rate
 
 
 def rate(value: float | None) -> str:
-    """Tokens per second with three to four digits."""
-    if value is None:
-        return "?"
-    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    """Tokens per second with three digits or more."""
+    return format_rate(value, measured=True)
 
 
 def measured(value: Value | None) -> str:

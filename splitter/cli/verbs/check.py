@@ -43,7 +43,7 @@ def check(
     output = Output("check", as_json=report.json)
     wishes = wishes_of(None, devices, engine, margin)
     checked = evaluate_read(read_target(target, command, list(context.args), wishes), wishes, output)
-    output.show(*plan_view(checked.plan, output.out.width))
+    output.show(*plan_view(checked.plan))
     for refusal in checked.refusals:
         output.show(
             Text(f"{checked.engine.kind} would not start: {printable_lines(refusal.message)}", style="bold red")

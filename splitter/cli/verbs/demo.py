@@ -35,7 +35,7 @@ def demo(
     wishes = Wishes({"server.port": port or any_free_port()}, profile="demo")
     output.show("1. The plan for this machine (embedded engine, example model)", "")
     planned = solve(resolve(wishes, output), output)
-    output.show(*plan_view(planned.plan, output.out.width), "", "2. The command, launched and supervised")
+    output.show(*plan_view(planned.plan), "", "2. The command, launched and supervised")
     line = command_line(planned.command)
     output.plain(line)
     with start(planned.command) as instance:

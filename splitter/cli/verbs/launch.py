@@ -85,7 +85,7 @@ def launch(
     place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
     task = resolve(wishes, output, local=True)
     planned = prove_if_possible(solve(task, output), output)
-    output.show(*plan_view(planned.plan, output.out.width))
+    output.show(*plan_view(planned.plan))
     said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
     code = _supervise(planned, place, limits_of(task.supervision, said), metrics, output)
     output.say(f"the engine ended with exit code {code}")

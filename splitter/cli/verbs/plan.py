@@ -79,7 +79,7 @@ def plan(
 
         drawn = plan_report(planned, line, model_line(planned.plan.facts), verdict(planned.plan))
         save_report(page, drawn)
-    output.show(*plan_view(planned.plan, output.out.width))
+    output.show(*plan_view(planned.plan))
     output.show("")
     output.plain(line)
     output.data(data)

@@ -57,16 +57,12 @@ def list_profiles(report: OutputOptions) -> None:
 @with_options(OutputOptions)
 def show_profile(report: OutputOptions, profile: Name) -> None:
     """Show every value of a profile, and where it comes from."""
-    from rich.table import Table
-
+    from splitter.cli.views.profile import profile_sheet
     from splitter.profile.files import load_profile
 
     output = Output("profile", as_json=report.json)
     loaded = load_profile(profile)
-    table = Table("key", "value", "source", box=None, header_style="bold", pad_edge=False)
-    for key, found in sorted(loaded.values.items()):
-        table.add_row(key, printable_lines(str(found.value)), printable_lines(found.source))
-    output.show(table)
+    output.show(profile_sheet(loaded))
     values = {key: {"value": found.value, "source": found.source} for key, found in sorted(loaded.values.items())}
     output.data({"name": loaded.name, "path": loaded.path, "values": values})
 

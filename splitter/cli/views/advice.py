@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from splitter.app.wire import error_item
+from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile
 from splitter.printable import SENTENCE, printable
@@ -16,7 +16,7 @@ from splitter.rig.device import Rig
 
 def advice_view(name: str, rig: Rig, advice: Advice) -> Iterator[RenderableType]:
     yield Text(f"{printable(name)}: {len(advice.files)} models on {printable(rig.name)}", style="bold")
-    yield _table(advice)
+    yield _sheet(advice)
     style = "green" if advice.recommended else "" if advice.fits() else "bold red"
     chosen = f"recommended: {printable(advice.recommended)}: " if advice.recommended else ""
     yield Text(f"{chosen}{printable(advice.reason, SENTENCE)}", style=style)
@@ -26,15 +26,18 @@ def advice_view(name: str, rig: Rig, advice: Advice) -> Iterator[RenderableType]
             yield Text(f"{printable(file.file)}: {printable(error.message)}", style="red")
 
 
-def _table(advice: Advice) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("file", overflow="fold", min_width=20)
-    for column in ("quant", "size", "quality", "on GPUs", "predicted", "context"):
-        table.add_column(column, justify="left" if column == "quality" else "right", no_wrap=True)
-    for file in advice.files:
-        style = "green" if file.file == advice.recommended else "" if file.fits else "red"
-        table.add_row(*_cells(file), style=style)
-    return table
+def _sheet(advice: Advice) -> Sheet:
+    columns = (
+        Column("file"),
+        *figures("quant", "size"),
+        *words("quality", "on GPUs"),
+        *figures("predicted", "context"),
+    )
+    return Sheet(columns, tuple(Row(_cells(file), _style(file, advice)) for file in advice.files))
+
+
+def _style(file: RankedFile, advice: Advice) -> str:
+    return "green" if file.file == advice.recommended else "" if file.fits else "red"
 
 
 def _cells(file: RankedFile) -> tuple[str, ...]:

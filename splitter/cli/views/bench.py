@@ -5,12 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from splitter.bench.result import BenchResult
 from splitter.bench.stats import Spread
+from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.printable import printable_lines
+from splitter.units import format_rate
 
 
 def bench_data(result: BenchResult) -> dict[str, Any]:
@@ -33,17 +34,13 @@ def _spread_data(found: Spread | None) -> dict[str, Any] | None:
 
 def bench_view(result: BenchResult) -> Iterator[RenderableType]:
     yield Text(printable_lines(f"{result.engine} at {result.url}: {result.model}"), style="bold")
-    table = Table("measured", box=None, header_style="bold", pad_edge=False)
-    for column in ("median", "min", "max", "+/- (MAD)"):
-        table.add_column(column, justify="right", no_wrap=True)
     rows = (
         (f"prompt, {result.prompt_tokens} tokens (t/s)", result.prompt_speed, 1),
         (f"generation, {result.generated_tokens} tokens (t/s)", result.generation_speed, 1),
         ("time to first token (ms)", result.first_token, 1000),
     )
-    for name, found, scale in rows:
-        table.add_row(name, *_cells(found, scale))
-    yield table
+    columns = (Column("measured"), *figures("median", "min", "max", "deviation (MAD)"))
+    yield Sheet(columns, tuple(Row((name, *_cells(found, scale))) for name, found, scale in rows))
     yield Text(f"{len(result.runs)} repetitions, warm-up left out; timed by {_timed_by(result)}")
 
 
@@ -55,4 +52,4 @@ def _cells(found: Spread | None, scale: int) -> tuple[str, ...]:
     if found is None:
         return ("?", "?", "?", "?")
     values = (found.median, found.minimum, found.maximum, found.mad)
-    return tuple(f"{value * scale:.1f}" for value in values)
+    return tuple(format_rate(value * scale, measured=True) for value in values)

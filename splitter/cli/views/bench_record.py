@@ -5,13 +5,15 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from splitter.bench.points import Shape
 from splitter.bench.records.figures import milliseconds, percent, speed
 from splitter.bench.records.record import Point, Record, to_dict
 from splitter.bench.verdict import PointRatio, Ratio
+from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.printable import SENTENCE, printable
+from splitter.units import format_rate
 
 ENDED = {
     "spread": "the spread is small",
@@ -19,14 +21,6 @@ ENDED = {
     "repetitions": "the repetitions are done",
     "": "?",
 }
-
-
-def table(*columns: str, left: int = 1) -> Table:
-    """Names left, numbers right."""
-    made = Table(box=None, header_style="bold", pad_edge=False)
-    for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number < left else "right", overflow="fold")
-    return made
 
 
 def minute(moment: str) -> str:
@@ -56,33 +50,41 @@ def record_view(record: Record) -> Iterator[RenderableType]:
     yield Text(title(record), style="bold")
     if record.error:
         yield Text(printable(f"not measured: {record.error}", SENTENCE), style="bold red")
-    yield points_table(record.points)
-    yield latency_table(record.points)
+    yield points_sheet(record.points)
+    yield latency_sheet(record.points)
     for point in record.points:
         yield from point_words(point)
     if record.predicted and record.predicted.generation_tokens_per_s:
-        text = f"the plan predicted {record.predicted.generation_tokens_per_s:.1f} t/s ({record.predicted.basis})"
-        yield Text(f"{text} for generation")
+        predicted = format_rate(record.predicted.generation_tokens_per_s)
+        yield Text(f"the plan predicted {predicted} t/s for generation ({record.predicted.basis})")
 
 
-def points_table(points: Sequence[Point]) -> Table:
-    """Speeds: median (range)."""
-    made = table("depth", "at once", "prompt t/s", "generation t/s", "+/- 95 %", "each t/s", "runs", left=0)
-    for point in points:
-        each = speed(point.request_generation_tokens_per_s) if point.concurrency > 1 else ""
-        speeds = (speed(point.prompt_tokens_per_s), speed(point.generation_tokens_per_s), percent(point.half_width))
-        made.add_row(str(point.depth), str(point.concurrency), *speeds, each, str(point.repetitions))
-    return made
+def points_sheet(points: Sequence[Point]) -> Sheet:
+    """Speeds: median (range), and how far the mean of the generation speeds may be off (95 % confidence)."""
+    columns = figures("depth", "at once", "prompt t/s", "generation t/s", "95 % interval", "each t/s", "runs")
+    return Sheet(columns, tuple(Row(_speed_cells(point)) for point in points))
 
 
-def latency_table(points: Sequence[Point]) -> Table:
+def _speed_cells(point: Point) -> tuple[str, ...]:
+    each = speed(point.request_generation_tokens_per_s) if point.concurrency > 1 else ""
+    speeds = (speed(point.prompt_tokens_per_s), speed(point.generation_tokens_per_s))
+    return (*place_cells(point), *speeds, f"+/- {percent(point.half_width)}", each, str(point.repetitions))
+
+
+def place_cells(point: Point | Shape) -> tuple[str, str]:
+    """Which point it is."""
+    return str(point.depth), str(point.concurrency)
+
+
+def latency_sheet(points: Sequence[Point]) -> Sheet:
     """Latencies: p50/p95/p99."""
-    made = table("depth", "at once", "first token ms p50/p95/p99", "between tokens ms", "J per token", left=0)
-    for point in points:
-        joules = "?" if point.energy_j_per_token is None else f"{point.energy_j_per_token:.2f} ({point.energy_from})"
-        times = (milliseconds(point.first_token_s), milliseconds(point.inter_token_s))
-        made.add_row(str(point.depth), str(point.concurrency), *times, joules)
-    return made
+    columns = figures("depth", "at once", "first token ms p50/p95/p99", "between tokens ms", "J per token")
+    return Sheet(columns, tuple(Row(_latency_cells(point)) for point in points))
+
+
+def _latency_cells(point: Point) -> tuple[str, ...]:
+    joules = "?" if point.energy_j_per_token is None else f"{point.energy_j_per_token:.2f} ({point.energy_from})"
+    return (*place_cells(point), milliseconds(point.first_token_s), milliseconds(point.inter_token_s), joules)
 
 
 def point_words(point: Point) -> Iterator[RenderableType]:
@@ -101,15 +103,15 @@ def list_view(records: Sequence[Record]) -> Iterator[RenderableType]:
     if not records:
         yield Text("nothing has been measured yet: `splitter bench MODEL` does")
         return
-    made = table("id", "when (UTC)", "kind", "model", "label", "generation t/s", left=5)
-    for record in records:
-        first = record.points[0] if record.points else None
-        found = speed(first.generation_tokens_per_s) if first else "not measured"
-        name = record.model.name or record.model.path or "?"
-        made.add_row(
-            str(record.id), minute(record.created_at), record.kind, printable(name), printable(record.label), found
-        )
-    yield made
+    columns = (*figures("id"), *words("when (UTC)", "kind", "model", "label"), *figures("generation t/s"))
+    yield Sheet(columns, tuple(Row(_list_cells(record)) for record in records))
+
+
+def _list_cells(record: Record) -> tuple[str, ...]:
+    first = record.points[0] if record.points else None
+    found = speed(first.generation_tokens_per_s) if first else "not measured"
+    name = printable(record.model.name or record.model.path or "?")
+    return str(record.id), minute(record.created_at), record.kind, name, printable(record.label), found
 
 
 def ratio_cells(ratio: Ratio | None) -> tuple[str, str, str]:
@@ -128,11 +130,13 @@ def ratio_data(item: PointRatio) -> dict[str, Any]:
 def comparison_view(first: Record, second: Record, ratios: Sequence[PointRatio]) -> Iterator[RenderableType]:
     """The first over the second, point by point."""
     yield Text(f"{title(first)}  over  {title(second)}", style="bold")
-    made = table("depth", "at once", "speed", "ratio", "95 %", "verdict", left=0)
-    for item in ratios:
-        for name, ratio in (("prompt", item.prompt), ("generation", item.generation)):
-            made.add_row(str(item.shape.depth), str(item.shape.concurrency), name, *ratio_cells(ratio))
-    yield made
+    rows = (
+        Row((*place_cells(item.shape), name, *ratio_cells(ratio)))
+        for item in ratios
+        for name, ratio in (("prompt", item.prompt), ("generation", item.generation))
+    )
+    columns = figures("depth", "at once", "speed", "ratio", "95 % interval", "verdict")
+    yield Sheet(columns, tuple(rows))
     if not ratios:
         yield Text("they have no point in common: measure both with the same tokens, depths and concurrencies")
 
@@ -140,20 +144,22 @@ def comparison_view(first: Record, second: Record, ratios: Sequence[PointRatio])
 def duel_view(records: Sequence[Record], ratios: Sequence[Sequence[PointRatio]]) -> Iterator[RenderableType]:
     """The alternatives of one comparison: `ratios` are the first record's over each."""
     yield Text(title(records[0]), style="bold")
-    made = table("alternative", "depth", "at once", "generation t/s", "plan / it", "95 %", "verdict")
-    for record, found in zip(records, ratios, strict=True):
-        name = record.label
+    numbers = figures("depth", "at once", "generation t/s", "plan / it", "95 % interval", "verdict")
+    for record in records:
         if record.error:
-            yield Text(printable(f"{name}: {record.error}", SENTENCE), style="bold red")
-        by_shape = {(r.shape.depth, r.shape.concurrency): r.generation for r in found}
-        for point in record.points:
-            ratio = by_shape.get((point.depth, point.concurrency))
-            cells = ("", "", "") if record is records[0] else ratio_cells(ratio)
-            where = (str(point.depth), str(point.concurrency))
-            made.add_row(printable(name), *where, speed(point.generation_tokens_per_s), *cells)
-    yield made
+            yield Text(printable(f"{record.label}: {record.error}", SENTENCE), style="bold red")
+    rows = (row for record, found in zip(records, ratios, strict=True) for row in _duel_rows(record, found, records[0]))
+    yield Sheet((Column("alternative"), *numbers), tuple(rows))
     for record in records:
         for point in record.points:
             yield from (
                 Text(printable(f"{record.label}: warning: {w}", SENTENCE), style="yellow") for w in point.warnings
             )
+
+
+def _duel_rows(record: Record, ratios: Sequence[PointRatio], plan: Record) -> Iterator[Row]:
+    by_place = {place_cells(item.shape): item.generation for item in ratios}
+    for point in record.points:
+        place = place_cells(point)
+        cells = ("", "", "") if record is plan else ratio_cells(by_place.get(place))
+        yield Row((printable(record.label), *place, speed(point.generation_tokens_per_s), *cells))

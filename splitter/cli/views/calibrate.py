@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from splitter.app.calibrating import Calibrated
 from splitter.bench.calibrate.store import MAX_AGE_DAYS, Kept
 from splitter.bench.plain import to_plain
+from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.printable import printable_lines
-from splitter.rig.device import Rig
+from splitter.rig.device import Device, Rig
 
 
 def calibrated_data(rig: Rig, done: Calibrated) -> dict[str, Any]:
@@ -38,19 +38,21 @@ def calibrated_data(rig: Rig, done: Calibrated) -> dict[str, Any]:
 
 def calibrated_view(rig: Rig, done: Calibrated) -> Iterator[RenderableType]:
     known = {device.id: device for device in rig.devices}
-    table = _table("card", "assumed GB/s", "reached GB/s", "share")
-    for name, value in done.fitted.bandwidths:
-        assumed = known[name].bandwidth_bytes_per_s
-        share = f"{100 * value / assumed:.0f} %" if assumed else "?"
-        given = f"{assumed / 1e9:.0f}" if assumed else "?"
-        table.add_row(printable_lines(f"{name} {known[name].name}"), given, f"{value / 1e9:.4g}", share)
-    yield table
+    rows = (Row(_card_cells(known[name], value)) for name, value in done.fitted.bandwidths)
+    yield Sheet((Column("card"), *figures("assumed GB/s", "reached GB/s", "share")), tuple(rows))
     fitted = done.fitted
     yield Text(
         f"a hop takes {fitted.hop_s * 1e6:.0f} us, a layer {fitted.layer_s * 1e6:.0f} us; "
         f"the fit is within {100 * fitted.worst_error:.1f} % of every run"
     )
     yield Text(f"plans use this for {MAX_AGE_DAYS} days, with the same engine build and driver")
+
+
+def _card_cells(card: Device, reached_bytes_per_s: float) -> tuple[str, ...]:
+    assumed = card.bandwidth_bytes_per_s
+    share = f"{100 * reached_bytes_per_s / assumed:.0f} %" if assumed else "?"
+    given = f"{assumed / 1e9:.0f}" if assumed else "?"
+    return printable_lines(f"{card.id} {card.name}"), given, f"{reached_bytes_per_s / 1e9:.4g}", share
 
 
 def kept_data(kept: Sequence[Kept]) -> dict[str, Any]:
@@ -61,18 +63,11 @@ def kept_view(kept: Sequence[Kept]) -> Iterator[RenderableType]:
     if not kept:
         yield Text("nothing is calibrated yet: `splitter calibrate MODEL` does it")
         return
-    table = _table("card", "engine", "GB/s", "measured")
-    for item in kept:
-        speed = item.constants.get("bandwidth_bytes_per_s") or item.constants.get("host_bandwidth_bytes_per_s")
-        reached = f"{speed / 1e9:.4g}" if speed else "?"
-        table.add_row(
-            printable_lines(item.card), f"{item.engine} {item.version}".strip(), reached, item.created_at[:10]
-        )
-    yield table
+    columns = (*words("card", "engine"), *figures("GB/s", "measured"))
+    yield Sheet(columns, tuple(Row(_kept_cells(item)) for item in kept))
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(first, box=None, header_style="bold", pad_edge=False)
-    for column in others:
-        table.add_column(column, justify="right")
-    return table
+def _kept_cells(item: Kept) -> tuple[str, ...]:
+    speed = item.constants.get("bandwidth_bytes_per_s") or item.constants.get("host_bandwidth_bytes_per_s")
+    reached = f"{speed / 1e9:.4g}" if speed else "?"
+    return printable_lines(item.card), f"{item.engine} {item.version}".strip(), reached, item.created_at[:10]

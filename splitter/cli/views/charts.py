@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from splitter.bench.report.svg_bars import PART_WORDS, pieces
@@ -79,7 +80,7 @@ def charts_view(report: Report, on: Canvas) -> Iterator[RenderableType]:
         yield from _titled(f"{pairs.what.lower()}: plan against measured, t/s", pairs_chart(pairs, on), on)
 
 
-def _titled(title: str, lines: Iterator[Text], on: Canvas) -> Iterator[Text]:
+def _titled(title: str, lines: Iterator[RenderableType], on: Canvas) -> Iterator[RenderableType]:
     yield Text(on.words(title), style="bold")
     yield from lines
     yield Text("")
@@ -103,7 +104,7 @@ def memory_chart(memory: Memory, on: Canvas) -> Iterator[Text]:
 def _memory_row(row: MemoryRow, scale: int, on: Canvas) -> Iterator[Text]:
     left = row.headroom_bytes()
     state = "?" if left is None else f"{size(left)} left" if left >= 0 else f"{size(-left)} too much"
-    yield _head(f"{row.name}, {row.layers}", state, on)
+    yield from _head(f"{row.name}, {row.layers}", state, on)
     bar, start, drawn = Text("  "), 0, 0
     for part, shown, _ in pieces(row):
         start += shown
@@ -113,18 +114,26 @@ def _memory_row(row: MemoryRow, scale: int, on: Canvas) -> Iterator[Text]:
     yield bar
 
 
-def _head(name: str, state: str, on: Canvas) -> Text:
-    room = on.width - len(state) - 2
-    said = on.words(name)
-    return Text(f"{said if len(said) <= room else said[: room - 2] + '..':<{room}} {state}")
+def _head(name: str, state: str, on: Canvas) -> Iterator[Text]:
+    """Both on one line, or where that is too narrow one below the other."""
+    room, said = on.width - len(state) - 2, on.words(name)
+    if len(said) <= room:
+        yield Text(f"{said:<{room}} {state}")
+        return
+    yield Text(said, overflow="fold")
+    yield Text(f"{state:>{on.width - 1}}")
 
 
-def speed_chart(chart: SpeedByDepth, on: Canvas) -> Iterator[Text]:
+def speed_chart(chart: SpeedByDepth, on: Canvas) -> Iterator[RenderableType]:
     """Each series with one bar per depth."""
     scale = max((value.high for series in chart.series for _, value in series.points), default=0.0) or 1.0
     for series in chart.series:
-        yield Text("  " + on.words(series.name)[: on.width - 3])
+        yield _indented(series.name, on)
         yield from _depths(series, scale, on)
+
+
+def _indented(text: str, on: Canvas, style: str = "") -> Padding:
+    return Padding(Text(on.words(text), style, overflow="fold"), (0, 0, 0, 2))
 
 
 def _depths(series: Series, scale: float, on: Canvas) -> Iterator[Text]:
@@ -138,39 +147,45 @@ def _bar_line(name: str, part: str, value: Value, scale: float, on: Canvas) -> T
     return Text(f"  {name:>7} ").append(on.bar(part, value.middle / scale, on.width - 28)).append(f" {said}")
 
 
-def tune_chart(tune: TuneHistory, on: Canvas) -> Iterator[Text]:
+def tune_chart(tune: TuneHistory, on: Canvas) -> Iterator[RenderableType]:
     """One line per launch; `best` marks each that beat all before it."""
     scale = max((trial.value.middle for trial in tune.trials if trial.value), default=0.0) or 1.0
     best: float | None = None
     for trial in tune.trials:
-        yield _trial_line(trial, scale, on, better=trial.best != best)
+        yield from _trial_lines(trial, scale, on, better=trial.best != best)
         best = trial.best
     won, gain = tune.winner(), tune.gain()
     if won is not None and won.value is not None:
         said = f"best {rate(won.value.middle)} t/s at launch {won.launch} ({percent(gain)} over the first): {won.label}"
-        yield Text("  " + on.words(said))
+        yield _indented(said, on)
 
 
-def _trial_line(trial: TrialPoint, scale: float, on: Canvas, *, better: bool) -> Text:
+def _trial_lines(trial: TrialPoint, scale: float, on: Canvas, *, better: bool) -> Iterator[RenderableType]:
+    """One line, or where the words do not fit beside the bar two."""
     cells = max(on.width // 3, 10)
     if trial.value is None:
         bar, said = Text(" " * cells), "failed"
     else:
         bar, said = on.bar("measured", trial.value.middle / scale, cells), rate(trial.value.middle)
     line = Text(f"  {trial.launch:>4} ").append(bar).append(f" {said:>7} {'best' if better else '    '} ")
-    return line.append(on.words(trial.problem or trial.label)[: max(on.width - len(line) - 1, 0)])
+    said = on.words(trial.problem or trial.label)
+    if len(line) + len(said) < on.width:
+        yield line.append(said)
+        return
+    yield line
+    yield Padding(Text(said, overflow="fold"), (0, 0, 0, 7))
 
 
-def pairs_chart(chart: Pairs, on: Canvas) -> Iterator[Text]:
+def pairs_chart(chart: Pairs, on: Canvas) -> Iterator[RenderableType]:
     """Two bars per record: measured, and what the plan promised."""
     scale = chart.scale()
     for pair in chart.rows:
         yield from _pair(pair, scale, on)
 
 
-def _pair(pair: Pair, scale: float, on: Canvas) -> Iterator[Text]:
+def _pair(pair: Pair, scale: float, on: Canvas) -> Iterator[RenderableType]:
     difference = "" if pair.error() is None else f"measured {percent(pair.error())}"
-    yield _head(pair.label, difference or ("not measured" if pair.measured is None else ""), on)
+    yield from _head(pair.label, difference or ("not measured" if pair.measured is None else ""), on)
     cells = on.width - 30
     if pair.measured is not None:
         said = on.words(measured(pair.measured))
@@ -181,4 +196,4 @@ def _pair(pair: Pair, scale: float, on: Canvas) -> Iterator[Text]:
             Text("  predicted ").append(on.bar("predicted", min(pair.predicted / scale, 1.0), cells)).append(f" {said}")
         )
     if pair.problem:
-        yield Text("  " + on.words(pair.problem), style="red")
+        yield _indented(pair.problem, on, "red")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from splitter.app.wire import model_data
 from splitter.cli.views.plan import model_line
+from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.cli.views.words import size
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
@@ -17,6 +18,7 @@ from splitter.model.attention import cache_layers
 from splitter.model.facts import ModelFacts
 from splitter.model.summary import ModelSummary, summarize
 from splitter.printable import printable_lines
+from splitter.units import format_count
 
 CONTEXT_STEP = 8192  # KV per token is what the cache grows by, seen over two contexts beyond every window
 
@@ -51,31 +53,37 @@ def inspect_view(facts: ModelFacts) -> Iterator[RenderableType]:
     summary = summarize(facts)
     yield Text(model_line(facts), style="bold")
     yield shape_table(facts, summary)
-    yield types_table(summary)
+    yield types_sheet(summary)
     if summary.layer_bytes:
-        yield layers_table(summary)
+        yield layers_sheet(summary)
 
 
 def shape_table(facts: ModelFacts, summary: ModelSummary) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    rows: list[tuple[str, Any]] = [
-        ("parameters", f"{facts.parameters / 1e9:.2f} B"),
-        ("bits per weight", "?" if summary.bits_per_weight is None else f"{summary.bits_per_weight:.2f}"),
-        ("context (trained)", facts.context_train),
-        ("vocabulary", facts.vocabulary),
-        ("embedding", summary.embedding_length),
-        ("heads", _runs(summary.heads.head_count)),
-        ("KV heads", _runs(summary.heads.head_count_kv)),
-        ("experts", f"{summary.expert_used_count} of {summary.expert_count}" if summary.expert_count else "none"),
-        ("expert weights", size(summary.expert_bytes)),
-        ("outside layers", size(summary.outside_bytes)),
-    ]
+    """Names and values: two columns, of which the second wraps."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in shape_rows(facts, summary):
+        table.add_row(Text(name), Text("?" if value is None else printable_lines(str(value))))
+    return table
+
+
+def shape_rows(facts: ModelFacts, summary: ModelSummary) -> Iterator[tuple[str, Any]]:
+    """What there is to say; None is unknown."""
+    yield "parameters", format_count(facts.parameters)
+    yield "bits per weight", None if summary.bits_per_weight is None else f"{summary.bits_per_weight:.2f}"
+    yield "context (trained)", facts.context_train
+    yield "vocabulary", facts.vocabulary
+    yield "embedding", summary.embedding_length
+    yield "heads", _runs(summary.heads.head_count)
+    yield "KV heads", _runs(summary.heads.head_count_kv)
+    if summary.expert_count:
+        yield "experts", f"{summary.expert_used_count} of {summary.expert_count} used per token"
+        yield "expert weights", size(summary.expert_bytes)
+    yield "outside layers", size(summary.outside_bytes)
     if facts.layers:
         per_token, fixed = cache_growth(facts)
-        rows.append(("KV per token (f16)", f"{size(per_token)}, plus {size(fixed)} fixed"))
-    for name, value in rows:
-        table.add_row(name, "?" if value is None else printable_lines(str(value)))
-    return table
+        yield "KV per token (f16)", size(per_token) + (f", plus {size(fixed)} per slot" if fixed else "")
 
 
 def _runs(value: int | tuple[int, ...] | None) -> str | None:
@@ -88,23 +96,20 @@ def _runs(value: int | tuple[int, ...] | None) -> str | None:
     return ", ".join(f"{item} in {count} layers" for item, count in counts.items())
 
 
-def types_table(summary: ModelSummary) -> Table:
-    table = Table("type", box=None, header_style="bold", pad_edge=False)
-    table.add_column("tensors", justify="right")
-    table.add_column("size", justify="right")
-    for share in summary.types:
-        table.add_row(share.name, str(share.tensors), size(share.size_bytes))
-    return table
+def types_sheet(summary: ModelSummary) -> Sheet:
+    """The tensors by their type."""
+    rows = (Row((share.name, str(share.tensors), size(share.size_bytes))) for share in summary.types)
+    return Sheet((Column("type"), *figures("tensors", "size")), tuple(rows))
 
 
-def layers_table(summary: ModelSummary) -> Table:
+def layers_sheet(summary: ModelSummary) -> Sheet:
     """One row per run of layers of the same size."""
-    table = Table("layers", box=None, header_style="bold", pad_edge=False)
-    table.add_column("each", justify="right")
+    return Sheet((Column("layers"), *figures("each")), tuple(_layer_rows(summary.layer_bytes)))
+
+
+def _layer_rows(sizes: tuple[int, ...]) -> Iterator[Row]:
     first = 0
-    sizes = summary.layer_bytes
     for index in range(1, len(sizes) + 1):
         if index == len(sizes) or sizes[index] != sizes[first]:
-            table.add_row(f"{first}-{index - 1}" if index - 1 > first else f"{first}", size(sizes[first]))
+            yield Row((f"{first}-{index - 1}" if index - 1 > first else f"{first}", size(sizes[first])))
             first = index
-    return table

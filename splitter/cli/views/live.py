@@ -67,9 +67,14 @@ def speed_line(reading: Reading, expected: Expected) -> Text:
     tally = reading.tally
     last, promised = tally.last_generation_tokens_per_s, expected.generation_tokens_per_s
     share = f" = {last / promised:.0%} of it" if last and promised else ""
-    prompt = f"prompt {rate(tally.last_prompt_tokens_per_s)} (plan {rate(expected.prompt_tokens_per_s)})"
-    one = f"last request {rate(last)} (plan {rate(promised)}{share}), mean {rate(tally.generation_tokens_per_s())}"
-    return Text.assemble("generation ", (f"{rate(reading.tokens_per_s)} now", "bold"), f"; {one}; {prompt}")
+    prompt = f"prompt {_measured(tally.last_prompt_tokens_per_s)} (plan {rate(expected.prompt_tokens_per_s)})"
+    mean = _measured(tally.generation_tokens_per_s())
+    one = f"last request {_measured(last)} (plan {rate(promised)}{share}), mean {mean}"
+    return Text.assemble("generation ", (f"{_measured(reading.tokens_per_s)} now", "bold"), f"; {one}; {prompt}")
+
+
+def _measured(tokens_per_s: float | None) -> str:
+    return rate(tokens_per_s, measured=True)
 
 
 def work_line(reading: Reading) -> Text:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from splitter.app.listing import ListedModel
 from splitter.app.wire import error_item
+from splitter.cli.views.sheet import Row, Sheet, figures, words
 from splitter.cli.views.words import rate, size
 from splitter.printable import printable_lines
 from splitter.rig.device import Rig
@@ -22,24 +22,16 @@ def models_view(listed: tuple[ListedModel, ...], rig: Rig | None) -> Iterator[Re
     if not listed:
         yield Text(NOWHERE)
         return
-    yield _table(listed, rig)
+    yield _sheet(listed, rig)
     for item in listed:
         if item.error and item.fit != "no":
             yield Text(f"{printable_lines(item.found.name)}: {printable_lines(item.error.message)}", style="red")
 
 
-def _table(listed: tuple[ListedModel, ...], rig: Rig | None) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("model", overflow="fold", min_width=28)
-    table.add_column("where", no_wrap=True)
-    for column in ("size", "quantisation"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column(f"fits {printable_lines(rig.name)}" if rig else "fits", overflow="fold")
-    for column in ("predicted", "context"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for item in listed:
-        table.add_row(*_cells(item), style=STYLES.get(item.fit or "", ""))
-    return table
+def _sheet(listed: tuple[ListedModel, ...], rig: Rig | None) -> Sheet:
+    fits = f"fits {printable_lines(rig.name)}" if rig else "fits"
+    columns = (*words("model", "where"), *figures("size", "quant"), *words(fits), *figures("predicted", "context"))
+    return Sheet(columns, tuple(Row(_cells(item), STYLES.get(item.fit or "", "")) for item in listed))
 
 
 def _cells(item: ListedModel) -> tuple[str, ...]:

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.cli.views.words import layer_ranges, mib, rate, size
 from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.printable import SENTENCE, printable
-
-WIDE = 78
 
 
 def model_line(facts: ModelFacts) -> str:
@@ -23,33 +21,15 @@ def model_line(facts: ModelFacts) -> str:
     )
 
 
-def plan_view(plan: Plan, width: int = WIDE) -> Iterator[RenderableType]:
-    """`width` is the terminal's: where the table would lose columns, each device gets lines of its own."""
+def plan_view(plan: Plan) -> Iterator[RenderableType]:
     yield Text(model_line(plan.facts), style="bold")
     yield Text(summary_line(plan))
-    if width >= WIDE:
-        yield memory_table(plan)
-    else:
-        yield from memory_lines(plan)
+    yield memory_sheet(plan)
     yield Text(verdict(plan), style="green" if plan.fits() else "bold red")
     yield from (Text(f"- {printable(reason, SENTENCE)}") for reason in plan.reasons)
     yield from notices_view(plan.warnings)
     if plan.alternatives:
-        yield alternatives_table(plan)
-
-
-def memory_lines(plan: Plan) -> Iterator[RenderableType]:
-    """The table's figures, one device after the other."""
-    names = ("layers", "model", "context", "compute", "other", "margin", "used", "free", "left")
-    for planned in plan.devices:
-        name, *cells = device_cells(planned)
-        yield Text(name, style="bold" if planned.headroom_bytes() >= 0 else "bold red")
-        yield Text("  " + ", ".join(f"{label} {cell}" for label, cell in zip(names, cells, strict=True)))
-    host = plan.footprint.host
-    parts = (("model", host.model_bytes), ("context", host.context_bytes), ("compute", host.compute_bytes))
-    yield Text("host (RAM)", style="bold")
-    yield Text("  " + ", ".join(f"{label} {mib(size_bytes)}" for label, size_bytes in parts))
-    yield Text("MiB; left = free - used - margin")
+        yield alternatives_sheet(plan)
 
 
 def summary_line(plan: Plan) -> str:
@@ -64,27 +44,20 @@ def summary_line(plan: Plan) -> str:
     )
 
 
-def memory_table(plan: Plan) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("device", no_wrap=True)
-    for column in ("layers", "model", "context", "compute", "other", "margin", "used", "free", "left"):
-        table.add_column(column, justify="right", no_wrap=column != "layers", min_width=len(column))
-    for planned in plan.devices:
-        table.add_row(*device_cells(planned), style="" if planned.headroom_bytes() >= 0 else "bold red")
-    host = plan.footprint.host
-    host_layers = tuple(i for i, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
-    free = plan.rig.host.ram_free_bytes
-    left = None if free is None else free - host.used_bytes()
-    table.add_row(
-        "host (RAM)",
-        layer_ranges(host_layers) + (" +out" if plan.placement.layers[-1] is None else ""),
-        *(mib(value) for value in _host_bytes(host)),
-        "?" if free is None else mib(free),
-        "?" if left is None else mib(left),
-    )
-    table.caption = f"MiB. other: {other_parts(plan)}; free: before the engine starts; left = free - used - margin"
-    table.caption_justify = "left"
-    return table
+def memory_sheet(plan: Plan) -> Sheet:
+    """What each device and the host hold, in MiB."""
+    numbers = figures("model", "context", "compute", "other", "margin", "used", "free", "left")
+    columns = (Column("device"), Column("layers", right=True, wraps=True), *numbers)
+    note = f"MiB. other: {other_parts(plan)}; free: before the engine starts; left = free - used - margin"
+    return Sheet(columns, (*map(_device_row, plan.devices), _host_row(plan)), note)
+
+
+def _host_row(plan: Plan) -> Row:
+    host, free = plan.footprint.host, plan.rig.host.ram_free_bytes
+    layers = tuple(i for i, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
+    held = layer_ranges(layers) + (" +out" if plan.placement.layers[-1] is None else "")
+    left = ("?", "?") if free is None else (mib(free), mib(free - host.used_bytes()))
+    return Row(("host (RAM)", held, *map(mib, _host_bytes(host)), *left))
 
 
 def _host_bytes(host: MemoryUse) -> tuple[int, ...]:
@@ -104,16 +77,16 @@ def short_name(name: str) -> str:
     return name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("AMD ").removeprefix("Intel ")
 
 
-def device_cells(planned: PlannedDevice) -> tuple[str, ...]:
-    memory = planned.memory
-    return (
+def _device_row(planned: PlannedDevice) -> Row:
+    memory, left = planned.memory, planned.headroom_bytes()
+    cells = (
         printable(f"{planned.device.id} {short_name(planned.device.name)}"),
         layer_ranges(planned.layers) + (" +out" if planned.holds_output else ""),
         *(mib(value) for value in (memory.model_bytes, memory.context_bytes, memory.compute_bytes)),
         *(mib(value) for value in (memory.overhead_bytes(), planned.margin_bytes, planned.used_bytes())),
-        mib(planned.device.free_bytes),
-        mib(planned.headroom_bytes()),
+        *(mib(value) for value in (planned.device.free_bytes, left)),
     )
+    return Row(cells, "" if left >= 0 else "bold red")
 
 
 def verdict(plan: Plan) -> str:
@@ -139,17 +112,19 @@ def notices_view(notices: tuple[Notice, ...]) -> Iterator[RenderableType]:
         )
 
 
-def alternatives_table(plan: Plan) -> Table:
-    table = Table("alternative", box=None, header_style="bold", pad_edge=False)
-    for column in ("layers on GPUs", "context", "KV", "generation", "fits"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for other in plan.alternatives:
-        table.add_row(
-            printable(other.title),
-            str(sum(owner is not None for owner in other.placement.layers)),
-            str(other.settings.context_size),
-            other.settings.cache_type_k,
-            rate(other.speed.generation_tokens_per_s),
-            "yes" if other.fits() else "no",
-        )
-    return table
+def alternatives_sheet(plan: Plan) -> Sheet:
+    """What else would be possible."""
+    numbers = figures("layers on GPUs", "context", "KV", "generation")
+    columns = (Column("alternative", wraps=True), *numbers, Column("fits"))
+    return Sheet(columns, tuple(Row(_alternative_cells(other)) for other in plan.alternatives))
+
+
+def _alternative_cells(other: Plan) -> tuple[str, ...]:
+    return (
+        printable(other.title),
+        str(sum(owner is not None for owner in other.placement.layers)),
+        str(other.settings.context_size),
+        other.settings.cache_type_k,
+        rate(other.speed.generation_tokens_per_s),
+        "yes" if other.fits() else "no",
+    )

@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.printable import printable_lines
 from splitter.run.entry import Entry
 from splitter.units import format_bytes
 
 NOTHING = "No instance runs. Start one with `splitter launch MODEL --detach`."
-UNBROKEN = {"phase", "url", "pid"}  # people copy an address: it stays on one line where there is room at all
 PHASE_STYLES = {"ready": "green", "failed": "red", "degraded": "yellow"}
 
 
@@ -19,17 +18,16 @@ def ps_view(entries: Sequence[Entry], now: float) -> Iterator[RenderableType]:
     if not entries:
         yield Text(NOTHING)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for column in ("name", "phase", "engine", "model", "url", "pid", "uptime", "restarts", "memory"):
-        right = column in {"pid", "uptime", "restarts"}
-        table.add_column(column, overflow="fold", justify="right" if right else "left", no_wrap=column in UNBROKEN)
-    for entry in entries:
-        table.add_row(*_cells(entry, now))
-    yield table
+    columns = (
+        *words("name", "phase", "engine", "model", "url"),
+        *figures("pid", "uptime", "restarts"),
+        Column("memory", wraps=True),
+    )
+    yield Sheet(columns, tuple(Row(_cells(entry, now), PHASE_STYLES.get(entry.phase, "")) for entry in entries))
 
 
-def _cells(entry: Entry, now: float) -> tuple[Text, ...]:
-    words = (
+def _cells(entry: Entry, now: float) -> tuple[str, ...]:
+    cells = (
         entry.name,
         entry.phase,
         f"{entry.engine_kind} {entry.engine_version or ''}".strip(),
@@ -40,8 +38,7 @@ def _cells(entry: Entry, now: float) -> tuple[Text, ...]:
         str(entry.restarts),
         memory(entry),
     )
-    styles = ("", PHASE_STYLES.get(entry.phase, ""), *[""] * 7)
-    return tuple(Text(printable_lines(word), style=style) for word, style in zip(words, styles, strict=True))
+    return tuple(map(printable_lines, cells))
 
 
 def memory(entry: Entry) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from splitter.cli.views.sheet import Row, Sheet, figures, words
 from splitter.cli.views.words import bandwidth, size, yes_no
 from splitter.printable import printable_lines
 from splitter.rig.device import Device, Host, Rig
@@ -14,28 +14,29 @@ from splitter.rig.device import Device, Host, Rig
 def rig_view(rig: Rig) -> Iterator[RenderableType]:
     yield Text(f"Rig {rig.name}", style="bold")
     if rig.devices:
-        yield device_table(rig.devices)
+        yield device_sheet(rig.devices)
     yield Text(host_line(rig.host))
     yield from (Text(f"{device.id} values: {_sources(device)}", style="dim") for device in rig.devices)
     for note in rig.notes:
         yield Text(f"note: {note}")
 
 
-def device_table(devices: tuple[Device, ...]) -> Table:
-    table = Table("id", "name", box=None, header_style="bold", pad_edge=False)
-    for column in ("total", "free", "bandwidth", "compute", "display"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for device in devices:
-        table.add_row(
-            device.id,
-            printable_lines(device.name),
-            size(device.total_bytes),
-            size(device.free_bytes),
-            bandwidth(device.bandwidth_bytes_per_s),
-            device.compute_capability or "?",
-            yes_no(device.display),
-        )
-    return table
+def device_sheet(devices: tuple[Device, ...]) -> Sheet:
+    """The devices, one a row."""
+    columns = (*words("id", "name"), *figures("total", "free", "bandwidth", "compute", "display"))
+    return Sheet(columns, tuple(Row(_cells(device)) for device in devices))
+
+
+def _cells(device: Device) -> tuple[str, ...]:
+    return (
+        printable_lines(device.id),
+        printable_lines(device.name),
+        size(device.total_bytes),
+        size(device.free_bytes),
+        bandwidth(device.bandwidth_bytes_per_s),
+        device.compute_capability or "?",
+        yes_no(device.display),
+    )
 
 
 def _sources(device: Device) -> str:

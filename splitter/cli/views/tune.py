@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from splitter.app.tuning import TuneJob, confirmation
@@ -14,7 +13,9 @@ from splitter.bench.plain import to_plain
 from splitter.bench.stats import spread
 from splitter.bench.tune.trial import Candidate, Trial, layers_text
 from splitter.bench.tune.tune import Tuned
+from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.printable import printable_lines
+from splitter.units import format_rate
 
 
 def tune_data(job: TuneJob, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
@@ -45,12 +46,8 @@ def _candidate_data(tuned: Tuned, found: Candidate) -> dict[str, Any]:
 
 
 def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
-    table = Table("trial", box=None, header_style="bold", pad_edge=False)
-    for column in ("prompt t/s", "generation t/s", "from", "to"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for trial in tuned.trials:
-        table.add_row(printable_lines(trial.label), *_cells(trial))
-    yield table
+    columns = (Column("trial", wraps=True), *figures("prompt t/s", "generation t/s", "from", "to"))
+    yield Sheet(columns, tuple(Row((printable_lines(trial.label), *_cells(trial))) for trial in tuned.trials))
     gain = tuned.gain()
     faster = "" if gain is None else f", {100 * gain:+.1f} % over the start{confirmation(tuned)}"
     yield Text(f"fastest: {tuned.best.label} ({layers_text(tuned.best.counts)}){faster}", style="bold")
@@ -69,5 +66,5 @@ def _cells(trial: Trial) -> tuple[str, ...]:
     generation, prompt = spread(outcome.generation), spread(outcome.prompt)
     if generation is None:
         return ("?", "?", "?", "?")
-    fast = f"{prompt.median:.1f}" if prompt else "?"
-    return fast, f"{generation.median:.2f}", f"{generation.minimum:.2f}", f"{generation.maximum:.2f}"
+    found = (prompt.median if prompt else None, generation.median, generation.minimum, generation.maximum)
+    return tuple(format_rate(value, measured=True) for value in found)

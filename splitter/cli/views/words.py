@@ -1,6 +1,6 @@
 """Small words for tables: unknown is '?', never 0."""
 
-from splitter.units import format_bytes, to_mib
+from splitter.units import format_bytes, format_rate, to_mib
 
 
 def size(size_bytes: int | None) -> str:
@@ -16,10 +16,9 @@ def bandwidth(bytes_per_s: float | None) -> str:
     return "?" if bytes_per_s is None else f"{bytes_per_s / 1e9:.0f} GB/s"
 
 
-def rate(tokens_per_s: float | None) -> str:
-    if tokens_per_s is None:
-        return "?"
-    return f"{tokens_per_s:.2f} t/s" if tokens_per_s < 10 else f"{tokens_per_s:.1f} t/s"
+def rate(tokens_per_s: float | None, *, measured: bool = False) -> str:
+    """A speed with its unit."""
+    return "?" if tokens_per_s is None else f"{format_rate(tokens_per_s, measured=measured)} t/s"
 
 
 def yes_no(value: bool | None) -> str:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
+from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device
 
-BACKENDS = {"CUDA": "CUDA_VISIBLE_DEVICES", "ROCm": "HIP_VISIBLE_DEVICES", "Vulkan": "GGML_VK_VISIBLE_DEVICES"}
+# The backends that koboldcpp is built with, and the variable that hides the cards of each.
+BACKENDS = {prefix: str(backend_of_id(prefix).variable) for prefix in ("CUDA", "ROCm", "Vulkan")}
 
 
 def backend_of(plan: Plan) -> str | None:

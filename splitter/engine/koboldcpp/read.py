@@ -26,10 +26,10 @@ from splitter.engine.koboldcpp.values import (
     whole_number,
 )
 from splitter.engine.llama_server.versions import koboldcpp_release
-from splitter.engine.reading.value import MASK, Findings, ReadCommand, nearest_word, without_secrets
+from splitter.engine.reading.value import Findings, ReadCommand, nearest_word
 from splitter.errors import UsageError
+from splitter.masking import MASK, SECRET_FLAGS, masked_argv
 
-SECRET_FLAGS = frozenset({"--password", "--adminpassword", "--hordekey"})
 # Keys of old .kcpps files and what they are called now.
 OLD_KEYS = {"usecublas": "usecuda", "blasbatchsize": "batchsize"}
 
@@ -148,7 +148,7 @@ def _read(
     return ReadCommand(
         kind="koboldcpp",
         program=argv[0],
-        argv=without_secrets(argv, SECRET_FLAGS),
+        argv=masked_argv(argv),
         model=str(model) if model else None,
         settings=settings,
         flags={dest: MASK if f"--{dest}" in SECRET_FLAGS else value for dest, value in values.items()},

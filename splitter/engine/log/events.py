@@ -73,6 +73,13 @@ class PortTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class PortBusy:
+    """koboldcpp found another program at the port; whether it can share it shows when it binds."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class BadModel:
     """The model file cannot be read; `reason` in the engine's words."""
 
@@ -94,7 +101,7 @@ class InvalidArgument:
 
 
 Failed = OutOfMemory | ErrorDevice | PortTaken | BadModel | MissingFile | InvalidArgument
-Event = Loading | LayersOffloaded | BufferAllocated | DeviceFree | Ready | Failed
+Event = Loading | LayersOffloaded | BufferAllocated | DeviceFree | Ready | PortBusy | Failed
 Reader = Callable[[re.Match[str]], Event]
 
 
@@ -129,8 +136,9 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
         ),
         (r"current device: (\d{1,18}), in function", lambda m: ErrorDevice(_device(m[1]))),
         (r"couldn't bind HTTP server socket, hostname: \S+, port: (\d{1,18})", lambda m: PortTaken(int(m[1]))),
-        (r"Port (\d{1,18}) already appears to be in use", lambda m: PortTaken(int(m[1]))),
-        (r"cannot bind|Socket Failed to Bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
+        (r"Port (\d{1,18}) already appears to be in use", lambda m: PortBusy(int(m[1]))),
+        # Every healthy start of koboldcpp on one address says "IPv6 Socket Failed to Bind".
+        (r"Both IPv4 and IPv6 cannot bind|[Aa]ddress already in use", lambda _: PortTaken(None)),
         (r"failed to open GGUF file '(.+)' \(No such file or directory\)", lambda m: MissingFile(m[1])),
         (r"error loading model: (.+)", lambda m: BadModel(m[1].strip())),
         (r"gguf_init_from_\w+: (.+)", lambda m: BadModel(m[1].strip())),

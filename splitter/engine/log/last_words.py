@@ -12,6 +12,7 @@ from splitter.engine.log.events import (
     InvalidArgument,
     MissingFile,
     OutOfMemory,
+    PortBusy,
     PortTaken,
     events,
 )
@@ -43,7 +44,8 @@ def last_words(lines: Iterable[str], names: Mapping[str, str] | None = None) -> 
     short = shortages(found)
     if short:
         return _out_of_memory(most_telling(short), names or {})
-    failure = next(filter(None, map(_other_failure, found)), None)
+    busy = next((event.port for event in found if isinstance(event, PortBusy)), None)
+    failure = next(filter(None, (_other_failure(event, busy) for event in found)), None)
     return replace(failure, sentence=printable(failure.sentence, LONGEST_SENTENCE)) if failure else None
 
 
@@ -74,9 +76,11 @@ def _out_of_memory(event: OutOfMemory, names: Mapping[str, str]) -> EngineFailur
     return EngineFailure("out_of_memory", f"{where} had no room for {what}", hint)
 
 
-def _other_failure(event: Event) -> EngineFailure | None:
+def _other_failure(event: Event, busy: int | None) -> EngineFailure | None:
+    """What `event` is to blame for; `busy` is the port at which the engine met another program."""
     match event:
         case PortTaken(port):
+            port = port or busy
             which = "the port" if port is None else f"port {port}"
             return EngineFailure("port_taken", f"{which} is taken by another program", "use another --port")
         case MissingFile(path):

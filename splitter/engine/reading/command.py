@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from splitter.engine.koboldcpp.flags import kobold_flags
 from splitter.engine.llama_server.flags import flags_by_name
-from splitter.engine.reading.cmd import cmd_commands
-from splitter.engine.reading.shell import shell_commands
-from splitter.engine.reading.value import MASK, ReadCommand
+from splitter.engine.reading.dialects import commands_in
+from splitter.engine.reading.documents import Named, preset_commands
+from splitter.engine.reading.value import Around, ReadCommand, ReadText
+from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
+from splitter.masking import MASK
 from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
@@ -17,6 +20,7 @@ _LLAMA = re.compile(
 )
 _FOUND_NONE = "no koboldcpp or llama-server stands in this command"
 MAX_TEXT = 262144
+FILES = ("mmproj", "draft_model")  # settings that name files
 # Commands that may name an engine without starting it.
 TALK = frozenset({
     "echo", "title", "printf", "taskkill", "tasklist", "where", "which", "command", "pkill", "pgrep", "killall", "curl",
@@ -31,39 +35,39 @@ def read_command(
     *,
     kind: EngineKind | None = None,
     version: str | None = None,
+    read_text: ReadText | None = None,
 ) -> ReadCommand:
-    """The engine command in `command`, a line of text or an argv (with or without the program).
+    """The engine command in `command`, a text of any dialect or an argv (with or without the program).
 
-    `env` are variables set beside it; `kind` decides where no program names the engine; `version` is the engine's.
+    `env` are variables set beside it; `kind` decides where no program names the engine; `version` is the engine's;
+    `read_text` gives the text of files that the command names (None: they are named in a notice instead).
     UsageError when there is no engine in it or a value cannot be understood.
     """
     if isinstance(command, str):
-        return first_engine_command(_commands_of_line(command, env or {}), kind, version)
-    return first_engine_command([(list(command), dict(env or {}))], kind, version)
+        if len(command) > MAX_TEXT:
+            raise UsageError("the command is too long to be one", "give one command line")
+        return first_engine_command(commands_in(command, "", env or {}, read_text), kind, version, read_text)
+    return first_engine_command([("", list(command), dict(env or {}))], kind, version, read_text)
 
 
 def first_engine_command(
-    commands: Iterable[tuple[list[str], dict[str, str]]], kind: EngineKind | None, version: str | None
+    commands: Iterable[Named], kind: EngineKind | None, version: str | None, read_text: ReadText | None = None
 ) -> ReadCommand:
-    """The first of `commands` (words and variables) that starts an engine, understood."""
-    for words, env in commands:
-        found = find_program(words, kind)
-        if found is not None:
-            return _read(words, *found, env, version)
+    """The first of `commands` (entry, words and variables) that starts an engine, understood."""
+    for entry, words, env in commands:
+        inner = unwrapped(words, env, read_text)
+        program = find_program(inner.words, kind)
+        if program is not None:
+            return _read(_placed(words, inner, program[0]), entry, program, version, read_text)
     raise UsageError(_FOUND_NONE, "give the whole line, starting with the program")
 
 
-def _commands_of_line(text: str, env: Mapping[str, str]) -> list[tuple[list[str], dict[str, str]]]:
-    if len(text) > MAX_TEXT:
-        raise UsageError("the command is too long to be one", "give one command line")
-    reader = cmd_commands if looks_like_cmd(text) else shell_commands
-    return list(reader(text, env))
-
-
-def looks_like_cmd(text: str) -> bool:
-    """Whether `text` is written for cmd.exe rather than for a POSIX shell."""
-    signs = re.search(r"\.exe\b|(?:^|[\s\"])[A-Za-z]:\\|%[\w~]+%|%~dp0|\^\s*\n", text, re.IGNORECASE)
-    return bool(signs) and not re.search(r"\$\w|\$\{|'", text)
+def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
+    """`inner` with what stood in front of the program as written; nothing where a wrapper rewrote the words."""
+    program = max(at, 0)
+    count = len(inner.words) - program
+    in_front = words[: len(words) - count] if list(words[len(words) - count :]) == list(inner.words[program:]) else ()
+    return replace(inner, around=replace(inner.around, words=tuple(in_front)))
 
 
 def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, EngineKind] | None:
@@ -94,20 +98,48 @@ def _kind_by_flags(words: Sequence[str]) -> EngineKind:
     return "koboldcpp" if only_kobold else "llama-server"
 
 
-def _read(words: Sequence[str], at: int, kind: EngineKind, env: dict[str, str], version: str | None) -> ReadCommand:
-    program = words[at] if at >= 0 else kind
-    args = [word.replace("\0", " ") for word in words[at + 1 :]]
+def _read(
+    inner: Unwrapped, entry: str, program: tuple[int, EngineKind], version: str | None, read_text: ReadText | None
+) -> ReadCommand:
+    at, kind = program
+    name = inner.words[at] if at >= 0 else kind
+    args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
     if kind == "koboldcpp":
         from splitter.engine.koboldcpp.read import read_kobold
 
-        return read_kobold(program, args, _relevant(env), version)
-    from splitter.engine.llama_server.read import read_llama
+        read = read_kobold(name, args, _relevant(inner.env), version)
+    else:
+        args, env = _from_preset(args, dict(inner.env), entry, read_text)
+        from splitter.engine.llama_server.read import read_llama
 
-    return read_llama(program, args, _relevant(env), version)
+        read = read_llama(name, args, _relevant(env), version)
+    return _surrounded(read, inner.around)
+
+
+def _from_preset(
+    args: list[str], env: dict[str, str], entry: str, read_text: ReadText | None
+) -> tuple[list[str], dict[str, str]]:
+    """The first model of a --models-preset file in front of the command's own arguments, which count more."""
+    if "--models-preset" not in args[:-1] or read_text is None:
+        return args, env
+    text = read_text(args[args.index("--models-preset") + 1])
+    presets = list(preset_commands(text, env)) if text else []
+    chosen = next((item for item in presets if item[0] == entry), presets[0] if presets else None)
+    return (args, env) if chosen is None else ([*chosen[1][1:], *args], chosen[2])
+
+
+def _surrounded(read: ReadCommand, around: Around) -> ReadCommand:
+    """`read` with what stands around it; the files of a container are those that it mounts from the host."""
+    read = replace(read, around=around, notices=(*around.notices, *read.notices))
+    if around.container is None:
+        return read
+    on_host = around.container.on_host
+    settings = {**read.settings, **{name: on_host(read.settings[name]) for name in FILES if read.settings.get(name)}}
+    return replace(read, model=read.model and on_host(read.model), settings=settings)
 
 
 def _relevant(env: Mapping[str, str]) -> dict[str, str]:
     """The variables an engine or its driver reads, keys masked."""
-    prefixes = ("LLAMA_", "GGML_", "CUDA_", "HIP_", "ROCR_", "KCPP_")
+    prefixes = ("LLAMA_", "GGML_", "CUDA_", "HIP_", "ROCR_", "KCPP_", "NVIDIA_VISIBLE", "ONEAPI_DEVICE", "MTMD_")
     kept = {name: value for name, value in env.items() if name.upper().startswith(prefixes)}
     return {name: MASK if name.upper().endswith(("_KEY", "PASSWORD")) else value for name, value in kept.items()}

@@ -1,19 +1,15 @@
 """Which of the rig's devices an understood command uses, and in which order."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
+from splitter.rig.backend import backend_of_id, prefix_of
 from splitter.rig.device import Device, Rig
 
-# The variable that hides and reorders the devices of a backend, by the letters of their ids.
-VISIBLE = {
-    "CUDA": ("CUDA_VISIBLE_DEVICES",),
-    "ROCm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"),
-    "Vulkan": ("GGML_VK_VISIBLE_DEVICES",),
-}
+ALL_WORDS = {"all": True, "none": False, "void": False, "nodevfiles": False}  # NVIDIA_VISIBLE_DEVICES
 
 
 def device_order(read: ReadCommand, rig: Rig) -> tuple[str, ...]:
@@ -46,18 +42,27 @@ def visible_devices(env: Mapping[str, str], rig: Rig) -> tuple[Device, ...]:
 
     An entry that names no device hides itself and all behind it (the CUDA driver's rule).
     """
-    hidden = {prefix: env[name] for prefix, names in VISIBLE.items() for name in names if name in env}
-    kinds = dict.fromkeys(_prefix(device.id) for device in rig.devices)
     shown: list[Device] = []
-    for prefix in kinds:
-        devices = [device for device in rig.devices if _prefix(device.id) == prefix]
-        shown += _selected(hidden[prefix], devices) if prefix in hidden else devices
+    for prefix in dict.fromkeys(prefix_of(device.id) for device in rig.devices):
+        devices = [device for device in rig.devices if prefix_of(device.id) == prefix]
+        for variable in backend_of_id(prefix).variables:
+            devices = _selected(env[variable], devices) if variable in env else devices
+        shown += devices
     return tuple(shown)
 
 
+def hiding_variables(device_ids: Iterable[str]) -> tuple[str, ...]:
+    """The variables with which people hide devices of these backends, each once."""
+    found = dict.fromkeys(backend_of_id(name).variable for name in device_ids)
+    return tuple(name for name in found if name)
+
+
 def _selected(wanted: str, devices: list[Device]) -> list[Device]:
+    words = wanted.rpartition(":")[2] if re.match(r"[a-z_*]+:", wanted) else wanted  # level_zero:0,1
+    if words in {*ALL_WORDS, "*"}:
+        return devices if ALL_WORDS.get(words, True) else []
     chosen: list[Device] = []
-    for entry in filter(None, (part.strip() for part in wanted.split(","))):
+    for entry in filter(None, (part.strip() for part in words.split(","))):
         found = _entry(entry, devices)
         if found is None or found in chosen:
             break
@@ -71,14 +76,10 @@ def _entry(entry: str, devices: list[Device]) -> Device | None:
     return next((device for device in devices if device.uuid and device.uuid.startswith(entry)), None)
 
 
-def _prefix(device_id: str) -> str:
-    return re.sub(r"\d+$", "", device_id)
-
-
 def _named(name: str, visible: tuple[Device, ...], rig: Rig) -> str:
     """`CUDA1` counts within the visible devices of its backend."""
-    prefix, number = _prefix(name), name[len(_prefix(name)) :]
-    same = [device.id for device in visible if _prefix(device.id) == prefix]
+    prefix, number = prefix_of(name), name[len(prefix_of(name)) :]
+    same = [device.id for device in visible if prefix_of(device.id) == prefix]
     if number and len(number) < 4 and int(number) < len(same):
         return same[int(number)]
     known = ", ".join(device.id for device in visible) or "none"

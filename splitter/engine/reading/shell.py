@@ -59,7 +59,7 @@ def _assign(words: list[str], known: dict[str, str], *, only_empty: bool) -> lis
     """
     rest = list(words)
     while rest:
-        if rest[0] in {"export", "declare", "local", "readonly", "set", "typeset", "-x", "-gx", "env"}:
+        if rest[0] in {"export", "declare", "local", "readonly", "set", "typeset", "-x", "-gx"}:
             rest = rest[1:] if rest[0] != "set" else []
             continue
         name, equals, value = rest[0].partition("=")

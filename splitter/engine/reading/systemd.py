@@ -6,17 +6,24 @@ Rules: systemd.syntax(7), systemd.service(5) "Command lines".
 import re
 from collections.abc import Iterator, Mapping
 
+from splitter.engine.reading.containers import env_file
+from splitter.engine.reading.value import ReadText
+
 SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 
 
-def unit_commands(text: str, env: Mapping[str, str]) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """The words of each ExecStart with the Environment of the unit, wherever that stands."""
+def unit_commands(
+    text: str, env: Mapping[str, str], read_text: ReadText | None = None
+) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """The words of each ExecStart with the Environment of the unit, wherever that stands, and its EnvironmentFile."""
     joined = re.sub(r"\\\r?\n", " ", re.sub(r"^[#;].*\r?\n", "", text, flags=re.MULTILINE))
     known = dict(env)
     for assignments in re.findall(r"^\s*Environment\s*=(.*)$", joined, re.MULTILINE):
         known |= dict(_no_specifiers(word).split("=", 1) for word in unit_words(assignments) if "=" in word)
+    for path in re.findall(r"^\s*EnvironmentFile\s*=\s*-?(.*?)\s*$", joined, re.MULTILINE):
+        known |= env_file((read_text(path) if read_text else None) or "")
     for line in re.findall(r"^\s*ExecStart\s*=\s*[-@:+!|]*(.*)$", joined, re.MULTILINE):
         program, *arguments = [_no_specifiers(word) for word in unit_words(line)] or [""]
         yield [program, *(word for argument in arguments for word in _expanded(argument, known))], known

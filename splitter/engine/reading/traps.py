@@ -41,11 +41,13 @@ def open_to_network(case: Case) -> Iterator[Notice]:
     keys = {"api_key", "api_key_file", "password"} & set(read.flags) or {"LLAMA_API_KEY", "KCPP_PASSWORD"} & set(
         read.env
     )
-    if keys or host.startswith(LOOPBACK) or host.endswith(".sock"):
+    container = read.around.container
+    if keys or host.startswith(LOOPBACK) or host.endswith(".sock") or (container and container.is_local()):
         return
     where = f"on {host}" if host else "on all interfaces (koboldcpp's default)"
+    first = "publish it with -p 127.0.0.1:PORT:PORT" if container else "add --host 127.0.0.1"
     remedy = "set KCPP_PASSWORD" if case.kobold else "use --api-key-file FILE"
-    yield Notice("open_to_network", f"the server listens {where} without a key", f"add --host 127.0.0.1, or {remedy}")
+    yield Notice("open_to_network", f"the server listens {where} without a key", f"{first}, or {remedy}")
 
 
 def key_in_argv(case: Case) -> Iterator[Notice]:

@@ -1,14 +1,46 @@
 """ReadCommand: an engine command somebody wrote, understood. Values are as given; nothing is filled in here."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
 from splitter.plan.request import EngineKind
 
-MASK = "***"
+ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """`mounts` pairs a folder inside with the host's folder; `published` are the ports as written (-p)."""
+
+    mounts: tuple[tuple[str, str], ...] = ()
+    published: tuple[str, ...] = ()
+
+    def on_host(self, path: str) -> str:
+        """Where the file `path` of the container lies on the host; `path` itself where no mount holds it."""
+        for inside, host in sorted(self.mounts, key=lambda mount: -len(mount[0])):
+            folder = inside.rstrip("/") + "/"
+            if path.startswith(folder):
+                return host.rstrip("/\\") + "/" + path[len(folder) :]
+        return path
+
+    def is_local(self) -> bool:
+        """Whether every published port is bound to loopback."""
+        return bool(self.published) and all(port.startswith(("127.", "[::1]", "localhost")) for port in self.published)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands around the engine's own words: `words` in front of them as written, the container they run in."""
+
+    words: tuple[str, ...] = ()
+    container: Container | None = None
+    notices: tuple[Notice, ...] = ()
+
+    def saying(self, *notices: Notice) -> "Around":
+        return replace(self, notices=(*self.notices, *notices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +51,7 @@ class ReadCommand:
     `context_size` 0 the model's own); `flags` every understood flag by the engine's own name for it, raw; `model` a
     path or reference, None when the command names none. `env` holds the variables set beside the command. `refusals`
     are reasons for which the engine itself would not accept it, `notices` other findings while reading, `unknown`
-    the words that are no flag of the engine.
+    the words that are no flag of the engine; `around` is what stands around it (wrappers, a container).
     """
 
     kind: EngineKind
@@ -34,6 +66,7 @@ class ReadCommand:
     notices: tuple[Notice, ...] = ()
     refusals: tuple[Notice, ...] = ()
     unknown: tuple[str, ...] = ()
+    around: Around = field(default_factory=Around)
 
 
 @dataclass(slots=True)
@@ -49,16 +82,6 @@ class Findings:
 
     def refuse(self, code: str, message: str, hint: str = "") -> None:
         self.refusals.append(Notice(code, message, hint))
-
-
-def without_secrets(argv: Sequence[str], secret_flags: Collection[str]) -> tuple[str, ...]:
-    """`argv` with the values of `secret_flags` masked, in both spellings (`--key X`, `--key=X`)."""
-    shown, hide = [], False
-    for word in argv:
-        name, equals, _ = word.partition("=")
-        shown.append(MASK if hide else f"{name}={MASK}" if equals and name in secret_flags else word)
-        hide = word in secret_flags
-    return tuple(shown)
 
 
 def nearest_word(word: str, known: Mapping[str, Any]) -> str:

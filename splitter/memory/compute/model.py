@@ -116,7 +116,8 @@ class ComputeModel:
         cells = sequence_cells(facts, s)
         streams = 1 if s.kv_unified else s.parallel
         tokens = min(cells * streams, ubatch(facts, s))
-        swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams)
+        padding = self.rules.window_padding
+        swa = window_cells(self.hparams.window, cells, ubatch(facts, s), s.parallel // streams, padding)
         embedding_length = integer(facts, "embedding_length")
         return Dims(
             tokens=pad(tokens, s.parallel),
@@ -171,7 +172,7 @@ class ComputeModel:
     def _use(self, sizes: tuple[int, ...], pipeline: bool) -> ComputeUse:
         name, d = self.facts.architecture, self.dims
         score = d.cells * d.streams * d.tokens * F32.size
-        raised = tuple(reserved(name, size, score) for size in sizes)
+        raised = tuple(reserved(name, size, score) * self.rules.contexts for size in sizes)
         doubt = tuple(uncertainty(name, size) for size in raised[:-1])
         return ComputeUse(raised[:-1], raised[-1], pipeline, is_exact(name), doubt)
 
@@ -180,6 +181,7 @@ class ComputeModel:
         s = self.settings
         return (
             placement.devices > 1
+            and self.rules.pipeline_copies > 1
             and None not in placement.layers
             and s.split_mode == "layer"
             and s.kv_offload
