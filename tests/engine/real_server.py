@@ -17,9 +17,7 @@ from tests.engine.oracle import EngineDir, RigRow, engine_dir
 TIMEOUT_S = 120.0
 DEVICE_MIB = 245760
 BUFFER = re.compile(r"(\w+): +(\S+) +(?:(\S+) )?buffer size = +([\d.]+) MiB")
-CONTEXT_STARTS = re.compile(r"llama_context: constructing|n_seq_max +=")
-READY = "server is listening on"
-LISTENING = re.compile(r"listening on http")
+READY = "all slots are idle"  # not before: a signal that comes while it starts to listen is lost
 TERMS = {"model": 0, "compute": 2, "output": 3}  # KV, RS and what else a cache is called: 1
 Row = list[float]  # MiB: model, context, compute, output
 
@@ -67,7 +65,7 @@ def _read(process: "subprocess.Popen[str]") -> ServerAnswer:
     last = ""
     assert process.stdout is not None
     for line in process.stdout:
-        if LISTENING.search(line):
+        if READY in line:
             return answer
         if " E " in line or "error" in line:
             last = line.strip()[:300]
@@ -77,27 +75,23 @@ def _read(process: "subprocess.Popen[str]") -> ServerAnswer:
 
 
 def read_line(answer: ServerAnswer, line: str) -> None:
-    """One line of the log into the answer. Model lines come before the context that they belong to."""
-    if "constructing llama_context" in line:
-        answer.contexts.append({})
+    """One line of the log into the answer; weights are loaded before the context that they belong to."""
     answer.pipeline |= "pipeline parallelism enabled" in line
-    found = BUFFER.search(line)
-    if found is None:
-        return
-    where, device, kind, size = found.groups()
-    if not answer.contexts or (where == "load_tensors" and answer.contexts[-1]):
-        pass
-    term = TERMS.get(kind or "", 1)
-    target = _target(answer, where)
-    row = target.setdefault(device, [0.0, 0.0, 0.0, 0.0])
-    row[term] += float(size)
-
-
-def _target(answer: ServerAnswer, where: str) -> dict[str, Row]:
-    """Weights are loaded before their context is made: they open its entry."""
-    if where == "load_tensors" and (not answer.contexts or any(row[2] for row in answer.contexts[-1].values())):
+    opens = "load_tensors:" if "model buffer size" in line else "constructing llama_context"
+    if opens in line and not (answer.contexts and _is_open(answer.contexts[-1], opens)):
         answer.contexts.append({})
-    return answer.contexts[-1]
+    found = BUFFER.search(line)
+    if found is None or not answer.contexts:
+        return
+    _, device, kind, size = found.groups()
+    row, term = answer.contexts[-1].setdefault(device, [0.0] * 4), TERMS.get(kind or "", 1)
+    row[term] = float(size) if kind == "compute" else row[term] + float(size)  # a graph may be reserved again
+
+
+def _is_open(context: dict[str, Row], opens: str) -> bool:
+    """Whether a line that opens a context belongs to the one begun: weights before it, nothing of its own yet."""
+    begun = any(any(row[1:]) for row in context.values())
+    return not begun and (opens == "load_tensors:" or bool(context))
 
 
 def _peaks(report: Path) -> dict[str, int]:
