@@ -70,8 +70,6 @@ def _planner(task: Job, context_size: int) -> Solve:
 
     overhead = learnt_overhead(task.facts, task.rig, task.engine)
     base = {"context_size": context_size, "parallel": 1}
-    if task.engine.kind == "koboldcpp":
-        del base["parallel"]
     kept = {k: v for k, v in task.request.fixed.items() if k in {"flash_attention", "ubatch_size", "mmap", "threads"}}
 
     def planned(fixed: Mapping[str, Any]) -> Plan:

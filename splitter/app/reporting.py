@@ -81,7 +81,7 @@ def _speeds(plan: Plan) -> tuple[SpeedByDepth, ...]:
 
 
 def _by_depth(plan: Plan, constants: Constants) -> tuple[tuple[int, Value], ...]:
-    memory = MemoryModel(plan.facts, plan.settings)
+    memory = MemoryModel(plan.facts, plan.settings, plan.engine.memory)
     order = plan.settings.device_order
     devices = tuple(plan.rig.device(name) for name in order)
     found = []

@@ -8,11 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from splitter.bench.dialects import DIALECTS, Dialect, PromptRequest, error_of, event_of, is_stale, kobold_timings
+from splitter.bench.dialects import (
+    KOBOLD,
+    LLAMA,
+    OPENAI,
+    Dialect,
+    PromptRequest,
+    error_of,
+    event_of,
+    is_stale,
+    kobold_timings,
+)
 from splitter.bench.prompts import prompt_text
 from splitter.bench.result import RunSample, Timings, sample
+from splitter.engine.http import Answer
 from splitter.errors import EngineError
-from splitter.run.endpoint import Answer, ask, connect, headers
+from splitter.run.endpoint import ask, connect, headers
 
 PROBE_TIMEOUT_S = 10.0
 PERF_TIMEOUT_S, PERF_POLL_S = 2.0, 0.02  # koboldcpp ends its stream before it notes the times
@@ -36,14 +47,14 @@ class Target:
 def identify(url: str, api_key: str | None, model: str | None, timeout_s: float) -> Target:
     """Finds out what serves at `url`. EngineError when nothing does, it still loads, or it wants a key."""
     url = url.rstrip("/").removesuffix("/v1")
-    target = Target(url, api_key, timeout_s, DIALECTS["openai"], model or "")
+    target = Target(url, api_key, timeout_s, OPENAI, model or "")
     props = get(target, "/props")
     if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
         name = model or str(props.get("model_alias") or props.get("model_path") or "")
         if "build_info" in props:  # koboldcpp has /props too, without it
             slots, build = props.get("total_slots"), str(props["build_info"])
             limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build)
-            return replace(limits, dialect=DIALECTS["llama-server"], model=name)
+            return replace(limits, dialect=LLAMA, model=name)
     version = get(target, "/api/extra/version")
     if isinstance(version, dict) and version.get("result") == "KoboldCpp":
         return identify_kobold(replace(target, build=version.get("version")))
@@ -61,7 +72,7 @@ def identify_kobold(target: Target) -> Target:
     if name == "inactive":
         raise EngineError(f"koboldcpp at {target.url} serves no model", "start it with a model")
     slot = context.get("value") if isinstance(context, dict) else None
-    return replace(target, dialect=DIALECTS["koboldcpp"], model=target.model or name, slot_tokens=slot)
+    return replace(target, dialect=KOBOLD, model=target.model or name, slot_tokens=slot)
 
 
 def get(target: Target, path: str) -> Any:
@@ -77,7 +88,7 @@ def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition
     if n_prompt < 1:
         return []
     text = prompt_text(words, seed, repetition)
-    if target.dialect.name != "llama-server":
+    if not target.dialect.takes_ids:
         return text
     ids: list[int] = []
     while len(ids) < n_prompt:

@@ -7,11 +7,11 @@ llama-server (and embedded): POST /completion, whose last event holds `timings` 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from splitter.bench.result import Timings
-
-DialectName = Literal["llama-server", "koboldcpp", "openai"]
+from splitter.engine.koboldcpp.engine import KOBOLDCPP
+from splitter.engine.llama_server.engine import LLAMA_SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not."""
+    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not. `takes_ids`: a
+    prompt may be token ids, which /tokenize makes, and keep to a slot whose cache it finds again."""
 
-    name: DialectName
+    name: str
     path: str
     body: Callable[[PromptRequest], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], Piece]
     perf_path: str | None = None
+    takes_ids: bool = False
 
 
 def llama_body(task: PromptRequest) -> dict[str, Any]:
@@ -145,11 +147,9 @@ def is_stale(before: Any, after: Any) -> bool:
     return all(value == before.get(key) for key, value in after.items() if key.startswith("last_"))
 
 
-DIALECTS: dict[DialectName, Dialect] = {
-    "llama-server": Dialect("llama-server", "/completion", llama_body, llama_piece),
-    "koboldcpp": Dialect("koboldcpp", "/api/extra/generate/stream", kobold_body, kobold_piece, "/api/extra/perf"),
-    "openai": Dialect("openai", "/v1/completions", openai_body, openai_piece),
-}
+LLAMA = Dialect(LLAMA_SERVER.name, "/completion", llama_body, llama_piece, takes_ids=True)
+KOBOLD = Dialect(KOBOLDCPP.name, "/api/extra/generate/stream", kobold_body, kobold_piece, KOBOLDCPP.slots_path)
+OPENAI = Dialect("openai", "/v1/completions", openai_body, openai_piece)
 
 
 def event_of(line: bytes) -> Mapping[str, Any] | None:

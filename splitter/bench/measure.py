@@ -166,7 +166,7 @@ def rounds(job: PointJob) -> Iterator[Round]:
 def fill_depth(job: PointJob) -> list[list[int]]:
     """Reads the depth into the cache of one slot per request; its token ids. [] where there is nothing to do."""
     target, depth = job.target, job.shape.depth
-    if not depth or target.dialect.name != "llama-server":
+    if not depth or not target.dialect.takes_ids:
         return []
     filled = []
     for i in range(job.shape.concurrency):

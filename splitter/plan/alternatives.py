@@ -49,7 +49,8 @@ def _faster(found: Solution | None, plan: Plan) -> bool:
 
 def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
     """q8_0 for K and V: half the cache, a loss hardly anyone measures."""
-    if {"cache_type_k", "cache_type_v", "flash_attention"} & set(task.fixed) or plan.settings.split_mode == "tensor":
+    fixed = {"cache_type_k", "cache_type_v", "flash_attention"} & set(task.fixed)
+    if fixed or plan.settings.split_mode == "tensor" or not task.scene.engine.knows_cache_type("q8_0"):
         return
     lossy = task.fixing(cache_type_k="q8_0", cache_type_v="q8_0")
     found = find_fastest(lossy, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
@@ -111,7 +112,8 @@ def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
     """`-sm tensor`, where the build and the architecture allow it."""
     fixed = {"split_mode", "tensor_split", "gpu_layers", "n_cpu_moe", "override_tensors"} & set(task.fixed)
     quantised = plan.settings.cache_type_k != "f16" or plan.settings.cache_type_v != "f16"
-    if fixed or quantised or len(task.scene.usable()) < 2 or refusal(plan.facts.architecture, plan.settings):
+    known = "tensor" in task.scene.engine.split_modes and len(task.scene.usable()) > 1
+    if fixed or quantised or not known or refusal(plan.facts.architecture, plan.settings):
         return
     sharing = task.fixing(split_mode="tensor")
     found = find_fastest(sharing, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)

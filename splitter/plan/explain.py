@@ -96,8 +96,8 @@ def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str
 def _host(task: Task, plan: Plan) -> Iterator[str]:
     on_host = sum(owner is None for owner in plan.placement.layers[:-1])
     total = len(plan.placement.layers) - 1
-    if plan.engine == "embedded":
-        yield "the embedded engine computes on the CPU: every layer stays in RAM"
+    if plan.engine.cpu_only:
+        yield f"the {plan.engine.name} engine computes on the CPU: every layer stays in RAM"
     elif on_host:
         yield f"{on_host} of {total} layers stay in RAM, read at the host's bandwidth: GPU memory binds"
     if plan.settings.n_cpu_moe > on_host:

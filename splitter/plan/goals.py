@@ -81,7 +81,7 @@ def longest(task: Task) -> Choice:
     start = best_at(task, least)
     if start is None:
         start, least = _largest_below(task, least)
-    most = max(facts.context_train or LONGEST_UNKNOWN, least)
+    most = max(largest_context(task), least)
     if in_ram(start.settings, start.placement) and not _keeps_in_ram(task):
         return _longest_at_all(task, start, least, most)
     kept = _keeping(task, start)
@@ -89,6 +89,12 @@ def longest(task: Task) -> Choice:
     size = found.settings.context_size
     limit = "the model's own limit" if size == most else "256 more would push layers off the GPUs"
     return Choice(found, (f"the longest context that keeps every layer where it is: {size} tokens ({limit})",))
+
+
+def largest_context(task: Task) -> int:
+    """The longest context that the model was trained for and the engine takes."""
+    own = task.scene.facts.context_train or LONGEST_UNKNOWN
+    return min(own, task.scene.engine.largest_context or own)
 
 
 def _keeps_in_ram(task: Task) -> bool:
@@ -175,7 +181,7 @@ def balanced(task: Task) -> Choice:
     if first is None:
         raise does_not_fit(task, size)
     chosen, beyond = first, None
-    limit = facts.context_train or LONGEST_UNKNOWN
+    limit = largest_context(task)
     while size < limit:
         size = min(2 * size, limit)
         found = best_at(task, size)

@@ -66,7 +66,8 @@ def choose_with_homes(task: Task, request: Request) -> tuple[Task, Choice]:
 def candidates(task: Task) -> Iterator[Homes]:
     """All homes that the user leaves open and the engine can name."""
     scene = task.scene
-    devices = task.devices() if "device_order" in task.fixed and scene.engine == "koboldcpp" else scene.usable()
+    among_its_own = "device_order" in task.fixed and not scene.engine.homes_beside
+    devices = task.devices() if among_its_own else scene.usable()
     for draft, projector in product(_draft_homes(task, devices), _projector_homes(task, devices)):
         yield Homes(draft, projector, _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE)
 
@@ -92,14 +93,17 @@ def _projector_homes(task: Task, devices: Sequence[Device]) -> list[str | None]:
     if fixed is not None:
         task.scene.devices(() if fixed == CPU else (fixed,))
         return [fixed]
-    return [*(device.id for device in devices), CPU]
+    return [*(device.id for device in devices), *((CPU,) if task.scene.engine.projector_on_cpu or not devices else ())]
 
 
 def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     """Seconds that drafting adds to a pass of the main model; 0 where a bandwidth is unknown."""
     scene = task.scene
     settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
-    memory, placement = scene.extra.draft_memory(settings), scene.extra.draft_placement(settings, {})
+    memory, placement = (
+        scene.extra.draft_memory(settings, scene.engine.memory),
+        scene.extra.draft_placement(settings, {}),
+    )
     if memory is None or placement is None:
         return 0.0
     seconds = generation_s(reads(memory), placement, scene.devices(home or ()), scene.rig.host, scene.constants)
@@ -152,8 +156,8 @@ def _try(task: Task, request: Request) -> Choice | None:
 
 
 def _can_be_said(task: Task, found: Solution) -> bool:
-    """koboldcpp puts a projector on its first device, and a draft model on devices that it uses."""
-    if task.scene.engine != "koboldcpp":
+    """Without `homes_beside` a projector lies on the first device, a draft model on devices of the main model."""
+    if task.scene.engine.homes_beside:
         return True
     order, settings = found.settings.device_order, found.settings
     first = settings.mmproj_device in (None, CPU, *order[:1])

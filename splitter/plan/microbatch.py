@@ -54,6 +54,5 @@ def _fast_enough(task: Task, context_size: int, least: Solution, chosen: dict[st
 
 
 def ubatch(task: Task, size: int) -> dict[str, int]:
-    """The fields of a micro-batch; koboldcpp has one batch size."""
-    both = task.scene.engine == "koboldcpp"
-    return {"ubatch_size": size, "batch_size": size} if both else {"ubatch_size": size}
+    """The fields of a micro-batch."""
+    return task.scene.engine.batches(size)

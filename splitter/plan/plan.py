@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
-from splitter.plan.request import EngineKind
+from splitter.plan.engine_rules import EngineRules
 from splitter.rig.device import Device, Rig
 
 
@@ -64,7 +64,7 @@ class Plan:
 
     facts: ModelFacts
     rig: Rig
-    engine: EngineKind
+    engine: EngineRules
     settings: Settings
     placement: Placement
     footprint: Footprint
@@ -75,7 +75,6 @@ class Plan:
     alternatives: tuple["Plan", ...] = ()
     verified: Verified | None = None
     title: str = ""
-    engine_version: str | None = None
     extra: tuple[str, ...] = field(default=())
 
     def fits(self) -> bool:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from splitter.memory.model import MemoryModel
-from splitter.plan.defaults import engine_settings
 from splitter.plan.plan import Plan
 from splitter.plan.speed import hops, layer_parameters, reads
 
@@ -25,7 +24,7 @@ class Work:
 def work_of(plan: Plan) -> Work:
     """The work of a layer placement (`-sm none` or `layer`), with an empty cache as in the speed model."""
     order, layers = plan.settings.device_order, plan.placement.layers
-    memory = MemoryModel(plan.facts, engine_settings(plan.settings, plan.engine))
+    memory = MemoryModel(plan.facts, plan.settings, plan.engine.memory)
     read = reads(memory)
     sizes = dict.fromkeys(order, 0)
     flops = dict.fromkeys(order, 0.0)

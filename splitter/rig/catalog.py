@@ -3,12 +3,13 @@
 Pure: `splitter.rig.files.load_catalog` reads catalog.yaml, this module gives its rows meaning and finds cards by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from splitter.errors import RigError
 from splitter.rig.card_name import BRANDS, Wanted, read_name
+from splitter.rig.device import CardSpeed
 from splitter.units import from_mib
 
 GIGA = 10**9
@@ -36,6 +37,7 @@ class Card:
     compute_capability: str | None
     link_bytes_per_s: float | None
     source: str
+    measured: tuple[CardSpeed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,31 @@ class Catalog:
 
 def parse_catalog(data: Mapping[str, Any]) -> Catalog:
     """The catalog from catalog.yaml's mapping."""
+    measured = _measured(data.get("measured", ()))
     cards = [
-        _card(dict(zip(data["columns"], row, strict=True)), family, data)
+        _card(dict(zip(data["columns"], row, strict=True)), family, data, measured)
         for family in data["families"]
         for row in family["cards"]
     ]
     return Catalog(tuple(cards), dict(data["aliases"]))
 
 
-def _card(row: Mapping[str, Any], family: Mapping[str, Any], data: Mapping[str, Any]) -> Card:
+def _measured(boards: Iterable[Mapping[str, Any]]) -> dict[str, tuple[CardSpeed, ...]]:
+    """Card name -> what the public scoreboards say of it."""
+    found: dict[str, tuple[CardSpeed, ...]] = {}
+    for board in boards:
+        for name, generation, prompt in board["cards"]:
+            speed = CardSpeed(board["backend"], float(generation), prompt and float(prompt), board["source"])
+            found[name] = (*found.get(name, ()), speed)
+    return found
+
+
+def _card(
+    row: Mapping[str, Any],
+    family: Mapping[str, Any],
+    data: Mapping[str, Any],
+    measured: Mapping[str, tuple[CardSpeed, ...]],
+) -> Card:
     return Card(
         name=row["name"],
         vendor=family["vendor"],
@@ -78,6 +96,7 @@ def _card(row: Mapping[str, Any], family: Mapping[str, Any], data: Mapping[str, 
         compute_capability=family.get("compute_capability"),
         link_bytes_per_s=_link(row["pcie"]),
         source=data["sources"].get(row["page"], data["page_base"] + row["page"]),
+        measured=measured.get(row["name"], ()),
     )
 
 

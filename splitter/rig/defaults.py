@@ -59,6 +59,7 @@ def fill_from_catalog(device: Device, catalog: Catalog) -> Device:
     if card is None:
         return device
     known = {field: getattr(card, field) for field in _FROM_CATALOG if getattr(device, field) is None}
+    device = replace(device, family=card.family, measured=card.measured)
     return with_values(device, {field: value for field, value in known.items() if value is not None}, CATALOG)
 
 

@@ -1,9 +1,20 @@
 """Device, Host and Rig: frozen values; None is unknown, 0 is zero."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 DRIVER_SOURCES = {"nvml", "sysfs", "engine"}
+
+
+@dataclass(frozen=True, slots=True)
+class CardSpeed:
+    """A public measurement of a card: Llama-2-7B Q4_0 on one backend, tg128 and pp512 in tokens per second."""
+
+    backend: str
+    generation_tokens_per_s: float
+    prompt_tokens_per_s: float | None
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +25,8 @@ class Device:
     `bandwidth_bytes_per_s` the card's memory bandwidth, `fp16_flops` its dense matrix throughput in FLOP/s (prompt
     speed), `link_bytes_per_s` its PCIe link. `sources` names, per field, where the value came from:
     "nvml", "sysfs", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality. Neither does
-    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another.
+    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another, nor
+    what the catalog says of its `family` and of public measurements of it.
     """
 
     id: str
@@ -30,7 +42,14 @@ class Device:
     uuid: str | None = None
     pci_bus_id: str | None = None
     driver_index: int | None = field(default=None, compare=False)
+    family: str | None = field(default=None, compare=False)
+    measured: tuple[CardSpeed, ...] = field(default=(), compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def backend(self) -> str:
+        """The engine's backend that the id names: "CUDA", "ROCm", "Vulkan", "SYCL", "Metal"."""
+        return re.split(r"[\d\[]", self.id, maxsplit=1)[0]
 
     @property
     def asked(self) -> bool:

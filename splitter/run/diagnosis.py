@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitter.engine.command import EngineRef
+from splitter.engine.engines import ENGINES
 from splitter.rig.device import Rig
 from splitter.units import GIB, format_bytes
 
@@ -80,7 +81,7 @@ def _engines(seen: Seen) -> Iterator[Finding]:
 def _proof(seen: Seen) -> Iterator[Finding]:
     if seen.dry_run:
         yield Finding("ok", "dry run", f"plans are proven with {seen.dry_run}")
-    elif seen.engines.get("llama-server"):
+    elif any(engine and ENGINES[name].tools_beside for name, engine in seen.engines.items()):
         hint = "install the whole llama.cpp release: llama-fit-params lies beside llama-server"
         yield Finding("note", "dry run", "llama-fit-params is missing: plans rest on estimates", hint)
 

@@ -17,6 +17,7 @@ from splitter.cli.views.models import models_view
 from splitter.cli.views.plan import plan_view
 from splitter.cli.views.ps import ps_view
 from splitter.cli.views.rig import rig_view
+from splitter.engine.engines import rules_of
 from splitter.errors import DoesNotFitError, ModelError
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
@@ -66,7 +67,8 @@ def plan(free_on_first_mib: int = 3900) -> Plan:
         for device, held, memory in zip((first, *RIG.devices[1:]), layers, uses, strict=True)
     )
     return Plan(
-        FACTS, RIG, "llama-server", SETTINGS, Placement(OWNERS, 3), Footprint(uses, use(5645, 646, 37, 0)), devices,
+        FACTS, RIG, rules_of("llama-server"), SETTINGS, Placement(OWNERS, 3),
+        Footprint(uses, use(5645, 646, 37, 0)), devices,
         Speed(4.7312, 211.57), ("GPU memory is the limit: 19 of 64 layers stay in RAM",),
     )  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from splitter.engine.engines import rules_of
 from splitter.model.facts import MetadataValue, ModelFacts, TensorInfo
 from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
-from splitter.plan.request import EngineKind, Goal, Request
+from splitter.plan.request import Goal, Request
 from splitter.plan.solve import solve
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
@@ -84,12 +85,12 @@ def plan(
     on: Rig,
     *,
     goal: Goal = "speed",
-    engine: EngineKind = "llama-server",
+    engine: str = "llama-server",
     margin_mib: int = 0,
     details: bool = False,
     context_max: bool = False,
     **fixed: Any,
 ) -> Plan:
     """Solves without driver overhead."""
-    request = Request(goal, fixed, context_max, (margin_mib * MIB,), engine)
+    request = Request(goal, fixed, context_max, (margin_mib * MIB,), rules_of(engine))
     return solve(facts, on, request, overhead=no_overhead, details=details)

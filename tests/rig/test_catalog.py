@@ -11,7 +11,7 @@ from splitter.errors import RigError
 from splitter.rig import catalog as module
 from splitter.rig.card_name import read_name, split_list
 from splitter.rig.catalog import Card, find, matches, nearest_names, parse_catalog, resolve
-from splitter.rig.files import load_catalog
+from splitter.rig.files import load_catalog, rig_from_gpus
 from splitter.units import GIB, MIB
 
 CATALOG = load_catalog()
@@ -220,3 +220,15 @@ def _timed(text: str) -> float:
     start = time.perf_counter()
     parse_catalog(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     return time.perf_counter() - start
+
+
+def test_public_measurements_name_known_cards() -> None:
+    """The scoreboards' rows, each of a card of the table; a plan finds them on the device."""
+    data = yaml.safe_load((Path(module.__file__).with_name("catalog.yaml")).read_text(encoding="utf-8"))
+    names = {card.name for card in CATALOG.cards}
+    assert [row[0] for board in data["measured"] for row in board["cards"] if row[0] not in names] == []
+    device = rig_from_gpus("p40").devices[0]
+    assert [(speed.backend, speed.generation_tokens_per_s) for speed in device.measured] == [("CUDA", 53.73)]
+    assert device.family is not None
+    assert "Pascal" in device.family
+    assert device.backend == "CUDA"

@@ -20,6 +20,7 @@ import pytest
 from splitter.bench.measure import measure
 from splitter.engine.command import EngineCommand, Server
 from splitter.engine.commands import build_command
+from splitter.engine.engines import rules_of
 from splitter.engine.find import find_engine
 from splitter.errors import EngineError
 from splitter.memory.settings import Settings
@@ -56,7 +57,7 @@ def command(
         context_size=1024, gpu_layers=99, device_order=("CUDA2", "CUDA0", "CUDA1"), tensor_split=(3.0, 2.0, 1.0),
         batch_size=512, ubatch_size=512, flash_attention="on", parallel=1, mmap=False,
     )  # fmt: skip
-    planned = evaluate(load_model(str(TINY)), load_rig("phoenix"), settings, engine="koboldcpp")
+    planned = evaluate(load_model(str(TINY)), load_rig("phoenix"), settings, engine=rules_of("koboldcpp"))
     made = build_command(planned, engine, Server(port=any_free_port(), api_key_file=str(key) if key else None))
     argv = tuple(str(model) if part == str(TINY) else part for part in made.argv)
     return EngineCommand(made.engine, argv, made.env, made.server, str(model), made.env_files)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from splitter.engine.http import Slots, read_perf, read_slots
 from splitter.engine.log.timings import Timing, timings
 from splitter.run.reading import rate_now
-from splitter.run.slots import Slots, read_perf, read_slots
 from splitter.run.tally import Tally, after_line, after_restart, after_slots
 
 PROMPT = (

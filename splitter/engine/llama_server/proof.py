@@ -84,7 +84,6 @@ def _solved_again(plan: Plan, request: Request, extra: list[int], engine: Engine
         again.settings,
         margin_bytes=margins,
         engine=plan.engine,
-        engine_version=plan.engine_version,
         constants=constants,
         overhead=overhead,
         extra=ExtraModels(request.draft, request.projector),

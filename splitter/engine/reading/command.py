@@ -12,7 +12,6 @@ from splitter.engine.reading.value import Around, ReadCommand, ReadText
 from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
 from splitter.masking import MASK
-from splitter.plan.request import EngineKind
 
 _KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
 _LLAMA = re.compile(
@@ -33,7 +32,7 @@ def read_command(
     command: str | Sequence[str],
     env: Mapping[str, str] | None = None,
     *,
-    kind: EngineKind | None = None,
+    kind: str | None = None,
     version: str | None = None,
     read_text: ReadText | None = None,
 ) -> ReadCommand:
@@ -51,7 +50,7 @@ def read_command(
 
 
 def first_engine_command(
-    commands: Iterable[Named], kind: EngineKind | None, version: str | None, read_text: ReadText | None = None
+    commands: Iterable[Named], kind: str | None, version: str | None, read_text: ReadText | None = None
 ) -> ReadCommand:
     """The first of `commands` (entry, words and variables) that starts an engine, understood."""
     for entry, words, env in commands:
@@ -70,7 +69,7 @@ def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
     return replace(inner, around=replace(inner.around, words=tuple(in_front)))
 
 
-def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, EngineKind] | None:
+def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | None:
     """Where in `words` the engine's program stands and which engine it is; index -1 when only flags are given."""
     first = re.split(r"[\\/]", words[0])[-1].lower() if words else ""
     if not words or first.removesuffix(".exe") in TALK:
@@ -84,14 +83,14 @@ def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, En
     return found[0] if found else None
 
 
-def _engine_of(word: str) -> EngineKind | None:
+def _engine_of(word: str) -> str | None:
     name = re.split(r"[\\/]", word)[-1]
     if _KOBOLD.fullmatch(name) and not name.lower().endswith((".gguf", ".kcpps", ".kcppt", ".txt", ".log")):
         return "koboldcpp"
     return "llama-server" if _LLAMA.fullmatch(name) else None
 
 
-def _kind_by_flags(words: Sequence[str]) -> EngineKind:
+def _kind_by_flags(words: Sequence[str]) -> str:
     kobold = {name for _, _, names in kobold_flags() for name in names}
     ours = [word for word in words if word.startswith("--")]
     only_kobold = [word for word in ours if word in kobold and word.replace("_", "-") not in flags_by_name()]
@@ -99,7 +98,7 @@ def _kind_by_flags(words: Sequence[str]) -> EngineKind:
 
 
 def _read(
-    inner: Unwrapped, entry: str, program: tuple[int, EngineKind], version: str | None, read_text: ReadText | None
+    inner: Unwrapped, entry: str, program: tuple[int, str], version: str | None, read_text: ReadText | None
 ) -> ReadCommand:
     at, kind = program
     name = inner.words[at] if at >= 0 else kind

@@ -1,14 +1,15 @@
 """An understood command -> complete Settings: what the engine itself would fill in, by its version.
 
 llama-server: `common/arg.cpp`, `tools/server/server.cpp` and `common/fit.cpp` of build 11434. koboldcpp: its argument
-defaults from 1.60 to 1.123 (the 128 tokens it adds to its context are added by plan.defaults.engine_settings).
+defaults from 1.60 to 1.123 (the 128 tokens it adds to its context are added by its MemoryRules).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from splitter.engine.llama_server.versions import KV_UNIFIED_BUILD, koboldcpp_release, llama_build
+from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.llama_server.versions import KV_UNIFIED_BUILD, llama_build
 from splitter.engine.reading.devices import device_order, named_devices
 from splitter.engine.reading.value import Findings, ReadCommand
 from splitter.errors import UsageError
