@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from splitter.memory.rules import LLAMA_CPP, MemoryRules
+from splitter.memory.rules import LLAMA_SERVER, MemoryRules
 
 LAYER_MODES = ("layer", "none", "tensor")
 
@@ -48,7 +48,7 @@ class EngineRules:
     largest_context: int | None = None
     homes_beside: bool = True
     projector_on_cpu: bool = True
-    memory: MemoryRules = LLAMA_CPP
+    memory: MemoryRules = LLAMA_SERVER
 
     def slots_share(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the slots of a given -np share one cache, when nothing is said about it."""

@@ -41,7 +41,7 @@ def koboldcpp_rules(name: str, version: str | None) -> EngineRules:
         largest_context=largest_context(release),
         homes_beside=False,
         projector_on_cpu=release >= PROJECTOR_ON_CPU,
-        memory=MemoryRules(context_padding=CONTEXT_PADDING),
+        memory=MemoryRules(context_padding=CONTEXT_PADDING, places_norms=True),
     )
 
 
