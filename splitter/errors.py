@@ -73,7 +73,7 @@ class EngineNotFoundError(EngineError):
 
 
 class ProfileError(SplitterError):
-    """A profile that cannot be read or holds what it may not."""
+    """A profile that cannot be read or contains an invalid value."""
 
     code = "bad_profile"
 

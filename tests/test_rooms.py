@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"model", "memory", "rig"},
     "engine": {"model", "memory", "rig", "plan"},
     "script": {"model", "plan", "engine"},
-    "run": {"rig", "plan", "engine"},
+    "run": {"memory", "rig", "plan", "engine"},
     "bench": {"model", "memory", "rig", "plan", "engine", "run"},
     "profile": {"model", "memory", "rig", "plan", "engine"},
     "app": {"model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile"},

@@ -37,7 +37,9 @@ def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: 
         raise no_device(task.rig)
     wanted = _loads(task, context_size)
     if not wanted:
-        raise DoesNotFitError(f"{task.facts.name} fits no card of {task.rig.name}", "calibrate with a smaller model")
+        raise DoesNotFitError(
+            f"{task.facts.name} does not fit on any card of {task.rig.name}", "calibrate with a smaller model"
+        )
     group = f"calibrate {datetime.now(UTC).isoformat()}"
     done = []
     with Records() as records:

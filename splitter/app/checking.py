@@ -37,7 +37,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
     if target.startswith("-"):
         raise UsageError(
-            f"{target} stands where the model should", "the model comes first: splitter check MODEL -ngl 40"
+            f"{target} stands where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
         )
     name, _, entry = target.partition("#")
     if name.lower().endswith(SCRIPT_SUFFIXES):

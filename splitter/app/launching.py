@@ -93,7 +93,7 @@ def _name(given: str | None, otherwise: str) -> str:
         return script_name(otherwise)
     if script_name(given) != given:
         hint = "use at most 80 small letters, digits, dots, dashes and underscores"
-        raise UsageError(f"--name {given!r} cannot name an instance", hint)
+        raise UsageError(f"--name {given!r} is not a usable instance name", hint)
     return given
 
 

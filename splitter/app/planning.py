@@ -147,7 +147,7 @@ def _fetched(reference: str, events: Events) -> str:
         with events.transfer() as on_progress:
             return fetch(reference, on_progress, events.say)
     except KeyboardInterrupt:
-        events.say("what has arrived is kept: run the same command again to go on")
+        events.say("what has arrived is kept; run the same command again to continue")
         raise
 
 

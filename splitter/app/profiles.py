@@ -19,7 +19,7 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
     from splitter.profile.write import command_values
 
     if not name.lower().endswith(SCRIPT_SUFFIXES):
-        raise UsageError(f"{name} is no script that can be read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
+        raise UsageError(f"{name} is not a script that splitter can read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
     path = Path(name).expanduser()
     read = read_file(path, wishes)
     for notice in (*read.refusals, *read.notices):

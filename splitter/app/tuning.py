@@ -121,7 +121,7 @@ def run(job: TuneJob, events: Events) -> Tuned:
             message = "the settings to start from do not fit"
             raise DoesNotFitError(message, "`splitter check` says where; or tune without --from")
         if state:
-            events.say(f"going on after {len(state.trials)} trials (--fresh starts anew)")
+            events.say(f"continuing after {len(state.trials)} trials (--fresh starts over)")
         else:
             group = f"tune {now()} {job.key[:8]}"
             begin_tune(records, job.key, group, json.dumps(to_plain(settings)), now())
@@ -213,8 +213,10 @@ def confirmation(tuned: Tuned) -> str:
     """How the gain was confirmed, in words; "" where it was not."""
     found = tuned.confirmed
     if found is None:
-        return "" if tuned.best.key == tuned.start.key else " (not measured again: the choice flatters it)"
+        return (
+            "" if tuned.best.key == tuned.start.key else " (not measured a second time, so probably a little too high)"
+        )
     between = ""
     if found.low is not None and found.high is not None:
         between = f", 95 % between {100 * (found.low - 1):+.1f} and {100 * (found.high - 1):+.1f} %"
-    return f" (measured again in turns at the end{between})"
+    return f" (confirmed by measuring both again in turns{between})"

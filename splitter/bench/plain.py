@@ -26,7 +26,7 @@ def to_plain(value: Any) -> Any:
 def from_plain(kind: type[Value], data: Any, where: str = "") -> Value:
     """The dataclass `kind` that `data` describes; fields it lacks keep their defaults. MalformedError else."""
     if not isinstance(data, Mapping):
-        raise MalformedError(f"{where or kind.__name__} is no object")
+        raise MalformedError(f"{where or kind.__name__} is not an object")
     hints = _hints(kind)  # type: ignore[arg-type]
     given = {}
     for field in fields(kind):  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _optional(hint, value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise MalformedError(f"{where} is no list")
+            raise MalformedError(f"{where} is not a list")
         return tuple(_convert(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is Literal:
         if value not in get_args(hint):

@@ -149,5 +149,7 @@ def _serving(
     with serving_metrics(address, lambda: watch.latest, expected):
         output.say(f"metrics at {address.url()}")
         if address.beyond_loopback():
-            output.say("anyone who reaches that address can read the metrics: they hold no prompts, but need no key")
+            output.say(
+                "anyone who can reach that address can read the metrics: no key is needed, and they contain no prompts"
+            )
         yield

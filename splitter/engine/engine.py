@@ -6,12 +6,16 @@ such commands. The table in `engines.py` lists the values. This module and each 
 whatever only some verbs need is imported where it is asked for.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Answer, Slots
+    from splitter.engine.reading.case import Trap
+    from splitter.engine.reading.value import Findings, ReadCommand
+    from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
 
@@ -32,6 +36,8 @@ class Engine:
     cpu_only: ClassVar[bool] = False
     command_word: ClassVar[str]
     """What a command that is given as flags alone is read as: a program's name."""
+    program_words: ClassVar[str | None] = None
+    """A pattern of the words that start it, in any case; None: its commands are read as another engine's."""
     releases: ClassVar[str | None] = None
     """The page to download it from."""
     get: ClassVar[str]
@@ -77,6 +83,28 @@ class Engine:
 
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         """The command that tells it the whole plan. UsageError for what its version has no words for."""
+        raise NotImplementedError
+
+    def reads(self, word: str) -> bool:
+        """Whether `word`, a file name, starts it."""
+        return self.program_words is not None and re.fullmatch(self.program_words, word, re.IGNORECASE) is not None
+
+    def knows_flag(self, flag: str) -> bool:  # noqa: ARG002
+        """Whether some version of it has this flag."""
+        return False
+
+    def read(self, program: str, args: Sequence[str], env: Mapping[str, str], version: str | None) -> "ReadCommand":
+        """The command `program args` as this version reads it. UsageError for a value that cannot be read."""
+        raise NotImplementedError
+
+    def fill(
+        self, read: "ReadCommand", given: dict[str, Any], facts: "ModelFacts", version: str | None, findings: "Findings"
+    ) -> dict[str, Any]:
+        """`given`, the fields of Settings that `read` sets, with what this version adds by itself."""
+        raise NotImplementedError
+
+    def traps(self) -> "tuple[Trap, ...]":
+        """What goes wrong with its commands alone."""
         raise NotImplementedError
 
     def names_in_log(self, env: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002

@@ -53,9 +53,7 @@ def _answer(engine: Engine, path: str, question: str) -> str:
         return ""
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EngineNotFoundError(
-            f"{path} cannot be started: {reason}", f"check the file; else {engine.get}"
-        ) from error
+        raise EngineNotFoundError(f"{path} cannot be started: {reason}", f"check the file, or {engine.get}") from error
     return done.stdout + "\n" + done.stderr
 
 

@@ -20,7 +20,7 @@ def overrides_of(plan: Plan) -> str:
     for item in plan.settings.override_tensors:
         if "," in item:
             raise UsageError(
-                f"the tensor override {item!r} holds a comma, at which the engine would cut it",
+                f"the tensor override {item!r} contains a comma, where the engine would cut it",
                 "write the pattern without a comma, or as several -ot",
             )
     return ",".join(plan.settings.override_tensors)

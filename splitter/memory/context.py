@@ -6,6 +6,7 @@ Source: src/llama-context.cpp (n_ctx, n_ctx_seq), src/llama-kv-cache*.cpp, llama
 from dataclasses import dataclass
 
 from splitter.errors import UsageError
+from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.memory.weights import DEVICE_ALIGNMENT, ROW_PADDING
 from splitter.model.attention import LayerCache
@@ -13,18 +14,6 @@ from splitter.model.facts import ModelFacts
 from splitter.units import pad
 
 CELL_PADDING = 256
-# --cache-type-k/-v name -> (elements per block, bytes per block), ggml/src/ggml-common.h.
-CACHE_TYPES = {
-    "f32": (1, 4),
-    "f16": (1, 2),
-    "bf16": (1, 2),
-    "q8_0": (32, 34),
-    "q4_0": (32, 18),
-    "q4_1": (32, 20),
-    "iq4_nl": (32, 18),
-    "q5_0": (32, 22),
-    "q5_1": (32, 24),
-}
 
 
 def row_bytes(cache_type: str, elements: int) -> int:

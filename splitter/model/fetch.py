@@ -204,7 +204,7 @@ def _check_hash(part: RemoteFile) -> None:
         part.partial.unlink()
         raise ModelError(
             f"{part.label} arrived damaged and was removed: its checksum is not the Hub's.",
-            "Run the same command again; if it stays so, something between here and the Hub changes the file.",
+            "Run the same command again; if it happens again, something between here and the Hub changes the file.",
         )
 
 

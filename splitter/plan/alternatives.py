@@ -53,7 +53,7 @@ def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
     if fixed or plan.settings.split_mode == "tensor" or not task.scene.engine.knows_cache_type("q8_0"):
         return
     lossy = task.fixing(cache_type_k="q8_0", cache_type_v="q8_0")
-    found = find_fastest(lossy, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    found = find_fastest(lossy, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found and _faster(found, plan):
         yield _plan(lossy, found, "q8_0 cache instead of f16 (slightly lossy)")
         return
@@ -70,7 +70,7 @@ def _longest_like(task: Task, plan: Plan) -> Solution | None:
     best = None
     size, limit = 2 * settings.context_size, plan.facts.context_train or 0
     while size <= limit:
-        found = find_fastest(same, size, ubatch_size=settings.ubatch_size)
+        found = find_fastest(same, size, **ubatch(task, settings.ubatch_size))
         if found is None:
             break
         best, size = found, 2 * size
@@ -83,7 +83,7 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
         return
     shorter = plan.settings.context_size // 2 // CONTEXT_STEP * CONTEXT_STEP
     if shorter >= CONTEXT_STEP:
-        found = find_fastest(task, shorter, ubatch_size=plan.settings.ubatch_size)
+        found = find_fastest(task, shorter, **ubatch(task, plan.settings.ubatch_size))
         if found and _faster(found, plan):
             yield _plan(task, found, f"{shorter} tokens of context")
     if waits_in_ram(plan):
@@ -91,7 +91,9 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
     longer = longest(task).found
     if longer.settings.context_size > plan.settings.context_size:
         yield _plan(
-            task, longer, f"{longer.settings.context_size} tokens of context, the longest without losing a layer"
+            task,
+            longer,
+            f"{longer.settings.context_size} tokens of context, the longest that keeps every layer where it is",
         )
 
 
@@ -103,9 +105,9 @@ def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
     order = tuple(device.id for device in devices)
     shares = tuple(float(max(task.scene.budget_bytes(device), 0) >> 20) for device in devices)
     everyone = task.fixing(device_order=order, tensor_split=shares)
-    found = find_fastest(everyone, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    found = find_fastest(everyone, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found:
-        yield _plan(everyone, found, "all cards, shares by free memory")
+        yield _plan(everyone, found, "all cards, split by free memory")
 
 
 def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -116,9 +118,9 @@ def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
     if fixed or quantised or not known or refusal(plan.facts.architecture, plan.settings):
         return
     sharing = task.fixing(split_mode="tensor")
-    found = find_fastest(sharing, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    found = find_fastest(sharing, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found and len(found.settings.device_order) > 1:
-        yield _plan(sharing, found, "-sm tensor (experimental, wants fast links between the cards)")
+        yield _plan(sharing, found, "-sm tensor (experimental, needs fast links between the cards)")
 
 
 def _ubatch(task: Task, plan: Plan) -> Iterator[Plan]:

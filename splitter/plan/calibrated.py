@@ -62,7 +62,7 @@ def calibration_notes(plan: Plan, calibration: Calibration) -> tuple[str, ...]:
         return ()
     words = ", ".join(f"{device.id} on {calibration.cards[device.id].measured_at[:10]}" for device in known)
     rest = ", ".join(device.id for device in used if device.id not in calibration.cards)
-    more = f"; {rest} counts with the efficiency of the measured cards" if rest else ""
+    more = f"; {rest} is taken to be as efficient as the measured cards" if rest else ""
     return (f"the speed is calibrated: measured on {words}{more}",)
 
 

@@ -21,7 +21,7 @@ class EngineRules:
     - `names_devices`: can be told which devices to use and in which order.
     - `split_modes`, `cache_types` (None: any), `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
-    - `own_caches`: gives each of several slots a cache of its own unless told to share one.
+    - `own_caches`: gives each of several slots its own cache unless told to share one.
     - `largest_context`: the most tokens that -c takes; None: no limit.
     - `homes_beside`: a projector or draft model may lie on a device that the main model does not use.
     - `projector_on_cpu`: a projector can be kept on the CPU.

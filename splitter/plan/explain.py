@@ -47,7 +47,7 @@ def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
     speed = f", {bandwidth / 1e9:.0f} GB/s" if bandwidth else ""
     return (
         f"{device.device.id} ({device.device.name}{speed}) holds {what}: {format_bytes(device.used_bytes())} used, "
-        f"{format_bytes(device.headroom_bytes())} left above its margin{_why(scene, plan, device)}"
+        f"{format_bytes(device.headroom_bytes())} left after its margin{_why(scene, plan, device)}"
     )
 
 
@@ -59,8 +59,8 @@ def _why(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
         return "; nothing is split, so every token is read at this card's bandwidth"
     need = _next_layer_bytes(scene, plan, device)
     if need and device.headroom_bytes() < need:
-        return f"; one layer more takes {format_bytes(need)}: it is full"
-    return "; it takes what the faster cards cannot" if need else ""
+        return f"; it is full: one more layer needs {format_bytes(need)}"
+    return "; it holds the layers that did not fit on faster cards" if need else ""
 
 
 def _next_layer_bytes(scene: Scene, plan: Plan, device: PlannedDevice) -> int:
@@ -85,12 +85,12 @@ def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str
     whole = bool(plan.devices) and not waits_in_ram(plan)
     bandwidth = device.bandwidth_bytes_per_s or 0.0
     if task.scene.budget_bytes(device) <= 0:
-        return f"its {format_bytes(device.free_bytes)} free do not even cover margin and overhead"
+        return f"its {format_bytes(device.free_bytes)} of free memory does not cover its margin and overhead"
     if whole and bandwidth < slowest:
-        return f"all layers fit faster cards, and each layer here would be read at {bandwidth / 1e9:.0f} GB/s"
+        return f"all layers fit on faster cards; this one would read its layers at {bandwidth / 1e9:.0f} GB/s"
     if whole:
-        return "all layers fit without it, and every further card costs buffers and a hop"
-    return "what it could hold beside its buffers does not pay for them"
+        return "all layers fit without it, and another card would add buffers and a transfer for every token"
+    return "its overhead would cost more time than its layers save"
 
 
 def _host(task: Task, plan: Plan) -> Iterator[str]:
@@ -99,15 +99,15 @@ def _host(task: Task, plan: Plan) -> Iterator[str]:
     if plan.engine.cpu_only:
         yield f"the {plan.engine.name} engine computes on the CPU: every layer stays in RAM"
     elif on_host:
-        yield f"{on_host} of {total} layers stay in RAM, read at the host's bandwidth: GPU memory binds"
+        yield f"GPU memory is the limit: {on_host} of {total} layers stay in RAM and are read at its bandwidth"
     if plan.settings.n_cpu_moe > on_host:
         yield (
             f"the experts of the first {plan.settings.n_cpu_moe} layers stay in RAM (attention and cache on the GPU): "
-            "they are most of the bytes and least read"
+            "they are most of the bytes, and a token reads few of them"
         )
     moved = [item for item in plan.settings.override_tensors if item != PIPELINE_OFF]
     if moved and "override_tensors" not in task.fixed:
-        yield f"single tensors stay in RAM where a whole layer would leave memory unused: -ot '{','.join(moved)}'"
+        yield f"single tensors stay in RAM, because whole layers would leave memory unused: -ot '{','.join(moved)}'"
 
 
 def _pipeline(plan: Plan) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _pipeline(plan: Plan) -> Iterator[str]:
 
 def _unordered(plan: Plan) -> Iterator[str]:
     if any(device.bandwidth_bytes_per_s is None for device in plan.rig.devices) and plan.devices:
-        yield "a card's bandwidth is unknown, so cards are filled by capacity, the roomiest first"
+        yield "a card's bandwidth is unknown, so the card with the most free memory is filled first"
 
 
 def _help(task: Task, plan: Plan) -> Iterator[str]:
@@ -150,14 +150,14 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     roomier = replace(device.device, free_bytes=device.device.free_bytes + more)
     devices = tuple(roomier if d.id == roomier.id else d for d in scene.rig.devices)
     richer = replace(task, scene=replace(scene, rig=replace(scene.rig, devices=devices)))
-    found = find_fastest(richer, plan.settings.context_size, ubatch_size=plan.settings.ubatch_size)
+    found = find_fastest(richer, plan.settings.context_size, **scene.engine.batches(plan.settings.ubatch_size))
     if found is None:
         return None
     layers = found.settings.gpu_layers - plan.settings.gpu_layers
     experts = plan.settings.n_cpu_moe - found.settings.n_cpu_moe
     gain = f", {layers} more layer{'s' * (layers != 1)} on the GPUs" if layers > 0 else ""
     gain += f", the experts of {experts} more layer{'s' * (experts != 1)} on the GPUs" if experts > 0 else ""
-    close = " (close what draws on it)" if device.device.display else ""
+    close = " (close programs that use its display)" if device.device.display else ""
     speed = 1 / found.seconds
     return speed, f"{format_bytes(more)} more free on {device.device.id}{close} would bring {speed_text(speed)}{gain}"
 

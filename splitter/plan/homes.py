@@ -173,7 +173,7 @@ def _does_not_fit(task: Task, request: Request) -> DoesNotFitError:
         choose(task, request)
     except DoesNotFitError as error:
         return DoesNotFitError(error.message, "; ".join(filter(None, (without, error.hint))))
-    return DoesNotFitError(f"no device can take the {' and the '.join(names)}", without)
+    return DoesNotFitError(f"no device has room for the {' and the '.join(names)}", without)
 
 
 def _named(scene: Scene) -> tuple[tuple[str, object], ...]:
@@ -200,6 +200,6 @@ def _why(task: Task, name: str, device: str | None, request: Request) -> str:
     if not task.scene.usable():
         return "this engine computes on the CPU"
     if name == PROJECTOR:
-        return "no other device takes it at less cost" if device else "no device has room for it"
+        return "any other device would cost more" if device else "no device has room for it"
     seconds = _draft_s(task, (device,) if device else ())
     return f"{DRAFTED} drafted tokens take {1000 * seconds:.1f} ms there, and this costs the main model least"

@@ -65,7 +65,7 @@ class Scene:
                 f"its devices are {', '.join(known) or 'none'} (see `splitter rig`)",
             )
         if len(set(device_order)) != len(device_order):
-            raise UsageError("a device is named twice in the device order", "name each device once")
+            raise UsageError("the device order names a device twice", "name each device once")
         return tuple(known[name] for name in device_order)
 
     def usable(self) -> tuple[Device, ...]:

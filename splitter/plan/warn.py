@@ -39,7 +39,7 @@ def _host(plan: Plan) -> tuple[Notice, ...]:
     return (
         Notice(
             "host_memory",
-            f"the host needs {format_bytes(used)} of {format_bytes(ram)} free RAM",
+            f"the host needs {format_bytes(used)} of RAM; only {format_bytes(ram)} is free",
             "put more layers on devices, or take a smaller quantisation",
         ),
     )
@@ -51,7 +51,7 @@ def _idle(plan: Plan) -> tuple[Notice, ...]:
     return tuple(
         Notice(
             "idle_device",
-            f"{device.device.id} ({device.device.name}) holds no layer, yet the engine opens a context on it",
+            f"{device.device.id} ({device.device.name}) holds no layer, but the engine still opens a context on it",
             "leave it out of --device",
         )
         for device in plan.devices
@@ -75,7 +75,7 @@ def _uncounted(plan: Plan) -> tuple[Notice, ...]:
     if not missing:
         return ()
     hint = "leave room: raise --margin by the size of those files and their caches"
-    return (Notice("extra_models", f"the figures do not count {missing}: the header cannot be read here", hint),)
+    return (Notice("extra_models", f"the figures leave out {missing}: the header cannot be read here", hint),)
 
 
 def _projector(plan: Plan) -> tuple[Notice, ...]:
@@ -90,8 +90,8 @@ def _projector(plan: Plan) -> tuple[Notice, ...]:
 def _unproven(plan: Plan) -> tuple[Notice, ...]:
     if plan.footprint.proven:
         return ()
-    why = "; ".join(plan.footprint.notes) or f"{plan.facts.architecture} is not among the compared architectures"
-    return (Notice("unproven", f"this memory estimate is not proven against llama.cpp: {why}", "use --verify"),)
+    why = "; ".join(plan.footprint.notes) or f"{plan.facts.architecture} is not among the architectures compared"
+    return (Notice("unproven", f"this memory estimate has not been checked against llama.cpp: {why}", "use --verify"),)
 
 
 def _unknown_speed(plan: Plan) -> tuple[Notice, ...]:
@@ -99,6 +99,4 @@ def _unknown_speed(plan: Plan) -> tuple[Notice, ...]:
         return ()
     nameless = [d.device.id for d in plan.devices if d.device.bandwidth_bytes_per_s is None]
     what = f"the memory bandwidth of {', '.join(nameless)}" if nameless else "the bandwidth of the host's RAM"
-    return (
-        Notice("unknown_bandwidth", f"no speed is predicted: {what} is unknown", "name it in a rig file (gb_per_s)"),
-    )
+    return (Notice("unknown_bandwidth", f"no speed is predicted: {what} is unknown", "set gb_per_s in a rig file"),)

@@ -179,7 +179,7 @@ def resolve(catalog: Catalog, text: str) -> Card:
         raise RigError(f"no card is known as '{text.strip()}'", _unknown_hint(catalog, text))
     if len(found) > 1:
         choices = ", ".join(card.name for card in found)
-        raise RigError(f"'{text.strip()}' fits several cards", f"name one of: {choices}")
+        raise RigError(f"'{text.strip()}' matches several cards", f"name one of: {choices}")
     size = read_name(text).size_bytes
     if size is None or _is_size(found[0], size):
         return found[0]
@@ -189,7 +189,7 @@ def resolve(catalog: Catalog, text: str) -> Card:
 def _unknown_hint(catalog: Catalog, text: str) -> str:
     near = nearest_names(catalog, text)
     instead = "a rig file (--rig FILE) describes any card: name and total_mib are enough"
-    return f"did you mean {' or '.join(near)}? else {instead}" if near else instead
+    return f"did you mean {' or '.join(near)}? Otherwise {instead}" if near else instead
 
 
 def nearest_names(catalog: Catalog, text: str, count: int = 3) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def detect(catalog: Catalog, nvml: Any = None, visible: str | None = None) -> De
         try:
             import pynvml
         except ImportError:
-            return Detection(notes=("the Python package nvidia-ml-py is missing: NVIDIA GPUs cannot be asked for",))
+            return Detection(notes=("the Python package nvidia-ml-py is missing: NVIDIA GPUs cannot be found",))
         nvml = pynvml
     if visible is None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -95,7 +95,7 @@ def _read_all(nvml: Any, visible: str | None, catalog: Catalog) -> Detection:
 
 def in_words(error: Exception) -> str:
     """What an NVML error means for the user."""
-    return WORDS.get(type(error).__name__, f"the NVIDIA driver answers '{error}': see what nvidia-smi says")
+    return WORDS.get(type(error).__name__, f"the NVIDIA driver reports '{error}': see what nvidia-smi says")
 
 
 def read_gpu(nvml: Any, handle: Any) -> GpuReading:

@@ -69,7 +69,7 @@ def build_devices(readings: Sequence[GpuReading], visible: str | None, catalog: 
 def _why_unusable(reading: GpuReading) -> str:
     if reading.mig:
         return f"{reading.name} is in MIG mode: name an engine with --engine-path, whose listing shows the instances"
-    return f"{reading.name} does not tell its memory (shared with the host or virtual): describe it in a rig file"
+    return f"{reading.name} does not report its memory (shared with the host or virtual): describe it in a rig file"
 
 
 def pci_order(bus_id: str) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ class Sensors:
         cards = (*(device for device, _ in found), *others)
         wanted, unknown = (cards, ()) if self._rig is None else cards_of_rig(self._rig.devices, cards)
         if cards:
-            self._notes += tuple(f"{device.id} ({device.name}) is no card of this machine" for device in unknown)
+            self._notes += tuple(f"{device.id} ({device.name}) is not a card of this machine" for device in unknown)
         by_slot = {device.pci_bus_id: handle for device, handle in found}
         self._handles = tuple((d, by_slot[d.pci_bus_id]) for d in wanted if d.pci_bus_id in by_slot)
         self._others = tuple(device for device in wanted if device.pci_bus_id not in by_slot)

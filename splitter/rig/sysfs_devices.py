@@ -55,7 +55,7 @@ def build_devices(cards: Sequence[DrmCard], amd_names: str, pci_names: str, cata
         if is_integrated(name) or (total is not None and total < LEAST_BYTES):
             notes.append(f"{name} ({card.pci_bus_id}) is left out: it shares the host's RAM")
         elif total is None:
-            notes.append(f"{name} ({card.pci_bus_id}) does not tell its memory: describe it in a rig file")
+            notes.append(f"{name} ({card.pci_bus_id}) does not report its memory: describe it in a rig file")
         else:
             devices.append(_device(card, name, total, catalog))
     ids = default_ids([(device.name, device.total_bytes) for device in devices], catalog)

@@ -38,8 +38,8 @@ def read_key(server: Server) -> str | None:
         raise EngineError(message, "check the path") from None
     if not lines:
         file = server.api_key_file
-        message = f"the API key file {file} has an empty first line, no key: the engine would serve everybody"
-        raise EngineError(message, "write the key into its first line")
+        message = f"the API key file {file} has an empty first line instead of a key: the engine would serve everybody"
+        raise EngineError(message, "put the key on its first line")
     return lines[0]
 
 

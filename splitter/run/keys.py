@@ -40,7 +40,7 @@ def secured(server: Server) -> tuple[Server, tuple[str, ...]]:
     made = _make(path)
     _require_key(path)
     said = f"{server.host} can be reached by others: clients need the API key in {path}"
-    return replace(server, api_key_file=str(path)), (f"{said} (made now)" if made else said, *_warnings(path))
+    return replace(server, api_key_file=str(path)), (f"{said} (just created)" if made else said, *_warnings(path))
 
 
 def _make(path: Path) -> bool:
@@ -65,7 +65,7 @@ def _make(path: Path) -> bool:
     return True
 
 
-_OTHER = "name a file that holds a key with --api-key-file, or serve on 127.0.0.1"
+_OTHER = "give a key with --api-key-file FILE, or listen on 127.0.0.1"
 
 
 def _own_on_windows(path: Path) -> None:

@@ -190,7 +190,7 @@ def first_line(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise EngineError(f"the key file {path} cannot be read: {error}", "check the path") from None
     if not line:
-        raise EngineError(f"the key file {path} has an empty first line", "write the key into its first line")
+        raise EngineError(f"the key file {path} has an empty first line", "put the key on its first line")
     return line
 
 

@@ -98,10 +98,10 @@ class Registry:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire(timeout=BUSY_S)
         except Timeout:
-            raise SplitterError(f"another splitter holds {path} and does not let go", "end it and try again") from None
+            raise SplitterError(f"another splitter process keeps {path} locked", "end it and try again") from None
         except OSError as error:
             message = f"the list of running instances in {self.folder} cannot be used: {error.strerror}"
-            raise SplitterError(message, "make the folder yours, or name another with XDG_STATE_HOME") from None
+            raise SplitterError(message, "make the folder writable, or choose another with XDG_STATE_HOME") from None
         try:
             yield
         finally:

@@ -276,7 +276,7 @@ class Instance:
             return describe(self.command, self._state, self._limits, self.lines)
         died: Failure = "died" if self._shortage.stage == "running" else "died_loading"
         told = describe(self.command, replace(self._state, failure=died), self._limits, self.lines)
-        return EngineError(f"{told.message}; no other plan obeys the request: {self._refusal.message}", told.hint)
+        return EngineError(f"{told.message}; no other plan satisfies the request: {self._refusal.message}", told.hint)
 
     def _tell_watchers(self) -> None:
         """A watcher that cannot write its file does not take the engine down."""

@@ -75,7 +75,7 @@ def plan(free_on_first_mib: int = 3900) -> Plan:
 
 def planned() -> Iterator[RenderableType]:
     shorter = replace(plan(), title="context 8192", speed=Speed(5.21, 230.0))
-    tensor = replace(plan(2000), title="-sm tensor (experimental, wants fast links between the cards)")
+    tensor = replace(plan(2000), title="-sm tensor (experimental, needs fast links between the cards)")
     found = replace(plan(), alternatives=(shorter, tensor), verified=Verified("llama-fit-params", "11434", 3 * MIB))
     return plan_view(found)
 
@@ -127,7 +127,7 @@ def ranked() -> Iterator[RenderableType]:
         file("Q2_K", "degraded", tokens_per_s=11.26, on_gpus=True, gpu_layers=65),
         file("Q8_0", "near-lossless", fits=False),
     )
-    reason = "good: nothing is quick on this rig; this is the quickest of acceptable quality"
+    reason = "good: no file is fast on this rig; this is the fastest of acceptable quality"
     return advice_view("bartowski/Qwen2.5-32B-Instruct-GGUF", RIG, Advice(files, files[0].file, reason))
 
 

@@ -59,7 +59,7 @@ def test_an_interrupted_one_says_that_it_goes_on(hub: Hub, monkeypatch: pytest.M
     output.words = Console(file=said, width=80)
     with pytest.raises(KeyboardInterrupt):
         resolve(WISHES, output, local=True)
-    assert "run the same command again to go on" in said.getvalue()
+    assert "run the same command again to continue" in said.getvalue()
 
 
 def test_plan_downloads_nothing(hub: Hub, splitter: Splitter, tmp_path: Path) -> None:

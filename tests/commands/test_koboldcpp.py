@@ -130,12 +130,12 @@ def test_one_setting_one_value(version: str, settings: dict[str, Any], expected:
         ("1.76", {"n_cpu_moe": 3}, "no --moecpu"),
         ("1.76", {"override_tensors": ("exps=CPU",)}, "no --overridetensors"),
         ("1.76", {"parallel": 4}, "one request at a time"),
-        ("1.123", {"parallel": 4, "kv_unified": False}, "a cache of its own"),
+        ("1.123", {"parallel": 4, "kv_unified": False}, "its own cache"),
         ("1.76", {"split_mode": "tensor"}, "no split mode tensor"),
         ("1.123", {"split_mode": "none"}, "no split mode none"),
         ("1.115.1", {"context_size": 400000}, "256 to 262144, not 400000"),
         ("1.76", {"draft_model": "/m/d.gguf"}, "cannot place a draft model"),
-        ("1.123", {"draft_model": "/m/d.gguf", "mmproj": "/m/p.gguf"}, "beside a projector"),
+        ("1.123", {"draft_model": "/m/d.gguf", "mmproj": "/m/p.gguf"}, "together with a projector"),
         ("1.123", {"op_offload": False}, "no --no-op-offload"),
         ("1.63", {"flash_attention": "on"}, "no flash attention"),
         ("1.60", {"flash_attention": "off", "mmproj": "/m/p.gguf"}, "no --mmproj"),
@@ -300,6 +300,6 @@ def test_two_hundred_random_plans_are_understood_as_planned(version: str) -> Non
 def test_a_full_cache_is_all_that_old_releases_have() -> None:
     own: dict[str, Any] = {"parallel": 1, "batch_size": 512, "ubatch_size": 512}
     model = facts(attention__sliding_window=1024)
-    with pytest.raises(UsageError, match=r"1\.76 keeps the full cache") as caught:
+    with pytest.raises(UsageError, match=r"1\.76 always keeps a full-size cache") as caught:
         command(plan(model=model, engine="koboldcpp", **own), "1.76")
     assert "--swa-full" in caught.value.hint

@@ -196,7 +196,7 @@ def test_without_the_wheel_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "pip install 'splitter[embedded]'" in done.stderr
+    assert "pip install 'tensor-splitter[embedded]'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_unified_memory_and_mig_are_left_out_with_a_note() -> None:
         Gpu(name="NVIDIA GB10", total=NOT_SUPPORTED), Gpu(name="NVIDIA A100", mig=[1, 1]), Gpu(mig=[0, 0])
     )
     assert [(d.id, d.name) for d in detection.devices] == [("CUDA0", "NVIDIA GeForce RTX 3060")]
-    assert "GB10 does not tell its memory" in detection.notes[0]
+    assert "GB10 does not report its memory" in detection.notes[0]
     assert "MIG" in detection.notes[1]
 
 

@@ -140,7 +140,7 @@ def from_json(text: str) -> Record:
     except MalformedError:
         raise
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"it is no JSON ({error})") from None
+        raise MalformedError(f"it is not JSON ({error})") from None
 
 
 def _whole(digits: str) -> int:

@@ -33,7 +33,7 @@ splitter bench --url http://127.0.0.1:8080 --depths 0,4096 --concurrency 1,4 --b
 
 splitter bench model.gguf --compare --compare-command 'llama-server -m model.gguf -ngl 99 -ts 1,2'
 
-What was measured is kept: splitter bench list, show ID, compare A B, export, delete ID.
+Measurements are kept: splitter bench list, show ID, compare A B, export, delete ID.
 """
 MEASURE = "measure"
 
@@ -71,19 +71,22 @@ def measure(
     prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of the prompt.", min=1)] = 512,
     generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 128,
     depths: Annotated[str, typer.Option("--depths", help="Tokens already in the context.", metavar="N,N,...")] = "0",
-    concurrency: Annotated[str, typer.Option("--concurrency", help="Requests at once.", metavar="N,N,...")] = "1",
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", help="Requests sent at the same time.", metavar="N,N,...")
+    ] = "1",
     repetitions: Annotated[
         int | None,
-        typer.Option("--repetitions", "-r", help="Exactly so many (default: until the spread is small).", min=1),
+        typer.Option("--repetitions", "-r", help="Number of repetitions (default: until the spread is small).", min=1),
     ] = None,
     budget: Annotated[
         float | None, typer.Option("--budget", help="Seconds to measure (default: 60).", metavar="S", min=0.1)
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also the engine's own placement and a split by free memory, in turn.")
+        bool,
+        typer.Option("--compare", help="Also measure the engine's own placement and a split by free memory, in turns."),
     ] = False,
     compare_command: Annotated[
-        str | None, typer.Option("--compare-command", help="Also this command, as it is.", metavar="LINE")
+        str | None, typer.Option("--compare-command", help="Also measure this command, unchanged.", metavar="LINE")
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", help="Launches of each when comparing.", min=1)] = 3,
     llama_bench: Annotated[bool, typer.Option("--llama-bench", help="Let llama-bench measure the plan.")] = False,

@@ -33,7 +33,7 @@ def calibrate(
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Show what is kept.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget all calibrations.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete all calibrations.")] = False,
     prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of the prompt.", min=1)] = 256,
     generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 32,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
@@ -50,7 +50,9 @@ def calibrate(
     output = Output("calibrate", as_json=report.json)
     if show or forget:
         if model or (show and forget):
-            raise UsageError("--list and --forget stand alone", "leave out MODEL and the other one")
+            raise UsageError(
+                "--list and --forget cannot be combined with anything else", "leave out MODEL and the other option"
+            )
         with Records() as records:
             kept = all_calibrations(records)
             if forget:

@@ -45,22 +45,24 @@ def launch(
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     start_timeout: Annotated[
-        float | None, typer.Option("--start-timeout", help="Seconds the engine may take to load (600).", min=1)
+        float | None, typer.Option("--start-timeout", help="Seconds the engine may take to load (default: 600).", min=1)
     ] = None,
     restart: Annotated[
-        RestartName | None, typer.Option("--restart", help="When an ended engine is started again (on-failure).")
+        RestartName | None,
+        typer.Option("--restart", help="When to restart an engine that ended (default: on-failure)."),
     ] = None,
     max_restarts: Annotated[
-        int | None, typer.Option("--max-restarts", help="Give up after this many restarts in a row (5).", min=0)
+        int | None,
+        typer.Option("--max-restarts", help="Give up after this many restarts in a row (default: 5).", min=0),
     ] = None,
     log_file: Annotated[
         str | None, typer.Option("--log-file", help="Write the engine's log here.", metavar="FILE")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What ps, logs and stop call it.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
+    name: Annotated[str | None, typer.Option("--name", help="Its name for ps, logs and stop.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it keeps running.")] = False,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", help="Serve Prometheus metrics there.", metavar="[HOST:]PORT"),
+        typer.Option("--metrics", help="Serve Prometheus metrics on this port.", metavar="[HOST:]PORT"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:

@@ -22,8 +22,8 @@ LOOK_S = 0.2
 def logs(
     report: OutputOptions,
     name: Annotated[str | None, typer.Argument(help="The instance, as `splitter ps` shows it.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the instance ends.")] = False,
-    count: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.", min=0)] = 100,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow the log until the instance ends.")] = False,
+    count: Annotated[int, typer.Option("-n", "--lines", help="Show this many of the last lines.", min=0)] = 100,
 ) -> None:
     """Show the log of a running or an ended instance."""
     from splitter.app.instances import log_of
@@ -32,7 +32,7 @@ def logs(
     from splitter.run.registry import Registry
 
     if follow and report.json:
-        raise UsageError("-f goes on and --json is one object", "give one of them")
+        raise UsageError("-f cannot be combined with --json", "give one of them")
     output = Output("logs", as_json=report.json)
     registry = Registry()
     called, path, entry = log_of(registry.entries(), name)

@@ -23,7 +23,7 @@ def models(
     engine: EngineOptions,
     margin: MarginOptions,
     report: OutputOptions,
-    wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name holds this.")] = "",
+    wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name contains this.")] = "",
 ) -> None:
     """List the models found on this computer: size, quantisation, whether they fit, how fast they would be."""
     from splitter.app.listing import listed_models, rig_or_none

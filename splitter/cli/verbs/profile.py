@@ -22,9 +22,9 @@ Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name o
 
 NEW_EXAMPLES = """Examples:
 
-splitter profile new mine model.gguf --gpus "1050ti,2080,1060-6gb" -c 8192   (a solved plan, kept)
+splitter profile new mine model.gguf --gpus "1050ti,2080,1060-6gb" -c 8192   (saves a solved plan)
 
-splitter profile new mine --from koboldai.bat   (what a script says; also .sh, .service and .kcpps)
+splitter profile new mine --from koboldai.bat   (takes over the settings of a script; also .sh, .service and .kcpps)
 
 splitter profile new mine --profile phoenix --goal context
 """
@@ -98,7 +98,7 @@ def new_profile(
     values = values_of_script(script, wishes, output) if script else values_of_plan(wishes, output)
     if script and model:
         values["model"] = model
-    text = render_profile(values, f"From {script}" if script else "A plan, kept: every value is fixed.")
+    text = render_profile(values, f"From {script}" if script else "A saved plan: every value is fixed.")
     path = save_profile(text, name, overwrite=force)
     output.plain(text.rstrip("\n"))
     output.say(f"wrote {path}")

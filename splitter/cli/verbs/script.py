@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
 
 splitter script model.gguf -o launchers
 
-splitter script --profile phoenix -o .   (the seed's rig, as a .bat to double-click)
+splitter script --profile phoenix -o .   (for the phoenix rig, as a .bat to double-click)
 
 splitter script model.gguf --portable -o D:\\llm   (everything in one folder, on any drive)
 

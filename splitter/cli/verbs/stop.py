@@ -34,7 +34,7 @@ def stop(
 
     output = Output("stop", as_json=report.json)
     if bool(names) == everything:
-        raise UsageError("say which instances to stop", "splitter stop NAME, or splitter stop --all")
+        raise UsageError("no instance is named", "splitter stop NAME, or splitter stop --all")
     registry = Registry()
     entries = registry.entries()
     chosen = entries if everything else [named(entries, name) for name in dict.fromkeys(names or ())]
@@ -42,9 +42,11 @@ def stop(
         left = stop_them(registry, chosen, timeout)
     if left:
         stuck = ", ".join(f"{entry.name} (pid {entry.supervisor_pid})" for entry in left)
-        raise EngineError(f"still running after it was killed: {stuck}", "it is probably stuck in the driver: restart")
+        raise EngineError(
+            f"still running after it was killed: {stuck}", "it is probably stuck in the driver: restart the machine"
+        )
     for entry in chosen:
         output.show(f"{entry.name} is stopped, port {entry.port} is free")
     if not chosen:
-        output.show("no instance runs")
+        output.show("no instance is running")
     output.data({"stopped": [entry.name for entry in chosen]})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from splitter.engine.engine import Engine
+from splitter.engine.llama_server.engine import LlamaServer
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from splitter.plan.plan import Plan
 
 
-class Embedded(Engine):
+class Embedded(LlamaServer):
     """The wheel xllamacpp. Commands for it are read as llama-server's."""
 
     name = "embedded"
-    program, command_word = "python", "llama-server"
+    program, program_words, releases = "python", None, None
     package = "xllamacpp"
-    cpu_only = True
-    get = "install the embedded engine: pip install 'splitter[embedded]'"
+    cpu_only, lists_devices, tools_beside = True, False, False
+    get = "install the embedded engine: pip install 'tensor-splitter[embedded]'"
 
     def rules(self, version: str | None) -> "EngineRules":
         from splitter.engine.llama_server.versions import llama_rules

@@ -37,7 +37,7 @@ def koboldcpp_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCo
     release = koboldcpp_release(engine.version)
     if release < OLDEST:
         raise UsageError(
-            f"koboldcpp {engine.version} is older than 1.60, the oldest release splitter knows",
+            f"koboldcpp {engine.version} is older than 1.60, the oldest release that splitter supports",
             "take a newer koboldcpp",
         )
     arguments = tuple(argument for group in GROUPS for argument in group(plan, release))
@@ -127,7 +127,7 @@ def _sliding_window(plan: Plan, release: Release) -> Args:
     if full:
         return ()
     if release < SWA:
-        raise refuse("keeps the full cache of sliding-window layers", release, "plan with --swa-full")
+        raise refuse("always keeps a full-size cache for sliding-window layers", release, "plan with --swa-full")
     return ("--useswa", "--noshift")
 
 
@@ -136,7 +136,7 @@ def _slots(plan: Plan, release: Release) -> Args:
     if count == 1:
         return ()
     if not plan.settings.kv_unified or not 1 <= count <= 32:
-        raise refuse(f"cannot give each of {count} slots a cache of its own", release, "plan with -np 1")
+        raise refuse(f"cannot give each of {count} slots its own cache", release, "plan with -np 1")
     if release < SLOTS:
         raise refuse(f"serves one request at a time, not {count}", release, "plan with -np 1")
     return ("--parallelrequests", str(count))
@@ -190,7 +190,7 @@ def _threads(plan: Plan, release: Release) -> Args:  # noqa: ARG001
 def _extra_models(plan: Plan, release: Release) -> Args:
     settings = plan.settings
     if settings.mmproj and settings.draft_model:
-        raise refuse("cannot use a draft model beside a projector", release, "plan with one of -md and -mm")
+        raise refuse("cannot use a draft model together with a projector", release, "plan with one of -md and -mm")
     if settings.mmproj and release < (1, 61):
         raise refuse("has no --mmproj", release, "take koboldcpp 1.61 or newer")
     projector = _projector(plan, release) if settings.mmproj else ()

@@ -1,6 +1,6 @@
 """koboldcpp as a value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from splitter.engine.engine import Ask, Engine, Health
@@ -8,6 +8,9 @@ from splitter.engine.engine import Ask, Engine, Health
 if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Slots
+    from splitter.engine.reading.case import Trap
+    from splitter.engine.reading.value import Findings, ReadCommand
+    from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
 
@@ -38,6 +41,7 @@ class Koboldcpp(Engine):
     """Releases of LostRuins/koboldcpp."""
 
     name = program = command_word = "koboldcpp"
+    program_words = r"koboldcpp[\w.-]*(?<!\.gguf)(?<!\.kcpps)(?<!\.kcppt)(?<!\.txt)(?<!\.log)"
     port = 5001
     releases = "https://github.com/LostRuins/koboldcpp/releases"
     get = f"get koboldcpp ({releases}) or name it with --engine-path"
@@ -69,6 +73,28 @@ class Koboldcpp(Engine):
         from splitter.engine.koboldcpp.command import koboldcpp_command
 
         return koboldcpp_command(plan, engine, server)
+
+    def knows_flag(self, flag: str) -> bool:
+        from splitter.engine.koboldcpp.flags import kobold_flags
+
+        return any(flag in names for _, _, names in kobold_flags())
+
+    def read(self, program: str, args: Sequence[str], env: Mapping[str, str], version: str | None) -> "ReadCommand":
+        from splitter.engine.koboldcpp.read import read_kobold
+
+        return read_kobold(program, args, env, version)
+
+    def fill(
+        self, read: "ReadCommand", given: dict[str, Any], facts: "ModelFacts", version: str | None, findings: "Findings"
+    ) -> dict[str, Any]:
+        from splitter.engine.koboldcpp.complete import fill_kobold
+
+        return fill_kobold(read, given, facts, version, findings)
+
+    def traps(self) -> "tuple[Trap, ...]":
+        from splitter.engine.koboldcpp.traps import KOBOLD_TRAPS
+
+        return KOBOLD_TRAPS
 
     def names_in_log(self, env: Mapping[str, str]) -> dict[str, str]:
         from splitter.engine.koboldcpp.devices import names_in_log

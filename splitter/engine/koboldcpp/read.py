@@ -42,8 +42,8 @@ def read_kobold(program: str, args: Sequence[str], env: Mapping[str, str], versi
     for dest, spelling in getattr(namespace, "spelled", ()):
         _check_release(dest, spelling, version, findings)
     if len(values.get("model") or ()) > 1:
-        found = f"--model takes {values['model'][1]!r} too, and koboldcpp ignores all but the first file"
-        findings.note("extra_model", found, "put other values behind their own flags")
+        found = f"--model takes {values['model'][1]!r} as well, and koboldcpp ignores every file but the first"
+        findings.note("extra_model", found, "put each value after its own flag")
     for dest in OPTIONAL_INTEGERS:
         if values.get(dest) is not None:
             whole_number(f"--{dest}", values[dest])
@@ -68,7 +68,7 @@ def read_kcpps(text: str, env: Mapping[str, str], version: str | None = None) ->
     except (ValueError, RecursionError):
         raise UsageError("the .kcpps file is not valid JSON", "save it again from koboldcpp's launcher") from None
     if not isinstance(loaded, dict):
-        raise UsageError("the .kcpps file does not hold settings", "save it again from koboldcpp's launcher")
+        raise UsageError("the .kcpps file contains no settings", "save it again from koboldcpp's launcher")
     findings = Findings()
     values: Values = {}
     for key, value in loaded.items():
@@ -84,8 +84,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hints = {
-            "ambiguous": "write the flag out",
-            "model_param: not allowed": "a bare word stands beside --model; put every value behind its flag",
+            "ambiguous": "write the flag in full",
+            "model_param: not allowed": "a word belongs to no flag; put every value after its flag",
         }
         hint = next((text for words, text in hints.items() if words in message), "see `koboldcpp --help`")
         raise UsageError(f"koboldcpp would refuse this: {message}", hint)
@@ -135,7 +135,9 @@ def _check_release(dest: str, spelling: str, version: str | None, findings: Find
         hint = f"write {usable[0]}" if usable else f"take koboldcpp {since} or newer"
         findings.refuse("flag_too_new", f"koboldcpp {version} does not know {spelling} (since {since})", hint)
     if until and release > koboldcpp_release(until):
-        findings.refuse("flag_removed", f"koboldcpp after {until} has no {spelling}", "use --usevulkan")
+        findings.refuse(
+            "flag_removed", f"koboldcpp releases after {until} no longer have {spelling}", "use --usevulkan"
+        )
 
 
 def _read(

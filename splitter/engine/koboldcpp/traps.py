@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.koboldcpp.complete import kobold_autofit
 from splitter.engine.reading.case import Case, Trap, shown
-from splitter.engine.reading.complete import kobold_autofit
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.plan.plan import Notice
 
@@ -19,7 +19,7 @@ def usecuda_ids_ignored(case: Case) -> Iterator[Notice]:
     order = ", ".join(shown(device) for device in case.devices)
     yield Notice(
         "usecuda_ids",
-        f"--usecuda {listed} does not choose cards: beside --tensor_split all cards stay visible, and the split "
+        f"--usecuda {listed} does not choose cards: with --tensor_split all cards stay visible, and the split "
         f"counts them as {order}",
         CHOOSE,
     )
@@ -54,7 +54,7 @@ def autofit_drops_split(case: Case) -> Iterator[Notice]:
     if case.read.flags.get("autofit") and kobold_autofit(case.read, case.release) and case.given("tensor_split"):
         yield Notice(
             "autofit_drops_split",
-            "--autofit throws the given --tensor_split away",
+            "--autofit discards the given --tensor_split",
             "leave one of them out",
         )
 
@@ -65,7 +65,7 @@ def auto_layers_no_fit(case: Case) -> Iterator[Notice]:
     if automatic and case.given("tensor_split") and not case.read.flags.get("autofit"):
         yield Notice(
             "auto_layers_split",
-            "--tensor_split turns autofit off: without --gpulayers koboldcpp guesses from its smallest card alone",
+            "--tensor_split turns autofit off: without --gpulayers koboldcpp guesses from its smallest card",
             "give --gpulayers N",
         )
 

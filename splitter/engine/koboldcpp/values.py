@@ -118,7 +118,9 @@ def _split(given: Any, findings: Findings) -> tuple[float, ...]:
         shares = tuple(float(part) for part in parts)
     except ValueError:
         bad = next(part for part in parts if not re.fullmatch(r"[+-]?[\d.]+", part))
-        raise UsageError(f"--tensor_split swallows {bad!r}, which is no number", "put --model FILE behind it") from None
+        raise UsageError(
+            f"--tensor_split swallows {bad!r}, which is not a number", "put --model FILE after it"
+        ) from None
     if not all(0 <= share < 1e9 for share in shares):
         raise UsageError("--tensor_split takes numbers that are not negative", "give each card its share")
     return shares[:16]

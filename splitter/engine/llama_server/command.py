@@ -126,7 +126,7 @@ def _sliding_window(plan: Plan, build: int) -> Args:
     if plan.settings.swa_full:
         return ("--swa-full",) if build >= SWA_FULL_BUILD else ()
     if plan.facts.hparam("attention.sliding_window"):
-        what = "keeps the full cache of sliding-window layers"
+        what = "always keeps a full-size cache for sliding-window layers"
         require(build, SWA_FULL_BUILD, what, "plan with --swa-full")
     return ()
 
@@ -188,7 +188,7 @@ def _slots(plan: Plan, build: int) -> Args:
         return ("-np", str(settings.parallel), *(("-kvu",) if settings.kv_unified else ()))
     if settings.parallel > 1 and not settings.kv_unified:
         raise UsageError(
-            f"llama.cpp build {build} cannot give each of {settings.parallel} slots a cache of its own",
+            f"llama.cpp build {build} cannot give each of {settings.parallel} slots its own cache",
             "plan with a unified cache (-kvu), one slot (-np 1), or a newer llama-server",
         )
     return ("-np", str(settings.parallel))

@@ -36,7 +36,7 @@ def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Cons
     if proven.fits():
         return proven
     raise DoesNotFitError(
-        "llama-fit-params refuses every plan that the estimate accepts",
+        "llama-fit-params rejects every plan that the estimate allows",
         "raise --margin, lower -c, or leave out the card that is short",
     )
 

@@ -20,7 +20,7 @@ def fit_gives_up(case: Case) -> Iterator[Notice]:
     rest = "" if case.read.settings.get("context_size") else "; it may still lower the context, because -c is missing"
     yield Notice(
         "fit_gives_up",
-        f"--fit is on but gives up because {blocking[0]} is given: nothing guards against an overfull card{rest}",
+        f"--fit is on, but gives up because {blocking[0]} is given: nothing keeps a card from being overfilled{rest}",
         "add --fit off and an explicit -c, after checking the figures here",
     )
 
@@ -53,7 +53,7 @@ def override_stops_pipeline(case: Case) -> Iterator[Notice]:
         yield Notice(
             "override_stops_pipeline",
             f"{flag} turns pipeline parallelism off: long prompts are read more slowly (and less memory is needed)",
-            "nothing to do unless prompts are what matters",
+            "no change is needed unless prompt speed matters",
         )
 
 
@@ -86,7 +86,7 @@ def projector_comes_along(case: Case) -> Iterator[Notice]:
     if "hf_repo" in case.read.flags and "model" not in case.read.flags and not off and not case.settings.mmproj:
         yield Notice(
             "mmproj_auto",
-            "-hf loads the repository's multimodal projector too, if it has one; the figures do not count it",
+            "-hf also loads the repository's multimodal projector, if there is one; the figures leave it out",
             "add --no-mmproj, or name it with -mm",
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
 
+AUTO, ALL = -1, -2  # gpu_layers of a command
 ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
 
 
