@@ -35,7 +35,9 @@ class ServerAnswer:
     failed: str = ""
 
 
-def ask_server(model: Path, args: Sequence[str], devices: int, report: Path, emulator: Path | None = None) -> ServerAnswer:
+def ask_server(
+    model: Path, args: Sequence[str], devices: int, report: Path, emulator: Path | None = None
+) -> ServerAnswer:
     """Starts the server on `devices` roomy devices, waits until it listens, stops it."""
     engine = engine_dir()
     port = any_free_port()

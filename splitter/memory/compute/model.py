@@ -26,6 +26,7 @@ from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.hparams import Hparams, integer, read_hparams
 from splitter.units import pad
 
+ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_long.weight")
 SMALL_BATCH = 32  # tokens: below, graph_get_cb places norms wherever the layers are
 UNQUANTISED = ("f16", "f32", "bf16")
 REPEATS = 2  # layers of a kind per device after which the layout no longer changes
@@ -99,6 +100,7 @@ class ComputeModel:
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
         self.builder = BUILDERS.get(facts.architecture)
+        self.rope_factors = next((self.top[name] for name in ROPE_FACTORS if name in self.top), None)
         self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
@@ -274,6 +276,9 @@ class ComputeModel:
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
         net.repack = not self.pinned
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
+        net.rope_factors = None if self.family.rope_factors == "none" else self.rope_factors
+        net.full_rope_factors = self.family.rope_factors == "full"
+        net.attend_on_host = self.rules.places_norms and not self.settings.kv_offload
         net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
         v_max = max(each.head_v * each.kv_heads for each in self.layers)
         walk = Walk(net, self.family, self._rotations(), v_max, self._finder(net, placement))
