@@ -14,7 +14,7 @@ cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
 set "CUDA_VISIBLE_DEVICES=2,1,0"
 set "FLAGS=--usecuda normal --gpulayers 49 --tensor_split 17 23 9 --contextsize 4096 --batchsize 128 --ubatchsize 128"
-set "FLAGS2=--host 127.0.0.1 --port 5001 --skiplauncher"
+set "FLAGS2=--threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "koboldcpp.exe" set ENGINE_AT=beside

@@ -24,4 +24,4 @@ ENGINE=./koboldcpp
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: koboldcpp' 'on PATH: koboldcpp' 'download it from: https://github.com/LostRuins/koboldcpp/releases'
 MODEL=./Qwen2.5-32B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-32B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-32B-Instruct-GGUF/resolve/main/Qwen2.5-32B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" --model "$MODEL" --usecuda normal --gpulayers 49 --tensor_split 17 23 9 --contextsize 4096 --batchsize 128 --ubatchsize 128 --overridetensors 'blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU' --host 127.0.0.1 --port 5001 --skiplauncher
+exec "$ENGINE" --model "$MODEL" --usecuda normal --gpulayers 49 --tensor_split 17 23 9 --contextsize 4096 --batchsize 128 --ubatchsize 128 --overridetensors 'blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU' --threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet

@@ -12,8 +12,7 @@ pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
 set "GGML_VK_VISIBLE_DEVICES=0,1"
-set "FLAGS=--usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128"
-set "FLAGS2=--host 127.0.0.1 --port 5001 --skiplauncher"
+set "FLAGS=--usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128 --threads 4 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "koboldcpp.exe" set ENGINE_AT=beside
@@ -23,10 +22,10 @@ if exist "Qwen2.5-3B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "^pipeline-off$=CPU" %FLAGS2%
+".\koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS%
 goto ended
 :on_path_beside
-"koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "^pipeline-off$=CPU" %FLAGS2%
+"koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"

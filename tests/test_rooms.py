@@ -44,6 +44,7 @@ WORLD = {
     "engine/find.py": "looks for engines on disk and asks their version",
     "engine/learnt.py": "keeps what dry runs taught in the user's cache folder",
     "engine/capture.py": "runs an engine's short-lived tools",
+    "engine/koboldcpp/rehearsal.py": "runs koboldcpp's parser alone",
     "engine/llama_server/dry_run.py": "runs llama-fit-params",
     "engine/embedded/server.py": "the child process that serves the embedded engine",
     "script/write.py": "writes the rendered files",

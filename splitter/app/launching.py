@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splitter.app.background import Background
-from splitter.app.planning import Planned, Wishes, ask
+from splitter.app.planning import Planned
+from splitter.app.wishes import Wishes, ask
 from splitter.errors import UsageError
 from splitter.folders import state_folder
 from splitter.run.endpoint import url_of

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
-from splitter.app.measured_before import Priced, priced
 from splitter.app.planning import Job, Planned
 from splitter.app.recording import now, trial_record
 from splitter.bench.calibrate.store import rig_key
@@ -25,7 +24,6 @@ from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Plan
-from splitter.plan.scene import Scene
 
 # What a request means: the same in every trial, whatever else is varied.
 MEANT = (
@@ -84,24 +82,14 @@ def _settings_of_line(line: str, task: Job, events: Events) -> Settings:
 
 
 def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: TuneWishes) -> Space:
-    from splitter.engine.learnt import learnt_overhead
-    from splitter.plan.evaluate import evaluate_in
-    from splitter.plan.solve import solve
-
-    price: Priced = priced(task.rig, task.engine)
-    overhead = learnt_overhead(task.facts, task.rig, task.engine)
-    request, extra = task.request, ExtraModels(task.request.draft, task.request.projector)
-    scene = Scene(task.facts, price.rig, request.engine, request.margin_bytes, price.constants, overhead, extra)
-
-    def evaluate(settings: Settings) -> Plan:
-        return evaluate_in(scene, settings)
+    request, others = task.request, ExtraModels(task.request.draft, task.request.projector)
 
     def solved(more: Mapping[str, Any]) -> Plan:
         asked = replace(request, fixed={**held, **more}, context_max=False)
-        return solve(task.facts, price.rig, asked, constants=price.constants, overhead=overhead, details=False)
+        return task.planner.solve(task.facts, asked, details=False)
 
     return Space(
-        evaluate,
+        task.planner.evaluator(task.facts, margin_bytes=request.margin_bytes, extra=others),
         solved,
         fixed,
         task.rig.host.cores,

@@ -1,10 +1,10 @@
-"""Flag values to the settings they fix. A value that cannot be meant is refused with its flag's name."""
+"""Flag values to the settings they fix. A value that makes no sense is refused with its flag's name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from splitter.app.planning import Wishes
+from splitter.app.wishes import Wishes
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.errors import UsageError
 from splitter.memory.setting_table import CACHE_TYPES, SETTINGS, Setting
@@ -26,6 +26,7 @@ def wishes_of(
         "model": model or None,
         **rig_values(devices.rig),
         "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "rig.backend": devices.backend,
         "engine.kind": engine.engine,
         "engine.path": engine.engine_path,
         "engine.version": engine.engine_version,

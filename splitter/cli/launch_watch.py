@@ -112,7 +112,7 @@ class LaunchWatch:
 
 @contextmanager
 def watching(output: Output, planned: "Planned", *, quiet: bool, metrics: str | None) -> Iterator[LaunchWatch]:
-    """Everything that watches one launch. EngineError for a metrics port that is taken: nothing has started then."""
+    """Everything that watches one launch. EngineError, before anything starts, for a metrics port that is taken."""
     gc.collect()
     gc.set_threshold(700, 10, 10)  # planning wants few collections; what lives for weeks wants them
     seen = LaunchWatch(output, quiet=quiet)

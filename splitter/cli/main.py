@@ -74,7 +74,7 @@ def _report_unforeseen(error: Exception, arguments: list[str]) -> int:
 
 
 def _terminal_closed(error: BaseException) -> bool:
-    """SIGHUP interrupts, and what would say goodbye to the terminal finds it gone (EIO)."""
+    """After SIGHUP the terminal is gone, and the next word to it fails (EIO)."""
     cause = error.__context__
     return isinstance(error, OSError) and error.errno == EIO and isinstance(cause, KeyboardInterrupt)
 
@@ -82,6 +82,8 @@ def _terminal_closed(error: BaseException) -> bool:
 def _usage_error(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "splitter"
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+        return UsageError(f"{path} needs a command", f"see `{path} --help`")
     return UsageError(error.format_message(), f"see `{path} --help`")
 
 
@@ -110,7 +112,7 @@ def _report_interrupt(arguments: list[str]) -> int:
 
 
 def _refused(error: Exception) -> SplitterError | None:
-    """What the system may refuse to any file access: a full disk, an endless name, the home folder of nobody."""
+    """What the system may refuse any program: a full disk, a name that is too long, a home folder of nobody."""
     if isinstance(error, OSError) and error.errno == ENOSPC:
         sys.stdout = None  # else its rest is written once more at exit
         Reported.now = True
@@ -119,7 +121,7 @@ def _refused(error: Exception) -> SplitterError | None:
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
         return UsageError(f"{str(error.filename)[:80]}...: {error.strerror}", "check the path")
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib, for ~nobody/file
-        return UsageError("a path begins with ~, and that home folder is not known", "write the path out")
+        return UsageError("a path begins with ~, and that home folder is not known", "write the path in full")
     return None
 
 
@@ -135,7 +137,7 @@ def _report_bug(arguments: list[str]) -> int:
 
 
 def without_secrets(text: str, arguments: Iterable[str]) -> str:
-    """`text` without the keys that stand in `arguments`: in a command given to `check`, which may hold one."""
+    """`text` without the keys that stand in `arguments`: a command given to `check` may contain one."""
     words = [word for argument in arguments for word in re.split(r"[\s=\"']+", argument)]
     secrets = {value for flag, value in pairwise(words) if SECRET_NAME.search(flag)}
     secrets = {value for value in secrets if value and not value.startswith("-")}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 else:
     EngineName = Literal[NAMES]  # the choices of --engine
 GoalName = Literal["speed", "context", "balanced"]
+BackendOption = Literal["cuda", "vulkan", "rocm", "sycl", "metal"]
 
 
 def rig_option(*names: str, text: str, metavar: str | None = None) -> Any:
@@ -50,6 +51,10 @@ class RigOptions:
     ] = None
     gpus: Annotated[
         str | None, rig_option("--gpus", text='Cards by name, e.g. "1050ti,2080,1060-6gb".', metavar="LIST")
+    ] = None
+    backend: Annotated[
+        BackendOption | None,
+        rig_option("--backend", text="The engine's backend (default: CUDA for NVIDIA alone, else Vulkan)."),
     ] = None
 
 

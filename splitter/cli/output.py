@@ -78,7 +78,7 @@ class Reported:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Escapes what the terminal's encoding cannot say, what could steer it, and names that are no text."""
+    """Escapes what the terminal's encoding cannot say, what could steer it, and names that are not text."""
     Reported.now = True
     if sys.stdout is None:  # closed by the caller
         return

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Answer, Slots
     from splitter.engine.reading.case import Trap
-    from splitter.engine.reading.value import Findings, ReadCommand
+    from splitter.engine.reading.value import Findings, ReadCommand, ReadText
     from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
@@ -81,9 +81,16 @@ class Engine:
         """What this version can be told and what it assumes."""
         raise NotImplementedError
 
+    def rules_of_command(self, read: "ReadCommand", version: str | None) -> "EngineRules":  # noqa: ARG002
+        """`rules` as far as flags of a command that somebody wrote change them."""
+        return self.rules(version)
+
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         """The command that tells it the whole plan. UsageError for what its version has no words for."""
         raise NotImplementedError
+
+    def rehearse(self, command: "EngineCommand") -> None:
+        """EngineError where it can tell without loading anything that it would refuse `command`."""
 
     def reads(self, word: str) -> bool:
         """Whether `word`, a file name, starts it."""
@@ -93,8 +100,16 @@ class Engine:
         """Whether some version of it has this flag."""
         return False
 
-    def read(self, program: str, args: Sequence[str], env: Mapping[str, str], version: str | None) -> "ReadCommand":
-        """The command `program args` as this version reads it. UsageError for a value that cannot be read."""
+    def read(
+        self,
+        program: str,
+        args: Sequence[str],
+        env: Mapping[str, str],
+        version: str | None,
+        read_text: "ReadText | None" = None,
+    ) -> "ReadCommand":
+        """The command `program args` as this version reads it; `read_text` gives the text of files that it names.
+        UsageError for a value that cannot be read."""
         raise NotImplementedError
 
     def fill(
@@ -115,8 +130,8 @@ class Engine:
         """What its pages say: /health is 503 while it loads. Raises what `ask` raises."""
         return "ready" if ask("/health").status == 200 else "loading"
 
-    def slots(self, answer: Any) -> "Slots | None":
-        """The JSON of `slots_path`, read; None where it does not tell."""
+    def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":  # noqa: ARG002
+        """The JSON of `slots_path`, read; None where it does not tell. `argv` is its command."""
         from splitter.engine.http import read_slots
 
         return read_slots(answer)

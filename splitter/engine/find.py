@@ -11,6 +11,7 @@ from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
 from splitter.engine.engine import Engine
 from splitter.engine.engines import ENGINES
+from splitter.engine.flags import is_script, python_of
 from splitter.engine.places import INSIDE, usual_folders
 from splitter.errors import EngineNotFoundError
 
@@ -45,10 +46,15 @@ def ask_version(kind: str, path: str) -> str | None:
     return None
 
 
+def start_words(path: str) -> list[str]:
+    """The words that start the program at `path` on this machine."""
+    return [python_of("windows" if WINDOWS else "linux"), path] if is_script(path) else [path]
+
+
 def _answer(engine: Engine, path: str, question: str) -> str:
     """What the binary prints on both streams; "" when it does not answer in time."""
     try:
-        done = captured([path, question], engine.version_timeout_s)
+        done = captured([*start_words(path), question], engine.version_timeout_s)
     except subprocess.TimeoutExpired:
         return ""
     except OSError as error:
@@ -108,5 +114,5 @@ def _inside(engine: Engine, folder: Path) -> Iterator[str]:
     for sub in INSIDE:
         for name in engine.file_names(WINDOWS):
             candidate = folder / sub / name
-            if candidate.is_file() and os.access(candidate, os.X_OK):
+            if candidate.is_file() and (is_script(str(candidate)) or os.access(candidate, os.X_OK)):
                 yield str(candidate.absolute())

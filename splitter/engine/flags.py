@@ -26,6 +26,16 @@ def overrides_of(plan: Plan) -> str:
     return ",".join(plan.settings.override_tensors)
 
 
+def is_script(path: str) -> bool:
+    """Whether Python must run the program: a git clone's koboldcpp.py need not be executable."""
+    return path.endswith(".py")
+
+
+def python_of(system: str) -> str:
+    """The word that starts Python on `system` ("linux", "windows", "macos")."""
+    return "python" if system == "windows" else "python3"
+
+
 def program(name: str, plan: Plan) -> str:
     """The file name of the engine `name` on the plan's system: used when the engine itself is not here."""
     return f"{name}.exe" if plan.rig.host.os == "windows" else name

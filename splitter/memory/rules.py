@@ -12,10 +12,13 @@ class MemoryRules:
     `context_padding` tokens are added to -c when the context is created; `pipeline_copies` are kept of each graph input
     under pipeline parallelism (GGML_SCHED_MAX_COPIES); `slot_rows`: a server reserves rows of logits for its slots only
     (n_outputs_max in tools/server/server-context.cpp), where llama-fit-params and the core itself do it for a whole
-    micro-batch; `places_norms`: a real load runs a layer's norms on its own device and with -nkvo attention on the
-    host, where llama-fit-params forgets these wishes (ggml_backend_sched_reserve_size starts with a reset). `extra_sequences` are created
+    micro-batch; `places_norms`: a real load runs a layer's norms on its own device and with -nkvo
+    attention on the host, where llama-fit-params forgets these wishes (ggml_backend_sched_reserve_size starts with a
+    reset). `extra_sequences` are created
     beside those of the slots where there are several; `window_padding` cells are added to every sliding-window cache;
-    `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own).
+    `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own);
+    `pipelines_whole_batches`: pipeline parallelism works also where the micro-batch is the whole batch;
+    `draft_sees_all`: a draft model computes on all devices of the main one, also those that hold none of its layers.
 
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
@@ -28,6 +31,8 @@ class MemoryRules:
     extra_sequences: int = 0
     window_padding: int = 0
     contexts: int = 1
+    pipelines_whole_batches: bool = True
+    draft_sees_all: bool = False
 
     def seen(self, settings: Settings) -> Settings:
         """`settings` as the engine's llama.cpp core sees them."""

@@ -23,7 +23,7 @@ def facts_from_headers(headers: Sequence[Header], path: str, label: str | None =
     """The facts of one model from the headers of all its parts, the first part's metadata leading.
 
     `path` becomes `facts.path`; `label` names the file in messages. Raises ModelError where the metadata contradicts
-    itself. Files that are no language model (projectors, adapters, vocabularies, importance matrices) have 0 layers
+    itself. Files that are not language models (projectors, adapters, vocabularies, importance matrices) have 0 layers
     unless they say otherwise; `kind_of` tells them apart.
     """
     label = label or printable(path, 200)

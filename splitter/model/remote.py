@@ -155,7 +155,7 @@ def _open(
 
 
 def _read(response: http.client.HTTPResponse, limit: int, label: str, timeout_s: float) -> bytes:
-    """At most `limit` bytes of the body; a server that drips them is given up on."""
+    """At most `limit` bytes of the body; a server that is too slow is given up on."""
     deadline = time.monotonic() + timeout_s + limit / SLOWEST_BYTES_PER_S
     blocks: list[bytes] = []
     left = limit

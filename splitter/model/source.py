@@ -30,7 +30,7 @@ class LocalSource:
 
 
 def open_local(name: str) -> LocalSource:
-    """The file `name` (`~` expands). Raises ModelError for what is no readable regular file."""
+    """The file `name` (`~` expands). Raises ModelError for what is not a readable regular file."""
     path = Path(name).expanduser() if name.startswith("~") else Path(name)
     label = printable(str(path), 200)
     try:

@@ -1,4 +1,4 @@
-"""Appends a remote file to a partial one, byte by byte as it arrives, over as many connections as the line needs."""
+"""Appends a remote file to a partial one, byte by byte as it arrives, over as many connections as a bad line needs."""
 
 import http.client
 import time

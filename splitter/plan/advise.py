@@ -35,7 +35,7 @@ class RankedModel:
 
 @dataclass(frozen=True, slots=True)
 class RankedFile:
-    """A candidate with what it comes to. None = unknown; `gpu_layers` counts the output layer."""
+    """A candidate with its plan's figures. None = unknown; `gpu_layers` counts the output layer."""
 
     candidate: RankedModel
     quality: Quality | None = None
@@ -64,7 +64,7 @@ class RankedFile:
 class Advice:
     """All files, the most advisable first, those without a plan last.
 
-    `recommended` None: nothing fits, or the files are no quantisations of one model.
+    `recommended` None: nothing fits, or the files are not quantisations of one model.
     """
 
     files: tuple[RankedFile, ...]

@@ -48,7 +48,7 @@ def _faster(found: Solution | None, plan: Plan) -> bool:
 
 
 def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
-    """q8_0 for K and V: half the cache, a loss hardly anyone measures."""
+    """q8_0 for K and V: half the cache, and a loss that can hardly be measured."""
     fixed = {"cache_type_k", "cache_type_v", "flash_attention"} & set(task.fixed)
     if fixed or plan.settings.split_mode == "tensor" or not task.scene.engine.knows_cache_type("q8_0"):
         return

@@ -13,6 +13,8 @@ from splitter.rig.device import Device
 
 # Stand-ins that only order devices while a bandwidth is unknown: no speed is then shown.
 UNKNOWN_HOST_BYTES_PER_S = 30e9
+# How much longer the CPU takes for a byte than a GPU that reads the same memory; above 1 the GPU wins ties.
+SHARED_HOST_FACTOR = 1.05
 UNKNOWN_DEVICE_S_PER_BYTE = 10.0
 
 
@@ -117,8 +119,11 @@ def block_placement(host_layers: int, counts: Sequence[int]) -> Placement:
     return Placement(tuple(owners), len(counts))
 
 
-def slots(scene: Scene, devices: Sequence[Device], taken: Mapping[str, int]) -> tuple[Slot, ...]:
-    """Budget and price of every device; `taken` bytes by device id are promised already (-ot to a device).
+def slots(
+    scene: Scene, devices: Sequence[Device], taken: Mapping[str, int], on_host_bytes: int = 0
+) -> tuple[Slot, ...]:
+    """Budget and price of every device; `taken` bytes by device id are promised already (-ot to a device). A device
+    that shares the host's memory does without the `on_host_bytes` that the host takes of it in any case.
 
     With a bandwidth unknown the roomiest device counts as the fastest.
     """
@@ -126,7 +131,7 @@ def slots(scene: Scene, devices: Sequence[Device], taken: Mapping[str, int]) -> 
     efficiency = scene.constants.device_efficiency
     return tuple(
         Slot(
-            scene.budget_bytes(device) - taken.get(device.id, 0),
+            _budget_bytes(scene, device, on_host_bytes) - taken.get(device.id, 0),
             1 / (device.bandwidth_bytes_per_s * efficiency)
             if known and device.bandwidth_bytes_per_s
             else UNKNOWN_DEVICE_S_PER_BYTE / device.total_bytes,
@@ -135,20 +140,43 @@ def slots(scene: Scene, devices: Sequence[Device], taken: Mapping[str, int]) -> 
     )
 
 
+def _shared(scene: Scene, devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Those of `devices` whose memory is the host's RAM."""
+    ids = {device.id for device in scene.rig.shared()}
+    return tuple(device for device in devices if device.id in ids)
+
+
+def _budget_bytes(scene: Scene, device: Device, on_host_bytes: int) -> int:
+    own, pool = scene.budget_bytes(device), scene.pool_bytes()
+    if pool is None or not _shared(scene, (device,)):
+        return own
+    return min(own, pool - scene.overhead_bytes(device) - on_host_bytes)
+
+
 def host_s_per_byte(scene: Scene, devices: Sequence[Device]) -> float:
-    """Seconds the host needs per byte it reads; slower than any device where bandwidths are unknown."""
+    """Seconds the host needs per byte it reads; slower than any device where bandwidths are unknown, and slower than a
+    GPU that reads the same memory: the GPU wins ties."""
     if not all(device.bandwidth_bytes_per_s for device in devices):
         return UNKNOWN_DEVICE_S_PER_BYTE
     bandwidth = scene.rig.host.ram_bandwidth_bytes_per_s or UNKNOWN_HOST_BYTES_PER_S
-    return 1 / (bandwidth * scene.constants.host_efficiency)
+    seconds = 1 / (bandwidth * scene.constants.host_efficiency)
+    same_memory = [device for device in devices if device.unified and device.node is None]
+    return max((seconds, *(SHARED_HOST_FACTOR * slot.s_per_byte for slot in slots(scene, same_memory, {}))))
 
 
-def host_room(scene: Scene, costs: LayerCosts, always_bytes: int) -> int:
-    """How many leading layers the host's free RAM takes besides `always_bytes`; -1 if not even those."""
-    ram = scene.rig.host.ram_free_bytes
+def host_room(scene: Scene, costs: LayerCosts, always_bytes: int, devices: Sequence[Device] = ()) -> int:
+    """How many leading layers the host's free RAM takes besides `always_bytes`; -1 if not even those.
+
+    Of memory that it shares with a GPU of `devices` the host has what the GPU may not take.
+    """
+    ram, pool, shared = scene.rig.host.ram_free_bytes, scene.pool_bytes(), _shared(scene, devices)
     if ram is None:
         return len(costs.on_host)
     room = ram - always_bytes - sum(costs.moved)
+    if pool is not None and shared:
+        on_host = always_bytes + sum(costs.moved)
+        gpus = sum(_budget_bytes(scene, device, on_host) + scene.overhead_bytes(device) for device in shared)
+        room = min(room, max(pool - on_host - gpus, 0))
     return sum(total <= room for total in (0, *accumulate(costs.on_host))) - 1
 
 
@@ -166,17 +194,18 @@ def problem(
     layers = len(costs.held)
     taken = dict(zip(memory.settings.device_order, memory.fixed_device_bytes, strict=False))
     constants = scene.constants
+    always = memory.input_bytes + memory.everywhere_bytes + compute.host_bytes
     host_s = host_s_per_byte(scene, devices)
     experts = sum(size > 0 for size in costs.moved_read)
     extra = sum(costs.moved_read) * host_s + 2 * experts * constants.hop_s + layers * constants.layer_s
     return Problem(
         held=costs.held,
         read=costs.read,
-        slots=slots(scene, devices, taken),
+        slots=slots(scene, devices, taken, always + sum(costs.moved)),
         whole=compute.whole,
         partial=compute.partial,
         host_s_per_byte=host_s,
-        host_room_layers=host_room(scene, costs, memory.input_bytes + memory.everywhere_bytes + compute.host_bytes),
+        host_room_layers=host_room(scene, costs, always, devices),
         host_layers=None if gpu_layers is None or gpu_layers < 0 else max(layers - gpu_layers, 0),
         extra_s=extra,
         hop_s=constants.hop_s + TIE_S,

@@ -1,10 +1,12 @@
 """EngineRules: the engine as the planner sees it, which compares no engine's name or version: it asks these rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from splitter.memory.rules import LLAMA_SERVER, MemoryRules
+from splitter.rig.backend import backend_of_id, prefix_of
+from splitter.rig.device import Device
 
 LAYER_MODES = ("layer", "none", "tensor")
 
@@ -19,6 +21,9 @@ class EngineRules:
 
     - `cpu_only`: computes on the host alone.
     - `names_devices`: can be told which devices to use and in which order.
+    - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
+    - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
+      several it uses one.
     - `split_modes`, `cache_types` (None: any), `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
@@ -39,6 +44,9 @@ class EngineRules:
     forced: Mapping[str, Any] = field(default_factory=dict)
     cpu_only: bool = False
     names_devices: bool = True
+    backends: tuple[str, ...] | None = None
+    one_backend: bool = False
+    device_flag: str | None = "--device"
     split_modes: tuple[str, ...] = LAYER_MODES
     cache_types: tuple[str, ...] | None = None
     batch_sizes: tuple[int, ...] | None = None
@@ -49,6 +57,19 @@ class EngineRules:
     homes_beside: bool = True
     projector_on_cpu: bool = True
     memory: MemoryRules = LLAMA_SERVER
+
+    def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
+        """Those of `devices` that it can use: where it takes one backend, the one with most free memory."""
+        if self.cpu_only:
+            return ()
+        known = [d for d in devices if self.backends is None or prefix_of(d.id) in self.backends]
+        if not self.one_backend:
+            return tuple(known)
+        free: dict[str, int] = {}
+        for d in known:
+            free[prefix_of(d.id)] = free.get(prefix_of(d.id), 0) + d.free_bytes
+        chosen = max(free, key=lambda prefix: free[prefix], default="")
+        return tuple(d for d in known if prefix_of(d.id) == chosen)
 
     def slots_share(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the slots of a given -np share one cache, when nothing is said about it."""
@@ -61,6 +82,13 @@ class EngineRules:
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""
         return self.cache_types is None or kind in self.cache_types
+
+    def how_to_hide(self, device_id: str) -> str:
+        """What to write so that the engine leaves this device alone."""
+        if self.device_flag:
+            return f"leave it out of {self.device_flag}"
+        variable = backend_of_id(device_id).variable
+        return f"hide it with {variable}" if variable else "hide it from the engine"
 
     def title(self) -> str:
         """The engine with its version, for sentences."""

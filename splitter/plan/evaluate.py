@@ -33,7 +33,7 @@ def evaluate(
 
     `margin_bytes` and `engine` as in Request; `extra` holds the headers of the models that `settings` name beside the
     main one.
-    Raises UsageError for settings that cannot be meant (unknown device).
+    Raises UsageError for settings that make no sense (an unknown device).
     """
     return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra), settings)
 

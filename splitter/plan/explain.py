@@ -1,4 +1,4 @@
-"""Reasons: why each device holds what it holds, what binds, and what would help most. Real numbers only."""
+"""Reasons: why each device holds what it holds, what the limit is, and what would help most. Real numbers only."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
 
 
 def waits_in_ram(plan: Plan) -> bool:
-    """Whether layers or single tensors of the plan are in RAM for want of device memory."""
+    """Whether layers or single tensors of the plan are in RAM because no device has room for them."""
     return in_ram(plan.settings, plan.placement)
 
 
@@ -76,8 +76,12 @@ def _left_out(task: Task, plan: Plan) -> Iterator[str]:
         return
     used = {device.device.id for device in plan.devices}
     slowest = min((d.device.bandwidth_bytes_per_s or 0.0 for d in plan.devices), default=0.0)
-    for device in task.scene.usable():
-        if device.id not in used:
+    usable = task.scene.usable()
+    for device in () if plan.engine.cpu_only else task.scene.rig.devices:
+        if device not in usable:
+            beside = " beside the others" if usable and plan.engine.one_backend else ""
+            yield f"{device.id} ({device.name}) is left out: {plan.engine.name} cannot use it{beside}"
+        elif device.id not in used:
             yield f"{device.id} ({device.name}) is left out: {_why_left_out(task, plan, device, slowest)}"
 
 
@@ -85,12 +89,21 @@ def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str
     whole = bool(plan.devices) and not waits_in_ram(plan)
     bandwidth = device.bandwidth_bytes_per_s or 0.0
     if task.scene.budget_bytes(device) <= 0:
-        return f"its {format_bytes(device.free_bytes)} of free memory does not cover its margin and overhead"
+        return _no_budget(task, device)
     if whole and bandwidth < slowest:
         return f"all layers fit on faster cards; this one would read its layers at {bandwidth / 1e9:.0f} GB/s"
     if whole:
         return "all layers fit without it, and another card would add buffers and a transfer for every token"
     return "its overhead would cost more time than its layers save"
+
+
+def _no_budget(task: Task, device: Device) -> str:
+    """Why nothing of its memory is left to use; what earlier runs taught is named."""
+    taught = [part for part in task.scene.overhead(device, task.scene.rig.host) if part[0].startswith("learnt")]
+    listed = ", ".join(f"{format_bytes(size)} {name}" for name, size in taught)
+    return f"its {format_bytes(device.free_bytes)} of free memory does not cover its margin and overhead" + (
+        f" ({listed})" if listed else ""
+    )
 
 
 def _host(task: Task, plan: Plan) -> Iterator[str]:

@@ -61,15 +61,15 @@ def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
         return ()
     facts = task.scene.facts
     size = default_context(facts)
-    of = f"of the model's {facts.context_train}" if facts.context_train else "(the model names no limit)"
-    return (f"planned for {size} tokens of context {of}: -c N or -c max plans for another",)
+    limit = f"the model allows {facts.context_train}" if facts.context_train else "the model names no limit"
+    return (f"planned for a context of {size} tokens ({limit}); -c N or -c max plans for another",)
 
 
 def _ubatch_reason(task: Task, found: Solution) -> tuple[str, ...]:
     if "ubatch_size" in task.fixed or found.settings.ubatch_size >= task.settings(context_size=256).ubatch_size:
         return ()
     size = found.settings.ubatch_size
-    return (f"-ub {size} instead of 512 frees compute memory for layers; prompts are processed more slowly",)
+    return (f"-ub {size} instead of 512 frees compute memory for layers, but slows prompts down",)
 
 
 def longest(task: Task) -> Choice:

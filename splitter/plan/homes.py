@@ -99,10 +99,11 @@ def _projector_homes(task: Task, devices: Sequence[Device]) -> list[str | None]:
 def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     """Seconds that drafting adds to a pass of the main model; 0 where a bandwidth is unknown."""
     scene = task.scene
-    settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
+    base = task.settings(context_size=task.fixed.get("context_size", 256))
+    settings = replace(base, device_order=home or (), draft_device_order=home)
     memory, placement = (
         scene.extra.draft_memory(settings, scene.engine.memory),
-        scene.extra.draft_placement(settings, {}),
+        scene.extra.draft_placement(settings, {}, scene.engine.memory),
     )
     if memory is None or placement is None:
         return 0.0

@@ -27,7 +27,7 @@ NAMED = (
 
 
 def does_not_fit(task: Task, context_size: int) -> DoesNotFitError:
-    """The error for a task that has no plan at `context_size` tokens: what binds, and what would fit."""
+    """The error for a task that has no plan at `context_size` tokens: what the limit is, and what would fit."""
     facts, scene = task.scene.facts, task.scene
     asked = [f"{flag_of(name)} {_text(task.fixed[name])}" for name in NAMED if name in task.fixed]
     wish = f" with {' '.join(asked)}" if asked else ""
@@ -52,6 +52,10 @@ def _what_binds(task: Task, context_size: int) -> str:
     """The fullest place of the nearest thing to what was asked, in words."""
     plan = _as_asked(task, context_size)
     short = min(plan.devices, key=lambda d: d.headroom_bytes(), default=None)
+    pool = plan.pool_headroom_bytes()
+    if pool is not None and pool < 0:
+        free = format_bytes(plan.rig.pool_free_bytes() or 0)
+        return f"host and GPU share one memory and need {format_bytes(plan.pool_used_bytes())} of {free} free"
     ram, host = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is not None and host > ram:
         return f"it needs {format_bytes(host)} of RAM; only {format_bytes(ram)} is free"

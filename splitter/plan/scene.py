@@ -70,7 +70,7 @@ class Scene:
 
     def usable(self) -> tuple[Device, ...]:
         """The devices that the engine can use: none where it computes on the CPU."""
-        return () if self.engine.cpu_only else self.rig.devices
+        return self.engine.usable(self.rig.devices)
 
     def held(self, settings: Settings, used: Sequence[int] = ()) -> Held:
         """What the other models hold under `settings`; `used` bytes of the main one per device of its order."""
@@ -103,6 +103,11 @@ class Scene:
     def overhead_bytes(self, device: Device) -> int:
         """What the driver takes on a device on which the engine opens a context."""
         return sum(size for _, size in self.overhead(device, self.rig.host))
+
+    def pool_bytes(self) -> int | None:
+        """What host and the devices that share its memory may use together: free memory less the largest margin."""
+        free, shared = self.rig.pool_free_bytes(), self.rig.shared()
+        return None if free is None else free - max(self.margins()[device.id] for device in shared)
 
     def budget_bytes(self, device: Device) -> int:
         """What llama.cpp may use of a device: free memory less margin and overhead."""

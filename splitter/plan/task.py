@@ -36,6 +36,8 @@ class Task:
 
     def holding(self, settings: Settings) -> "Task":
         """The same task where the other models, placed by `settings`, are already on their devices."""
+        if self.scene.engine.memory.draft_sees_all and not settings.device_order:
+            settings = replace(settings, device_order=tuple(device.id for device in self.devices()))
         scene = self.scene.holding(settings)
         return self if scene is self.scene else replace(self, scene=scene)
 
@@ -63,7 +65,7 @@ def _rank(device: Device) -> tuple[float, int, int, str]:
 
 
 def check_request(scene: Scene, request: Request) -> Task:
-    """The task of `request`; UsageError for wishes that cannot be meant on this rig or engine."""
+    """The task of `request`; UsageError for a request that makes no sense on this rig or engine."""
     unknown = sorted(set(request.fixed) - FIELDS)
     if unknown:
         raise UsageError(f"there is no setting {', '.join(unknown)}", "see `splitter plan --help`")

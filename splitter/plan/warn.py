@@ -33,6 +33,9 @@ def _short(device: PlannedDevice) -> Notice:
 
 
 def _host(plan: Plan) -> tuple[Notice, ...]:
+    pool = plan.pool_headroom_bytes()
+    if pool is not None and pool < 0:
+        return (_pool(plan, -pool),)
     ram, used = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is None or used <= ram:
         return ()
@@ -45,6 +48,17 @@ def _host(plan: Plan) -> tuple[Notice, ...]:
     )
 
 
+def _pool(plan: Plan, missing_bytes: int) -> Notice:
+    names = ", ".join(device.name for device in plan.rig.shared())
+    return Notice(
+        "unified_memory",
+        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())} of "
+        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} free, {format_bytes(missing_bytes)} more than there "
+        "is beside the margin",
+        "take a shorter context or a smaller quantisation: putting layers on the host frees nothing",
+    )
+
+
 def _idle(plan: Plan) -> tuple[Notice, ...]:
     if plan.settings.split_mode == "none":
         return ()
@@ -52,10 +66,10 @@ def _idle(plan: Plan) -> tuple[Notice, ...]:
         Notice(
             "idle_device",
             f"{device.device.id} ({device.device.name}) holds no layer, but the engine still opens a context on it",
-            "leave it out of --device",
+            plan.engine.how_to_hide(device.device.id),
         )
         for device in plan.devices
-        if not device.layers and not device.holds_output and not _is_home(device)
+        if not device.layers and not device.holds_output and not device.memory.model_bytes and not _is_home(device)
     )
 
 

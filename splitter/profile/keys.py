@@ -155,6 +155,7 @@ KEYS: tuple[Key, ...] = (
     Key("rig.name", "text", "a shipped or saved rig; absent: this machine"),
     Key("rig.file", "text", "a rig file"),
     Key("rig.gpus", "texts", "cards by name, such as [1050ti, 2080, 1060-6gb]"),
+    Key("rig.backend", "choice", "the engine's backend", ("cuda", "vulkan", "rocm", "sycl", "metal")),
     *map(_setting_key, SETTINGS),
     Key("server.host", "text", "address to listen on"),
     Key("server.port", "integer", "port to listen on", minimum=1, maximum=65535),
@@ -199,6 +200,7 @@ SYNONYMS: Mapping[str, str] = {
     "np": "settings.parallel",
     "api_key": "server.api_key_file",
     "gpus": "rig.gpus",
+    "backend": "rig.backend",
     "margin": "margin_mib",
     "margins": "margin_mib",
 }

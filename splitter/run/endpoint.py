@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -25,22 +24,6 @@ def url_of(server: Server) -> str:
     """Where to reach the server from this machine: an address that means "all" becomes loopback."""
     host = ANY_ADDRESS.get(server.host, server.host)
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
-
-
-def read_key(server: Server) -> str | None:
-    """The first key of the server's key file. EngineError when the file cannot be read."""
-    if server.api_key_file is None:
-        return None
-    try:
-        lines = Path(server.api_key_file).read_text(encoding="utf-8").split()
-    except OSError as error:
-        message = f"the API key file {server.api_key_file} cannot be read: {error.strerror}"
-        raise EngineError(message, "check the path") from None
-    if not lines:
-        file = server.api_key_file
-        message = f"the API key file {file} has an empty first line instead of a key: the engine would serve everybody"
-        raise EngineError(message, "put the key on its first line")
-    return lines[0]
 
 
 def headers(api_key: str | None) -> dict[str, str]:

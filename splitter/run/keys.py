@@ -38,9 +38,20 @@ def secured(server: Server) -> tuple[Server, tuple[str, ...]]:
         return server, ()
     path = key_file()
     made = _make(path)
-    _require_key(path)
+    read_key(path)
     said = f"{server.host} can be reached by others: clients need the API key in {path}"
     return replace(server, api_key_file=str(path)), (f"{said} (just created)" if made else said, *_warnings(path))
+
+
+def named(server: Server) -> tuple[Server, tuple[str, ...]]:
+    """`server` with the file that its key will lie in, where it needs one: nothing is written before it is launched."""
+    if server.api_key_file is not None or not server.beyond_loopback():
+        return secured(server)
+    path = key_file()
+    made = "" if path.exists() else f"; `splitter launch` makes it, or write a key of your own into {path}"
+    return replace(server, api_key_file=str(path)), (
+        f"{server.host} can be reached by others: clients need the API key in {path}{made}",
+    )
 
 
 def _make(path: Path) -> bool:
@@ -77,14 +88,28 @@ def _own_on_windows(path: Path) -> None:
             subprocess.run(command, capture_output=True, timeout=10, check=False)
 
 
-def _require_key(path: Path) -> None:
-    """EngineError when the file has no first line: the engine would serve without a key."""
+def read_key(path: str | Path) -> str:
+    """The key in a file: its first line with something in it, without the spaces around. What koboldcpp is given, what
+    llama-server takes first and what our own requests send are this one.
+
+    EngineError for a file that cannot be read or is empty: the engine would serve everybody.
+    """
     try:
-        line = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError):
-        raise EngineError(f"the API key file {path} cannot be read", "check its permissions, or delete it") from None
-    if not line:
-        raise EngineError(f"the API key file {path} holds no key", "delete it: the next launch makes a new one")
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise EngineError(f"the API key file {path} cannot be read: {error.strerror}", "check the path") from None
+    except UnicodeDecodeError:
+        raise EngineError(f"the API key file {path} cannot be read: it is not UTF-8 text", "save it as UTF-8") from None
+    key = next((line.strip() for line in lines if line.strip()), None)
+    if key is None:
+        message = f"the API key file {path} holds no key (an empty first line): the engine would serve everybody"
+        raise EngineError(message, "write the key into its first line, or delete the file: a launch makes a new one")
+    return key
+
+
+def key_of(server: Server) -> str | None:
+    """The server's key; None where it needs none. EngineError as `read_key`."""
+    return None if server.api_key_file is None else read_key(server.api_key_file)
 
 
 def _warnings(path: Path) -> tuple[str, ...]:

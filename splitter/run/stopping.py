@@ -1,4 +1,4 @@
-"""Stops instances from another terminal: asks their supervisors, waits until nothing is left, and insists."""
+"""Stops instances from another terminal: asks their supervisors, waits until nothing is left, and kills what stays."""
 
 import os
 import signal

@@ -17,6 +17,7 @@ from splitter.engine.log.shortage import Shortage, shortage
 from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe
+from splitter.run.keys import key_of
 from splitter.run.lifecycle import (
     Action,
     Answered,
@@ -68,7 +69,7 @@ class Instance:
     def __init__(self, command: EngineCommand, limits: Limits, hooks: Hooks) -> None:
         self.command = command
         self.url = endpoint.url_of(command.server)
-        self.api_key = endpoint.read_key(command.server)
+        self.api_key = key_of(command.server)
         self.ready_s: float | None = None
         self._limits, self._hooks, self._clock = limits, hooks, hooks.clock
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -331,7 +332,7 @@ def launch(
 
 
 def handle_signals(handler: Handler) -> dict[int, Any]:
-    """Gives every stop signal the `handler`; what they had. Only the main thread may: others change nothing."""
+    """Gives every stop signal the `handler`; returns what they had. Only the main thread may; others change nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]

@@ -96,9 +96,10 @@ def test_where_a_container_listens(text: str, published: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "in_front"),
     [
-        ("taskset -c 0-7 llama-server -m x", ("taskset", "-c", "0-7")),
-        (f"docker run --gpus all {IMAGE} -m x", ()),
-        ("llama-server -m x", ()),
+        ("taskset -c 0-7 llama-server -m x", ("taskset", "-c", "0-7", "llama-server")),
+        (f"docker run --gpus all {IMAGE} -m x", ("docker", "run", "--gpus", "all", IMAGE)),
+        ("bash -c 'llama-server -m x'", ("llama-server",)),
+        ("llama-server -m x", ("llama-server",)),
     ],
 )
 def test_the_words_in_front_are_kept_as_written(text: str, in_front: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """Records what the real llama-server holds for many models and flags, as test data that needs no engine.
 
-    python -m tests.engine.record_server collect OUT.tar.xz DIR...     random flags for the models in DIR, no answers yet
-    python -m tests.engine.record_server ask OUT.tar.xz [ARCHIVE]      asks the engine about every case of ARCHIVE (OUT)
+    python -m tests.engine.record_server collect OUT.tar.xz DIR...    random flags for the models in DIR, no answers
+    python -m tests.engine.record_server ask OUT.tar.xz [ARCHIVE]     asks the engine about every case of ARCHIVE (OUT)
 
 An archive holds each model's header (weights cut off) and cases.json: {model, file_bytes, devices, args, draft} with
 what the server and llama-fit-params answered. So a new build needs no other file: `ask` re-records everything with one

@@ -28,7 +28,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model; `header_sha256` tells two files of one name apart (see `describe.header_sha256`)."""
+    """The model; `header_sha256` tells two files of one name apart (see app/recording.py)."""
 
     path: str | None = None
     name: str | None = None

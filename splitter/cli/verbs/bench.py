@@ -21,7 +21,8 @@ from splitter.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from splitter.app.measuring import BenchWishes
-    from splitter.app.planning import Planned, Wishes
+    from splitter.app.planning import Planned
+    from splitter.app.wishes import Wishes
     from splitter.bench.records.record import Record
     from splitter.engine.reading.value import ReadCommand
 
@@ -39,7 +40,7 @@ MEASURE = "measure"
 
 
 class BenchGroup(TyperGroup):
-    """A first word that names no command of the group belongs to the measuring one."""
+    """A first word that is not a command of the group is the model to measure."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`splitter bench MODEL` is `splitter bench measure MODEL`."""
@@ -93,7 +94,7 @@ def measure(
     no_save: Annotated[bool, typer.Option("--no-save", help="Do not keep the measurement.")] = False,
     label: Annotated[str, typer.Option("--label", help="A name for the measurement.", metavar="TEXT")] = "",
 ) -> None:
-    """Measure prompt and generation tokens per second, and the times to and between tokens; keep the measurement."""
+    """Measure prompt and generation speed, and the latencies. The measurement is kept."""
     from splitter.app.measuring import BenchWishes, numbers
     from splitter.app.recording import check_keeping
     from splitter.bench.measure import Sweep
@@ -124,9 +125,9 @@ def measure(
 def _url_record(url: str, server: ServerOptions, wishes: "BenchWishes", output: Output) -> "Record":
     from splitter.app.measuring import bench_url
     from splitter.engine.command import Server
-    from splitter.run.endpoint import read_key
+    from splitter.run.keys import key_of
 
-    return bench_url(url, read_key(Server(api_key_file=server.api_key_file)), wishes, output)
+    return bench_url(url, key_of(Server(api_key_file=server.api_key_file)), wishes, output)
 
 
 def _plan_record(planned: "Planned", wishes: "BenchWishes", output: Output, *, llama_bench: bool) -> "Record":
@@ -143,13 +144,13 @@ def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
 
 def _planned(wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
     """The proven plan; with the context of the given command, where the command line names none."""
-    from splitter.app.planning import prove_if_possible, resolve, solve
+    from splitter.app.planning import plan_launch
 
     context = read.settings.get("context_size") if read else None
     key = "settings.context_size"
     if isinstance(context, int) and context > 0 and key not in wishes.values:
         wishes = replace(wishes, values={**wishes.values, key: context})
-    return prove_if_possible(solve(resolve(wishes, output, local=True), output), output)
+    return plan_launch(wishes, output)
 
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:

@@ -46,7 +46,7 @@ def list_records(
 
 @with_options(OutputOptions)
 def show(report: OutputOptions, number: Id) -> None:
-    """Show everything of one measurement."""
+    """Show one measurement in full."""
     from splitter.bench.records.export import about
     from splitter.bench.records.record import to_dict
     from splitter.bench.records.records import Records
@@ -66,7 +66,7 @@ def compare(
     first: Annotated[int, typer.Argument(metavar="A", help="A measurement's number.")],
     second: Annotated[int, typer.Argument(metavar="B", help="The other measurement's number.")],
 ) -> None:
-    """Say per point whether A and B differ by more than the noise (Welch's t on the logarithms, 95 %)."""
+    """Say whether A and B differ by more than the noise. Per point: Welch's t on the logarithms, 95 %."""
     from splitter.bench.records.records import Records
     from splitter.bench.verdict import compare_records
     from splitter.cli.views.bench_record import comparison_view, ratio_data
@@ -89,7 +89,7 @@ def export(
     target: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.", metavar="FILE")] = None,
 ) -> None:
     """Write measurements as JSON, CSV or Markdown."""
-    from splitter.app.planning import save_text
+    from splitter.app.saving import save_text
     from splitter.bench.records.export import FORMATS
     from splitter.bench.records.records import Records
 

@@ -38,7 +38,7 @@ def calibrate(
     generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 32,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
 ) -> None:
-    """Measure each card alone and in pairs; later plans use what they reached instead of the catalog's figures."""
+    """Measure each card. Later plans use what it reached instead of the catalog's figures."""
     from splitter.app.calibrating import calibrate_rig
     from splitter.app.planning import resolve
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
@@ -65,7 +65,7 @@ def calibrate(
             f"the {engine.engine} engine computes on the CPU: no card to calibrate", "name another --engine"
         )
     wishes = wishes_of(model, devices, engine, margin)
-    task = resolve(wishes, output, local=True)
+    task = resolve(wishes, output, fetches=True)
     shape = TrialShape(prompt_tokens, generate)
     done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
     output.show(*calibrated_view(task.rig, done))

@@ -1,15 +1,13 @@
 """`splitter check`: what a given command would put on each card, whether it fits, and what is wrong with it."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from splitter.app.wire import Status
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output
-from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
     from splitter.app.checking import Checked
@@ -34,25 +32,33 @@ def check(
     target: Annotated[str | None, typer.Argument(metavar="[MODEL|FILE.bat]", help="A model or a script.")] = None,
     command: Annotated[str | None, typer.Option("--command", help="A whole command line.", metavar="LINE")] = None,
 ) -> None:
-    """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
+    """Check flags, a command line or a script. What it puts on each card, whether it fits, what is wrong."""
     from splitter.app.checking import evaluate_read, read_target
     from splitter.app.wire import plan_data
     from splitter.cli.flags import wishes_of
-    from splitter.cli.views.plan import plan_view
+    from splitter.cli.views.checked import checked_view, on_a_screen, traps_to_tell
 
     output = Output("check", as_json=report.json)
     wishes = wishes_of(None, devices, engine, margin)
     checked = evaluate_read(read_target(target, command, list(context.args), wishes), wishes, output)
-    output.show(*plan_view(checked.plan))
-    for refusal in checked.refusals:
-        output.show(
-            Text(f"{checked.engine.kind} would not start: {printable_lines(refusal.message)}", style="bold red")
-        )
+    line = checked.instead["line"] if checked.instead else None
+    head = tuple(checked_view(checked.plan, checked.refusals, checked.culprit, line, checked.better))
+    traps = traps_to_tell(checked.plan, checked.refusals, checked.culprit)
+    output.show(*on_a_screen(head, traps, output.out))
     status, code = _verdict(checked)
-    data = plan_data(checked.plan, checked.engine, checked.command)
+    data = plan_data(checked.plan, checked.engine, checked.command) | {"remedy": _remedy(checked)}
     output.data(data, status, [asdict(refusal) for refusal in checked.refusals])
     if code:
         raise typer.Exit(code)
+
+
+def _remedy(checked: "Checked") -> dict[str, Any] | None:
+    """What makes the command fit, in the shape of an alternative with its command."""
+    from splitter.app.wire import placed_data
+
+    if checked.better is None:
+        return None
+    return {"culprit": checked.culprit, "command": checked.instead, **placed_data(checked.better)}
 
 
 def _verdict(checked: "Checked") -> tuple[Status, int]:

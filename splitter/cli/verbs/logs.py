@@ -1,4 +1,4 @@
-"""`splitter logs`: what an instance's engine said, also after it ended, also as it says it."""
+"""`splitter logs`: what an instance's engine wrote: while it runs, or after it has ended."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow the log until the instance ends.")] = False,
     count: Annotated[int, typer.Option("-n", "--lines", help="Show this many of the last lines.", min=0)] = 100,
 ) -> None:
-    """Show the log of a running or an ended instance."""
+    """Show the log of an instance that runs or has ended."""
     from splitter.app.instances import log_of
     from splitter.errors import SplitterError, UsageError
     from splitter.run.log_reader import tail

@@ -53,13 +53,12 @@ def plan(
         str | None, typer.Option("--report", help="Also write an HTML page with charts.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Solve the placement: what goes where, why, what else would be possible, and the command."""
-    from splitter.app.planning import prove, resolve, save_text, solve
+    """Work out which layer goes where. And why, what else would be possible, and the command."""
+    from splitter.app.planning import plan_model
     from splitter.app.ranking import rank, several_models
-    from splitter.app.wire import command_data, plan_data
+    from splitter.app.saving import save_text
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import model_line, plan_view, verdict
-    from splitter.engine.rendering import command_line
 
     output = Output("plan", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
@@ -67,11 +66,8 @@ def plan(
     if choice is not None:
         _show_ranking(rank(choice, output), goal.save, output)
         return
-    planned = solve(resolve(wishes, output), output)
-    if verify:
-        planned = prove(planned, output)
-    line = command_line(planned.command, planned.plan.rig.host.os)
-    data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
+    planned = plan_model(wishes, output, verify=verify)
+    line, data = planned.line, planned.data()
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     if page:
@@ -90,8 +86,8 @@ def plan(
 
 
 def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
-    """The ranked table and the command that goes on; exit 3 when no file fits."""
-    from splitter.app.planning import save_text
+    """The ranked table and the command to run next; exit 3 when no file fits."""
+    from splitter.app.saving import save_text
     from splitter.cli.views.advice import advice_data, advice_view
 
     advice = ranking.advice

@@ -17,7 +17,7 @@ from splitter.cli.options import (
 from splitter.cli.output import Output
 from splitter.printable import printable_lines
 
-app = typer.Typer(help="Saved settings: list, show, new, set, check, schema.", no_args_is_help=True)
+app = typer.Typer(help="Keep settings as profiles.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]
 
 NEW_EXAMPLES = """Examples:
@@ -84,7 +84,7 @@ def new_profile(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
 ) -> None:
-    """Save a plan, or what a script says, as a profile."""
+    """Save a plan, or the settings of a script, as a profile."""
     from splitter.app.profiles import values_of_plan, values_of_script
     from splitter.cli.flags import wishes_of
     from splitter.errors import UsageError
@@ -113,7 +113,7 @@ def set_value(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Such as settings.context_size.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas, such as 12,29,24.")],
 ) -> None:
-    """Change one value of a profile; its comments stay. A shipped profile is copied to your own first."""
+    """Change one value of a profile. Its comments stay; a shipped profile is copied to your own first."""
     from splitter.app.profiles import edit
 
     output = Output("profile", as_json=report.json)
@@ -125,7 +125,7 @@ def set_value(
 @app.command("check", epilog="Example: splitter profile check mine.yaml")
 @with_options(OutputOptions)
 def check_profile(report: OutputOptions, profile: Name) -> None:
-    """Check a profile: unknown keys, wrong values, contradictions."""
+    """Look for mistakes in a profile."""
     from splitter.profile.files import load_profile
     from splitter.profile.profile import to_request
 

@@ -52,8 +52,8 @@ def script(
     systemd: Annotated[bool, typer.Option("--systemd", help="Also write a systemd user unit.")] = False,
     task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
-    """Write the .bat and the .sh that launch the planned engine."""
-    from splitter.app.planning import findable, resolve, solve
+    """Write the .bat and the .sh that start the planned engine."""
+    from splitter.app.planning import plan_script
     from splitter.app.scripting import Kinds, remake_line, rendered
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import model_line, summary_line, verdict
@@ -61,7 +61,7 @@ def script(
 
     output = Output("script", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    planned = findable(solve(resolve(wishes, output), output))
+    planned = plan_script(wishes, output)
     remake = remake_line(context.obj or [], planned.plan.rig.host.os == "windows", portable)
     files = rendered(planned, Kinds(kcpps, systemd, portable, task_xml), name or _profile_name(goal.profile), remake)
     written = write_files(files, folder, force=force)

@@ -26,7 +26,7 @@ def stop(
         float, typer.Option("--timeout", help="Seconds they may take before they are killed.", min=0, max=3600)
     ] = 20.0,
 ) -> None:
-    """Stop instances; return when their processes are gone and their ports are free."""
+    """Stop instances. Returns when their processes are gone and their ports are free."""
     from splitter.app.instances import named
     from splitter.errors import EngineError, UsageError
     from splitter.run.registry import Registry

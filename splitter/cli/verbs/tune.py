@@ -57,7 +57,7 @@ def tune(
         float, typer.Option("--start-timeout", help="Seconds the engine may take to load.", min=1)
     ] = 600.0,
 ) -> None:
-    """Measure neighbours of the plan that fit, and write the fastest to a profile with its evidence."""
+    """Measure small changes of the plan and keep the fastest. It becomes a profile, with its evidence."""
     from splitter.app.planning import resolve, solve
     from splitter.app.profiles import rig_values
     from splitter.app.tuning import TuneWishes, prepare, run, save_winner
@@ -67,7 +67,7 @@ def tune(
 
     output = Output("tune", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    planned = solve(resolve(wishes, output, local=True), output)
+    planned = solve(resolve(wishes, output, fetches=True), output)
     shape = TrialShape(prompt_tokens, generate, start_timeout)
     asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
     job = prepare(planned, wishes.settings(), asked, output)

@@ -45,11 +45,15 @@ def llama_server_command(plan: Plan, engine: EngineRef, server: Server) -> Engin
         *slot_args(plan, engine.version),
         *server_args(server, engine.version),
     )
-    return EngineCommand(engine, argv, {**ENV, **projector_env(plan, engine.version)}, server, plan.facts.path)
+    return EngineCommand(
+        engine, argv, {**device_env(plan), **projector_env(plan, engine.version)}, server, plan.facts.path
+    )
 
 
-# Without it CUDA numbers the fastest card first, and every id of the plan would name another card.
-ENV = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+def device_env(plan: Plan) -> dict[str, str]:
+    """Without CUDA_DEVICE_ORDER CUDA numbers the fastest card first, and every id of the plan would name another card;
+    other backends know no such variable."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if any(d.device.backend == "CUDA" for d in plan.devices) else {}
 
 
 def load_args(plan: Plan, version: str | None) -> Args:

@@ -54,6 +54,7 @@ def llama_rules(name: str, version: str | None) -> EngineRules:
         version=version,
         forced=_forced(build),
         names_devices=build >= DEVICE_BUILD,
+        device_flag="--device" if build >= DEVICE_BUILD else None,
         split_modes=("layer", "none", "tensor") if build >= TENSOR_MODE_BUILD else ("layer", "none"),
         own_caches=build >= KV_UNIFIED_BUILD,
         memory=MemoryRules(slot_rows=build >= SLOT_ROWS_BUILD, places_norms=True),

@@ -7,10 +7,11 @@ from dataclasses import replace
 from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
+from splitter.engine.reading.forks import Translated, starts_fork, translated
 from splitter.engine.reading.value import Around, ReadCommand, ReadText
 from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
-from splitter.masking import MASK
+from splitter.masking import MASK, masked_argv
 
 _FOUND_NONE = "no koboldcpp or llama-server stands in this command"
 MAX_TEXT = 262144
@@ -57,10 +58,14 @@ def first_engine_command(
 
 
 def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
-    """`inner` with what stood in front of the program as written; nothing where a wrapper rewrote the words."""
-    program = max(at, 0)
-    count = len(inner.words) - program
-    in_front = words[: len(words) - count] if list(words[len(words) - count :]) == list(inner.words[program:]) else ()
+    """`inner` with what stood in front of the engine's arguments as written, the program or image included.
+
+    The program alone where a wrapper rewrote the words (`bash -c LINE`).
+    """
+    args = list(inner.words[at + 1 :])
+    start = len(words) - len(args)
+    as_written = start >= 0 and list(words[start:]) == args
+    in_front = words[:start] if as_written else inner.words[max(at, 0) : at + 1]
     return replace(inner, around=replace(inner.around, words=tuple(in_front)))
 
 
@@ -71,6 +76,8 @@ def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | No
         return None
     if first.startswith("-"):
         return -1, kind or _kind_by_flags(words)
+    if first.removesuffix(".exe") == "ollama" and list(words[1:2]) == ["runner"]:
+        return 1, DEFAULT.name
     found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word, kind))]
     if first == "start":  # its first quoted word is the window's title, which may be the engine's name
         flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
@@ -82,7 +89,7 @@ def _engine_of(word: str, kind: str | None) -> str | None:
     """The engine that `word` starts; `kind` where several have programs of that name."""
     name = re.split(r"[\\/]", word)[-1]
     found = [engine.name for engine in ENGINES.values() if engine.reads(name)]
-    return kind if kind in found else found[0] if found else None
+    return kind if kind in found else found[0] if found else starts_fork(name)
 
 
 def _kind_by_flags(words: Sequence[str]) -> str:
@@ -102,8 +109,21 @@ def _read(
     name = inner.words[at] if at >= 0 else kind
     args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
     args, env = _from_preset(args, dict(inner.env), entry, read_text)
-    read = ENGINES[kind].read(name, args, _relevant(env), version)
-    return _surrounded(read, inner.around)
+    path = " ".join((*inner.around.words[-1:], inner.words[0], name) if inner.words else (name,))
+    original = translated(kind, path, args, ENGINES[kind].knows_flag)
+    read = ENGINES[kind].read(name, original.args, _relevant(env), version, read_text)
+    return _surrounded(_of_fork(read, original, (name, *args)), inner.around)
+
+
+def _of_fork(read: ReadCommand, original: Translated, argv: Sequence[str]) -> ReadCommand:
+    """`read` with the fork's notice; what the original refuses is no refusal there."""
+    if original.fork is None:
+        return read
+    kept = tuple(notice for notice in read.notices if notice.code != "flag_repeated")
+    return replace(
+        read, argv=masked_argv(argv), notices=(original.notice(read.unknown), *kept), refusals=(),
+        fork=original.fork.name,
+    )  # fmt: skip
 
 
 def _from_preset(

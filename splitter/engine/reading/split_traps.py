@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.reading.blame import piled_experts
 from splitter.engine.reading.case import Case, Trap, numbers, shown
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.plan.plan import Notice
+from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
@@ -30,7 +32,7 @@ def cuda_order_unset(case: Case) -> Iterator[Notice]:
 
 def _order_matters(case: Case) -> bool:
     named = case.given("tensor_split") or case.given("device_order") or case.given("main_gpu")
-    return named or "CUDA_VISIBLE_DEVICES" in case.read.env
+    return named or bool(set(case.read.env) & set(backend_of_id("CUDA").variables))
 
 
 def _kobold_sets_order(case: Case) -> bool:
@@ -107,10 +109,8 @@ def share_zero(case: Case) -> Iterator[Notice]:
         return
     for device, share in zip(case.devices, given, strict=False):
         if share == 0:
-            remedy = "hide it with CUDA_VISIBLE_DEVICES" if case.kobold else "leave it out of --device"
-            yield Notice(
-                "share_zero", f"{shown(device)} has share 0 but the engine still opens a context on it", remedy
-            )
+            text = f"{shown(device)} has share 0 but the engine still opens a context on it"
+            yield Notice("share_zero", text, case.how_to_hide(device))
 
 
 def output_on_weakest(case: Case) -> Iterator[Notice]:
@@ -123,7 +123,7 @@ def output_on_weakest(case: Case) -> Iterator[Notice]:
     if holder is None or not others or not all(_stronger(other, holder) for other in others):
         return
     strongest = max(others, key=lambda device: device.bandwidth_bytes_per_s or device.total_bytes)
-    remedy = "CUDA_VISIBLE_DEVICES" if case.kobold else "--device"
+    remedy = (case.hiding_variable() or "--device") if case.kobold else "--device"
     yield Notice(
         "output_on_weakest",
         f"the output layer and its buffer land on {shown(holder)}, the weakest of the used cards, because it is last",
@@ -135,6 +135,14 @@ def _stronger(other: Device, holder: Device) -> bool:
     if other.bandwidth_bytes_per_s and holder.bandwidth_bytes_per_s:
         return other.bandwidth_bytes_per_s > CLEARLY * holder.bandwidth_bytes_per_s
     return other.total_bytes > CLEARLY * holder.total_bytes
+
+
+def experts_pile_up(case: Case) -> Iterator[Notice]:
+    """-ncmoe N with a layer split: the experts that stay on cards are those of the last layers, on the last card."""
+    piled = piled_experts(case.plan) if case.plan and case.read.fork is None else None
+    if piled:
+        hint = f"{case.split_flag()} counts layers, not bytes: give the last card fewer of them"
+        yield Notice("experts_pile_up", piled, hint)
 
 
 def main_gpu_ignored(case: Case) -> Iterator[Notice]:
@@ -166,6 +174,6 @@ def context_default(case: Case) -> Iterator[Notice]:
 
 
 SPLIT_TRAPS: tuple[Trap, ...] = (
-    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, main_gpu_ignored,
-    context_default,
+    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, experts_pile_up,
+    main_gpu_ignored, context_default,
 )  # fmt: skip
