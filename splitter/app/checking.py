@@ -87,22 +87,27 @@ def _text_beside(folder: Path) -> Callable[[str], str | None]:
     return lambda name: _text(folder / Path(name).expanduser())
 
 
-def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
-    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit."""
+def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:
+    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit.
+
+    `rig` stands in for the machine's own; one that the user names counts more.
+    """
     from splitter.engine.reading.edits import line_of
     from splitter.engine.reading.judge import judge
 
     asked, facts = ask(wishes), _load(read, events)
-    needed = read.settings.get("gpu_layers") != 0
+    own = rig is None or any(wishes.values.get(f"rig.{key}") for key in ("name", "file", "gpus"))
+    needed = own and read.settings.get("gpu_layers") != 0
     said = wishes.values.get("engine.version") or read.version
     engine, planner = find_planner(asked, events, kind=read.kind, version=said, needed=needed)
+    planner = planner if own or rig is None else planner.on(rig)
     planner = replace(planner, engine=ENGINES[read.kind].rules_of_command(read, engine.version))
     margins = asked.task.request.margin_bytes
     with events.step("looking for what fits"):
         judged = judge(read, facts, planner.rig, oracle(facts, planner, margins), engine.version)
     instead = None if judged.instead is None else _command(judged.instead, line_of(judged.instead))
     better = judged.remedy.plan if judged.remedy else None
-    plan = planner.as_measured(judged.plan)
+    plan = planner.noted(planner.as_measured(judged.plan))
     return Checked(plan, engine, _command(read, " ".join(read.argv)), read.refusals, judged.culprit, instead, better)
 
 
@@ -116,11 +121,16 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
     from splitter.engine.reading.judge import Oracle
 
     known = cache(known_extra_models)
+    evaluators: dict[tuple[int, str | None, str | None], Callable[[Settings], Plan]] = {}
 
     def evaluated(rig: Rig, settings: Settings) -> Plan:
-        extra = known(settings.draft_model, settings.mmproj)
-        workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
-        return planner.on(rig).evaluate(facts, settings, margin_bytes=(*(0,) * workers, *margin), extra=extra)
+        key = (len(rig.devices), settings.draft_model, settings.mmproj)
+        if key not in evaluators:
+            workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
+            extra = known(settings.draft_model, settings.mmproj)
+            margins = (*(0,) * workers, *margin)
+            evaluators[key] = planner.on(rig).evaluator(facts, margin_bytes=margins, extra=extra)
+        return evaluators[key](settings)
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))

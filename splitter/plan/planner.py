@@ -51,7 +51,7 @@ class Planner:
         asked = replace(request, engine=self.engine)
         rig, overhead = self.measured_rig(), self.lessons(facts, self.rig)
         plan = solve(facts, rig, asked, constants=self.constants(), overhead=overhead, details=details)
-        return self._noted(plan) if details else plan
+        return self.noted(plan) if details else plan
 
     def evaluate(
         self,
@@ -62,7 +62,7 @@ class Planner:
         extra: ExtraModels = ALONE,
     ) -> Plan:
         """What `settings` amount to, whether they fit or not. Raises as `plan.evaluate`."""
-        return self._noted(self.evaluator(facts, margin_bytes=margin_bytes, extra=extra)(settings))
+        return self.noted(self.evaluator(facts, margin_bytes=margin_bytes, extra=extra)(settings))
 
     def evaluator(
         self, facts: ModelFacts, *, margin_bytes: tuple[int, ...] = (), extra: ExtraModels = ALONE
@@ -89,7 +89,7 @@ class Planner:
         """What prices a plan on `measured_rig`."""
         return ROOFLINE if self.calibration is None else calibrated_constants(self.calibration)
 
-    def _noted(self, plan: Plan) -> Plan:
+    def noted(self, plan: Plan) -> Plan:
         """`plan` saying which of its cards are calibrated and when."""
         if self.calibration is None:
             return plan

@@ -21,6 +21,14 @@ def checked_view(
     """Everything but the traps. `instead` is the command that makes it fit, `better` what that does."""
     yield from (_refusal(plan, notice) for notice in refusals[:2])
     yield Text(verdict(plan), style="green" if plan.fits() else "bold red")
+    yield from remedy_view(plan, culprit, instead, better)
+    yield Text(model_line(plan.facts), style="bold")
+    yield Text(summary_line(plan))
+    yield memory_sheet(plan)
+
+
+def remedy_view(plan: Plan, culprit: str | None, instead: str | None, better: Plan | None) -> Iterator[RenderableType]:
+    """The culprit and the command to run instead; what to do where no flag helps."""
     if culprit:
         yield Text.assemble(("culprit: ", "bold"), printable(culprit, SENTENCE))
     if instead and better:
@@ -28,9 +36,6 @@ def checked_view(
         yield Text(printable(instead, len(instead)))
     elif not plan.fits():
         yield Text("no change of flags makes it fit: take a smaller quantisation, or another card")
-    yield Text(model_line(plan.facts), style="bold")
-    yield Text(summary_line(plan))
-    yield memory_sheet(plan)
 
 
 def _refusal(plan: Plan, notice: Notice) -> Text:
