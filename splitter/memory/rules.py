@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import drafted_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class MemoryRules:
         """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""
         if not self.slot_rows:
             return tokens
-        return max(1, min(tokens, settings.batch_size, settings.parallel))
+        return max(1, min(tokens, settings.batch_size, settings.parallel * (1 + drafted_tokens(settings))))
 
 
 LLAMA_CPP = MemoryRules()  # as llama-fit-params plans

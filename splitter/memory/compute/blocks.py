@@ -33,6 +33,7 @@ class Dims:
     tokens: int
     outputs: int
     sequences: int
+    state_copies: int
     embedding: int
     embedding_input: int
     cells: int

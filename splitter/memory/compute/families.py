@@ -351,6 +351,25 @@ def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], h
     return g.expand(cur)
 
 
+def draft(walk: Walk, head: Callable[[str], Tensor]) -> Tensor:
+    """An MTP layer: the embedding beside the hidden state of the token before, projected, then a layer as any other.
+
+    `head` finds what the layer has not of its own: token_embd, output_norm and output.
+    """
+    net, g, d = walk.net, walk.net.graph, walk.net.dims
+    table = net.weight("nextn.embed_tokens") or head("token_embd.weight")
+    rows = g.get_rows(table, net.named_input("inp_tokens", I32, d.tokens))
+    hidden = net.named_input("mtp_h_input", F32, d.embedding, d.tokens)
+    both = g.concat(net.norm(rows, "nextn.enorm"), net.norm(hidden, "nextn.hnorm"))
+    cur = layer(walk, net.linear(both, "nextn.eh_proj"), False)
+    norm = net.weight("nextn.shared_head_norm") or head("output_norm.weight")
+    cur = net.norm_with(cur, norm, None, in_layer=False)
+    cur.is_output = True
+    cur = g.mul_mat(net.weight("nextn.shared_head_head") or head("output.weight"), g.get_rows(cur, net.out_ids()))
+    cur.is_output = True
+    return g.expand(cur)
+
+
 def embedding(walk: Walk, cur: Tensor, positions: Tensor | None) -> Tensor:
     """What follows the embedding lookup: learned positions or a scale."""
     g = walk.net.graph
