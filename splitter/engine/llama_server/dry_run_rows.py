@@ -54,7 +54,8 @@ def dry_settings(settings: Settings) -> Settings:
     """
     one = replace(settings, parallel=1) if settings.kv_unified else settings
     none: dict[str, Any] = dict.fromkeys(("mmproj", "mmproj_device", "draft_model", "draft_gpu_layers"))
-    return replace(one, **none, draft_device_order=None)
+    none |= {"spec_type": None, "spec_draft_n_max": None}
+    return replace(one, **none, draft_device_order=None, draft_cache_type_k="f16", draft_cache_type_v="f16")
 
 
 def compare(plan: Plan, rows: Sequence[DryRunRow]) -> tuple[DeviceDifference, ...]:

@@ -25,6 +25,7 @@ LOAD_MODE_BUILD, NO_MMAP_GONE_BUILD = 10114, 10875
 AUTO_SLOTS_BUILD, AUTO_SLOTS = 7079, 4
 # A draft model does nothing without --spec-type draft-simple since #22673 (2026-05, in build 9297).
 SPEC_TYPE_BUILD = 9297
+MTP_BUILD = 9246  # --spec-type draft-mtp: in that build, not in 9113
 # -mmdev since #23255 (2026-05); MTMD_BACKEND_DEVICE says the same since #14236 (2025-06), and to newer builds too.
 MMPROJ_DEVICE_BUILD = 10114
 SERVER_DRAFT_BUILD = 4200

@@ -212,8 +212,9 @@ class ComputeModel:
         net.repack, net.rms = not self.pinned, self.rms
         net.attend_on_host = self.rules.places_norms and not self.settings.kv_offload
         net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
+        if self.mtp_layer is None:
+            raise KeyError("nextn")
         drafting = self.mtp_layer
-        assert drafting is not None
         net.enter(drafting, where, where if self.settings.kv_offload else cpu)
         v_max = drafting.head_v * drafting.kv_heads
         walk = Walk(net, self.family, {False: (0, 0), True: (0, 0)}, v_max, self._finder(net, placement))
