@@ -17,14 +17,22 @@ set "FLAGS=--usecuda normal --gpulayers 49 --tensor_split 17 23 9 --contextsize 
 set "FLAGS2=--threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
+for %%E in (koboldcpp_nocuda.exe koboldcpp-nocuda.exe koboldcpp_rocm.exe koboldcpp_oldcpu.exe koboldcpp-oldpc.exe koboldcpp_cu12.exe) do if exist "%%E" set "ENGINE_NAME=%%E" & set ENGINE_AT=variant
 if exist "koboldcpp.exe" set ENGINE_AT=beside
 if %ENGINE_AT%==none goto no_engine
 set MODEL_AT=none
 if exist "Qwen2.5-32B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
+if defined SPLITTER_NO_BROWSER goto launch
+if not exist "%SystemRoot%\System32\curl.exe" goto launch
+start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -o nul http://127.0.0.1:5001/api/extra/version && start http://127.0.0.1:5001 && exit) & ping -n 2 127.0.0.1 >nul"
+:launch
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
 ".\koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
+goto ended
+:variant_beside
+".\%ENGINE_NAME%" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :on_path_beside
 "koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(16)\.(ffn_down|ffn_gate)\.weight=CPU,blk\.(33)\.(ffn_gate|ffn_up)\.weight=CPU,blk\.(56)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
@@ -37,7 +45,7 @@ echo The engine ended with exit code %CODE%; its last lines above say why.
 goto failed
 :no_engine
 echo The engine was not found.
-echo   beside this script: "koboldcpp.exe"
+echo   beside this script: "koboldcpp.exe or koboldcpp_cu12.exe or koboldcpp-oldpc.exe or koboldcpp_oldcpu.exe or koboldcpp_rocm.exe or koboldcpp-nocuda.exe or koboldcpp_nocuda.exe"
 echo   on PATH: "koboldcpp.exe"
 echo   download it from: "https://github.com/LostRuins/koboldcpp/releases"
 set "CODE=4"

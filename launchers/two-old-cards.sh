@@ -16,7 +16,6 @@ missing() {
   for place in "$@"; do printf '  %s\n' "$place" >&2; done
   exit "$code"
 }
-export CUDA_DEVICE_ORDER=PCI_BUS_ID
 export GGML_VK_VISIBLE_DEVICES=0,1
 ENGINE=./koboldcpp
 [ -x "$ENGINE" ] || ENGINE=$(command -v koboldcpp) || ENGINE=

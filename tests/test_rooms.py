@@ -59,6 +59,7 @@ WORLD = {
     "run/log_file.py": "writes and rotates log files",
     "run/endpoint.py": "asks the engine over HTTP",
     "run/supervisor.py": "owns the loop and the clock",
+    "run/signals.py": "hears the signals that stop what this process supervises",
     "run/watch.py": "samples a running instance from a thread",
     "run/process_use.py": "asks psutil what processes use",
     "run/metrics_server.py": "answers Prometheus over HTTP",

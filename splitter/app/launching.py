@@ -118,7 +118,9 @@ def _words_into(log: LogFile, background: Background) -> Iterator[None]:
         with redirect_stdout(words), redirect_stderr(words):
             yield
     finally:
-        background.words.unlink(missing_ok=True)
+        # On Windows this process still has the file open as its standard output: the next launch sweeps it away.
+        with suppress(OSError):
+            background.words.unlink(missing_ok=True)
 
 
 class LogWords(io.TextIOBase):

@@ -21,6 +21,7 @@ from splitter.bench.dialects import (
 )
 from splitter.bench.prompts import prompt_text
 from splitter.bench.result import Arrivals, RunSample, Timings, sample
+from splitter.engine.engines import ENGINES
 from splitter.engine.http import Answer
 from splitter.engine.log.timings import Timing, timings
 from splitter.errors import EngineError
@@ -65,10 +66,11 @@ def identify(url: str, api_key: str | None, model: str | None, timeout_s: float)
     props = get(target, "/props")
     if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
         name = model or str(props.get("model_alias") or props.get("model_path") or "")
-        if "build_info" in props:  # koboldcpp has /props too, without it
-            slots, build = props.get("total_slots"), str(props["build_info"])
-            limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build)
-            return replace(limits, dialect=LLAMA, model=name)
+        engine = next((engine for engine in ENGINES.values() if engine.introduces(props)), None)
+        if engine is not None:
+            slots, build = props.get("total_slots"), props.get("build_info")
+            limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build and str(build))
+            return replace(limits, dialect=replace(LLAMA, name=engine.name), model=name)
     version = get(target, "/api/extra/version")
     if isinstance(version, dict) and version.get("result") == "KoboldCpp":
         return identify_kobold(replace(target, build=version.get("version")))

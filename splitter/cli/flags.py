@@ -7,7 +7,7 @@ from typing import Any
 from splitter.app.wishes import Wishes
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.errors import UsageError
-from splitter.memory.setting_table import CACHE_TYPES, SETTINGS, Setting
+from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
 
 NO_GOAL, NO_FLAGS, NO_SERVER = GoalOptions(), FlagOptions(), ServerOptions()
 
@@ -118,8 +118,8 @@ def names(_flag: str, text: str) -> tuple[str, ...]:
 
 def cache_type(flag: str, text: str) -> str:
     """One of the cache types."""
-    if text not in CACHE_TYPES:
-        raise UsageError(f"{flag} does not know the type {text!r}", f"it takes one of {', '.join(CACHE_TYPES)}")
+    if text not in ALL_CACHE_TYPES:
+        raise UsageError(f"{flag} does not know the type {text!r}", f"it takes one of {', '.join(ALL_CACHE_TYPES)}")
     return text
 
 

@@ -1,6 +1,7 @@
 """The one error boundary: verbs raise, this turns the error into a sentence (or JSON) and the exit code."""
 
 import gc
+import os
 import re
 import signal
 import sys
@@ -19,7 +20,7 @@ import typer
 from splitter.app.background import leave_word
 from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
-from splitter.cli.output import Reported, print_error, print_json
+from splitter.cli.output import print_error, print_json, reported
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 from splitter.masking import MASK, masked
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    Reported.now = False
+    reported.set(False)
     try:
         code = app(arguments, prog_name="splitter", standalone_mode=False, obj=arguments)
     except SplitterError as error:
@@ -93,7 +94,7 @@ def _verb(arguments: list[str]) -> str:
 
 def _report(error: SplitterError, arguments: list[str]) -> int:
     leave_word(error)
-    if "--json" in arguments and not Reported.now:
+    if "--json" in arguments and not reported.get():
         print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))
     else:
         print_error(error)
@@ -101,7 +102,7 @@ def _report(error: SplitterError, arguments: list[str]) -> int:
 
 
 def _report_interrupt(arguments: list[str]) -> int:
-    if "--json" in arguments and not Reported.now:
+    if "--json" in arguments and not reported.get():
         item = {"code": "interrupted", "message": "interrupted", "hint": ""}
         print_json(envelope(_verb(arguments), "error", None, [item]))
     elif sys.stderr is not None:
@@ -115,7 +116,7 @@ def _refused(error: Exception) -> SplitterError | None:
     """What the system may refuse any program: a full disk, a name that is too long, a home folder of nobody."""
     if isinstance(error, OSError) and error.errno == ENOSPC:
         sys.stdout = None  # else its rest is written once more at exit
-        Reported.now = True
+        reported.set(True)
         where = error.filename or "standard output"
         return SplitterError(f"{where} cannot be written: {error.strerror}", "free some space, or write elsewhere")
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
@@ -147,11 +148,13 @@ def without_secrets(text: str, arguments: Iterable[str]) -> str:
 
 
 def _replace_unprintable() -> None:
-    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback."""
+    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback. What goes into a pipe or a file
+    on Windows is UTF-8: in its code page a path of the printed command would be another path."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with suppress(ValueError):
-                stream.reconfigure(errors="replace")
+                piped = sys.platform == "win32" and not stream.isatty() and "PYTHONIOENCODING" not in os.environ
+                stream.reconfigure(errors="replace", encoding="utf-8" if piped else stream.encoding)
 
 
 if __name__ == "__main__":

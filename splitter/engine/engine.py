@@ -36,6 +36,8 @@ class Engine:
     cpu_only: ClassVar[bool] = False
     command_word: ClassVar[str]
     """What a command that is given as flags alone is read as: a program's name."""
+    own_words: ClassVar[tuple[str, ...]] = ()
+    """Words of its help by which it is told from another engine whose program has the same name."""
     program_words: ClassVar[str | None] = None
     """A pattern of the words that start it, in any case; None: its commands are read as another engine's."""
     releases: ClassVar[str | None] = None
@@ -96,9 +98,17 @@ class Engine:
         """Whether `word`, a file name, starts it."""
         return self.program_words is not None and re.fullmatch(self.program_words, word, re.IGNORECASE) is not None
 
+    def lies_in(self, path: str) -> bool:  # noqa: ARG002
+        """Whether the folders of `path` name it, which tells it from an engine whose program has the same name."""
+        return False
+
     def knows_flag(self, flag: str) -> bool:  # noqa: ARG002
         """Whether some version of it has this flag."""
         return False
+
+    def likeness(self, words: Sequence[str]) -> int:
+        """How much `words`, the arguments of a command, look like its own: the flags that it knows."""
+        return sum(word.startswith("-") and self.knows_flag(word) for word in words)
 
     def read(
         self,
@@ -129,6 +139,10 @@ class Engine:
     def health(self, ask: Ask) -> Health:
         """What its pages say: /health is 503 while it loads. Raises what `ask` raises."""
         return "ready" if ask("/health").status == 200 else "loading"
+
+    def introduces(self, props: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Whether `props`, the answer of /props, is its own."""
+        return False
 
     def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":  # noqa: ARG002
         """The JSON of `slots_path`, read; None where it does not tell. `argv` is its command."""

@@ -82,9 +82,12 @@ def _given(engine: Engine, path: str) -> str:
     place = Path(path).expanduser()
     if place.is_dir():
         for candidate in _inside(engine, place):
-            return candidate
+            if _is_own(engine, candidate):
+                return candidate
         raise EngineNotFoundError(f"no {engine.name} in the folder {path}", "name the binary itself with --engine-path")
     if place.is_file():
+        if not _is_own(engine, str(place.absolute())):
+            raise EngineNotFoundError(f"{path} is not {engine.name}", f"check --engine-path; {engine.get}")
         return str(place.absolute())
     on_path = shutil.which(path)
     if on_path:
@@ -92,9 +95,18 @@ def _given(engine: Engine, path: str) -> str:
     raise EngineNotFoundError(f"there is no file {path}", f"check --engine-path; {engine.get}")
 
 
+def _is_own(engine: Engine, path: str) -> bool:
+    """Whether the program at `path` is this engine's: its name tells, or, where another's has the same, its help."""
+    if not engine.own_words:
+        return True
+    answer = _answer(engine, path, "--help")
+    return all(word in answer for word in engine.own_words)
+
+
 def _search(engine: Engine, beside: Sequence[str]) -> str:
     for candidate in _candidates(engine, beside):
-        return candidate
+        if _is_own(engine, candidate):
+            return candidate
     raise EngineNotFoundError(f"{engine.name} was not found on PATH or in the usual places", engine.get)
 
 

@@ -21,6 +21,8 @@ class MemoryRules:
     `pipelines_whole_batches`: pipeline parallelism works also where the micro-batch is the whole batch;
     `draft_sees_all`: a draft model computes on all devices of the main one, also those that hold none of its layers.
 
+    `other_graph`: the engine's graph is not llama.cpp's, so that compute buffers are an estimate.
+
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
     """
@@ -32,6 +34,7 @@ class MemoryRules:
     extra_sequences: int = 0
     window_padding: int = 0
     contexts: int = 1
+    other_graph: bool = False
     pipelines_whole_batches: bool = True
     draft_sees_all: bool = False
 

@@ -21,6 +21,9 @@ CACHE_TYPES: Mapping[str, tuple[int, int]] = {
     "q5_0": (32, 22),
     "q5_1": (32, 24),
 }
+# Those of ik_llama.cpp alone; a row of q8_KV, a head of 128, has 8 bytes of its own.
+FORK_CACHE_TYPES: Mapping[str, tuple[int, int]] = {"q6_0": (32, 26), "q8_KV": (32, 34)}
+ALL_CACHE_TYPES: Mapping[str, tuple[int, int]] = {**CACHE_TYPES, **FORK_CACHE_TYPES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from splitter.errors import ModelError
 from splitter.model.facts import MetadataValue, ModelFacts, SkippedArray, TensorInfo
-from splitter.model.ggml_types import FILE_TYPE_GUESSED, FILE_TYPES, type_name
+from splitter.model.ggml_types import FILE_TYPE_GUESSED, FILE_TYPES, FORK_FILE_TYPES, type_name
 from splitter.model.header import Header
 from splitter.model.split import stem
 from splitter.printable import printable
@@ -86,8 +86,9 @@ def _layers(metadata: Mapping[str, MetadataValue], architecture: str, tensors: S
 def _quantization(metadata: Mapping[str, MetadataValue], tensors: Iterable[TensorInfo]) -> str | None:
     """general.file_type's name, else the type that holds most bytes."""
     file_type = metadata.get("general.file_type")
-    if isinstance(file_type, int) and (file_type & ~FILE_TYPE_GUESSED) in FILE_TYPES:
-        return FILE_TYPES[file_type & ~FILE_TYPE_GUESSED]
+    named = FORK_FILE_TYPES | FILE_TYPES
+    if isinstance(file_type, int) and (file_type & ~FILE_TYPE_GUESSED) in named:
+        return named[file_type & ~FILE_TYPE_GUESSED]
     sizes: Counter[int] = Counter()
     for tensor in tensors:
         sizes[tensor.ggml_type] += tensor.size_bytes

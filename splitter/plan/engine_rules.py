@@ -2,11 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from splitter.memory.footprint import Placement
 from splitter.memory.rules import LLAMA_SERVER, MemoryRules
+from splitter.memory.setting_table import CACHE_TYPES
+from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
+from splitter.model.ggml_types import fork_types
 from splitter.rig.backend import backend_of_id, prefix_of
 from splitter.rig.device import Device
+
+
+class PlacementRule(Protocol):
+    """How an engine divides layers among devices in `-sm layer`, where not as llama.cpp does."""
+
+    def place(self, facts: ModelFacts, settings: Settings, free_bytes: Sequence[int]) -> Placement:
+        """Where `settings` put the layers on devices with `free_bytes`, in the order of its device_order."""
+        ...
+
+    def shares(self, facts: ModelFacts, settings: Settings, placement: Placement) -> tuple[float, ...]:
+        """The tensor split under which the engine puts the layers where `placement` does."""
+        ...
+
 
 LAYER_MODES = ("layer", "none", "tensor")
 
@@ -24,12 +42,14 @@ class EngineRules:
     - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
     - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
       several it uses one.
-    - `split_modes`, `cache_types` (None: any), `batch_sizes` (None: any): the values it knows.
+    - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
     - `largest_context`: the most tokens that -c takes; None: no limit.
     - `homes_beside`: a projector or draft model may lie on a device that the main model does not use.
+    - `fork_types`: reads tensors of the types that only ik_llama.cpp has.
     - `projector_on_cpu`: a projector can be kept on the CPU.
+    - `placement`: its rule for which device holds which layer; None: llama.cpp's.
     - `memory`: how it allocates.
 
     To add a rule: a field here whose default is what llama-server 11434 does; its value by version in the `rules`
@@ -48,7 +68,7 @@ class EngineRules:
     one_backend: bool = False
     device_flag: str | None = "--device"
     split_modes: tuple[str, ...] = LAYER_MODES
-    cache_types: tuple[str, ...] | None = None
+    cache_types: tuple[str, ...] = tuple(CACHE_TYPES)
     batch_sizes: tuple[int, ...] | None = None
     one_batch: bool = False
     one_cache_type: bool = False
@@ -56,6 +76,8 @@ class EngineRules:
     largest_context: int | None = None
     homes_beside: bool = True
     projector_on_cpu: bool = True
+    fork_types: bool = False
+    placement: PlacementRule | None = None
     memory: MemoryRules = LLAMA_SERVER
 
     def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
@@ -81,7 +103,16 @@ class EngineRules:
 
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""
-        return self.cache_types is None or kind in self.cache_types
+        return kind in self.cache_types
+
+    def unreadable(self, facts: ModelFacts) -> tuple[str, str] | None:
+        """Why it cannot read the model's tensors, and what to do; None where it can."""
+        types = () if self.fork_types else fork_types(tensor.ggml_type for tensor in facts.tensors)
+        if not types:
+            return None
+        named = ", ".join(types[:4]) + ", ..." * (len(types) > 4)
+        message = f"{facts.name} has tensors of type {named}, which {self.name} cannot read: only ik_llama.cpp can"
+        return message, "plan with --engine ik-llama, or get another quantisation"
 
     def how_to_hide(self, device_id: str) -> str:
         """What to write so that the engine leaves this device alone."""

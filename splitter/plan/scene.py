@@ -6,13 +6,16 @@ from typing import Any
 
 from splitter.errors import UsageError
 from splitter.memory import speculation
+from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
+from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan.defaults import margins
 from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
+from splitter.plan.placement import placement_of
 from splitter.plan.speed import ROOFLINE, Constants
 from splitter.rig.device import Device, Rig
 
@@ -57,6 +60,28 @@ class Scene:
             made = known.with_settings(plain) if known else MemoryModel(self.facts, plain, self.engine.memory)
             self.models[plain] = made
         return self.models[plain]
+
+    def place(self, settings: Settings) -> Placement:
+        """Where the engine puts the layers under `settings`."""
+        free = tuple(device.free_bytes for device in self.devices(settings.device_order))
+        rule = self.engine.placement
+        if rule is not None and settings.split_mode == "layer" and len(free) > 1:
+            return rule.place(self.facts, settings, free)
+        return placement_of(placed_layers(self.facts), settings, free)
+
+    def told(self, settings: Settings, placement: Placement) -> Settings:
+        """`settings` with the tensor split under which the engine puts the layers where `placement` does."""
+        rule = self.engine.placement
+        if (
+            rule is None
+            or settings.split_mode != "layer"
+            or placement.devices < 2
+            or all(owner is None for owner in placement.layers)
+        ):
+            return settings
+        if settings.tensor_split and rule.place(self.facts, settings, ()).layers == placement.layers:
+            return settings
+        return replace(settings, tensor_split=rule.shares(self.facts, settings, placement))
 
     def devices(self, device_order: Sequence[str]) -> tuple[Device, ...]:
         """The rig's devices of these ids; UsageError names the ids that exist."""

@@ -7,7 +7,20 @@ from splitter.units import format_bytes
 
 def warnings(plan: Plan) -> tuple[Notice, ...]:
     """All that apply, the gravest first."""
-    return (*_overfull(plan), *_host(plan), *_idle(plan), *_extra(plan), *_unproven(plan), *_unknown_speed(plan))
+    return (
+        *_unreadable(plan),
+        *_overfull(plan),
+        *_host(plan),
+        *_idle(plan),
+        *_extra(plan),
+        *_unproven(plan),
+        *_unknown_speed(plan),
+    )
+
+
+def _unreadable(plan: Plan) -> tuple[Notice, ...]:
+    reason = plan.engine.unreadable(plan.facts)
+    return (Notice("unreadable_types", *reason),) if reason else ()
 
 
 def _overfull(plan: Plan) -> tuple[Notice, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from splitter.engine.engines import NAMES
-from splitter.memory.setting_table import CACHE_TYPES, SETTINGS, Setting
+from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
 
 Kind = Literal["text", "integer", "number", "boolean", "choice", "version", "numbers", "texts", "context"]
 
@@ -138,7 +138,7 @@ def _setting_key(setting: Setting) -> Key:
         f"settings.{setting.name}",
         AS_WRITTEN.get(setting.kind) or setting.kind,  # type: ignore[arg-type]  # the other kinds have the same name
         f"{flag}: {setting.about}",
-        tuple(CACHE_TYPES) if setting.kind == "type" else setting.choices,
+        tuple(ALL_CACHE_TYPES) if setting.kind == "type" else setting.choices,
         setting.minimum,
     )
 

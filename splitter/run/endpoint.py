@@ -95,7 +95,7 @@ def cpu_time_s(pid: int) -> float:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell."""
+    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell whose it is."""
     import psutil
 
     try:
@@ -105,7 +105,20 @@ def listens(pid: int, port: int) -> bool:
         return False
     except psutil.Error:
         return True
-    return any(listens_on(c.status, c.laddr, port) for c in sockets)
+    return any(listens_on(c.status, c.laddr, port) for c in sockets) or _owner_is_unknown(port)
+
+
+def _owner_is_unknown(port: int) -> bool:
+    """Whether the system does not say which process listens on `port`: without rights some systems list a listener
+    without its owner, and wine lists no listener at all."""
+    import psutil
+
+    try:
+        listeners = [row for row in psutil.net_connections("tcp") if row.status == "LISTEN"]
+    except psutil.Error:
+        return True
+    owners = [row.pid for row in listeners if listens_on(row.status, row.laddr, port)]
+    return not listeners or (bool(owners) and not any(owners))
 
 
 def listens_on(status: str, address: tuple[Any, ...], port: int) -> bool:

@@ -5,6 +5,7 @@ Windows the access list is cut down to the user with icacls. It is only ever pas
 """
 
 import os
+import re
 import secrets
 import stat
 import subprocess
@@ -58,7 +59,7 @@ def _make(path: Path) -> bool:
     """Writes a new key unless there is one; whether it was written. Of two launches at once one wins."""
     if path.exists():
         return False
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(fresh, secrets.token_urlsafe(KEY_BYTES) + "\n", 0o600)
@@ -80,12 +81,39 @@ _OTHER = "give a key with --api-key-file FILE, or listen on 127.0.0.1"
 
 
 def _own_on_windows(path: Path) -> None:
-    """Nobody but the user may read it. Best effort: the user's %APPDATA% is closed to others already."""
-    if sys.platform == "win32":
-        user = f"{os.environ.get('USERDOMAIN', '.')}\\{os.environ.get('USERNAME', '')}"
-        with suppress(OSError, subprocess.SubprocessError):
-            command = ("icacls", str(path), "/inheritance:r", "/grant:r", f"{user}:F")
-            subprocess.run(command, capture_output=True, timeout=10, check=False)
+    """Nobody but the user may read it. Best effort: the user's %APPDATA% is closed to others already.
+
+    The user is named by SID: names of domains and of renamed accounts do not always resolve. First the entry is added,
+    then the inherited ones go, so that no step leaves the file without any; one that cannot be read back is reset.
+    """
+    if sys.platform != "win32":
+        return
+    sid = user_sid()
+    if sid is None or not _icacls(path, "/grant:r", f"*{sid}:F"):
+        return
+    _icacls(path, "/inheritance:r")
+    try:
+        path.read_bytes()
+    except OSError:
+        _icacls(path, "/reset")
+
+
+def _icacls(path: Path, *words: str) -> bool:
+    """Whether icacls did it."""
+    with suppress(OSError, subprocess.SubprocessError):
+        return (
+            subprocess.run(("icacls", str(path), *words), capture_output=True, timeout=10, check=False).returncode == 0
+        )
+    return False
+
+
+def user_sid() -> str | None:
+    """The SID of the user, "S-1-5-21-..."; None where whoami does not say."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(("whoami", "/user", "/fo", "csv", "/nh"), capture_output=True, timeout=10, check=False)
+        found = re.search(r"S-1-[0-9-]+", done.stdout.decode("ascii", "replace"))
+        return found[0] if found else None
+    return None
 
 
 def read_key(path: str | Path) -> str:

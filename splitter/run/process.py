@@ -94,7 +94,7 @@ class Process:
     def _send_windows(self, event: int) -> None:
         try:
             self._popen.send_signal(event)
-        except OSError:  # no console to send it through
+        except (OSError, SystemError):  # no console to send it through; os.kill then raises either
             self._popen.terminate()
 
     def _read(self) -> None:

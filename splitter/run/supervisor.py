@@ -1,15 +1,13 @@
 """Launches an engine, keeps it alive as its limits say, and stops it whatever happens: owns the loop and the clock."""
 
 import queue
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import TracebackType
+from typing import Self
 
 from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
@@ -36,12 +34,11 @@ from splitter.run.lifecycle import (
     step,
 )
 from splitter.run.process import Process
+from splitter.run.signals import leave, listen
 from splitter.run.snapshot import Snapshot, Watcher
 
 WORKING_S = 0.05  # CPU time that an engine which is merely slow to answer spends during one probe
-STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
-Handler = Callable[[int, FrameType | None], Any]
 Replan = Callable[[Shortage], EngineCommand]
 
 
@@ -61,9 +58,9 @@ class Hooks:
 class Instance:
     """A launched engine. Use it in a `with`: leaving it stops the engine, also on Ctrl-C, SIGTERM and SIGHUP.
 
-    While it lives, SIGTERM, SIGHUP and Ctrl-Break raise KeyboardInterrupt in the main thread as Ctrl-C does; while it
-    stops, each of them climbs one rung of the stop ladder instead. `wait_ready` and `wait` run the loop: restarts
-    happen inside them.
+    While one that was made in the main thread lives, SIGTERM, SIGHUP and Ctrl-Break raise KeyboardInterrupt there as
+    Ctrl-C does; while it stops, each of them climbs one rung of the stop ladder instead. Made in another thread it
+    leaves the signals alone. `wait_ready` and `wait` run the loop, in one thread: restarts happen inside them.
     """
 
     def __init__(self, command: EngineCommand, limits: Limits, hooks: Hooks) -> None:
@@ -78,11 +75,12 @@ class Instance:
         self._refusal: SplitterError | None = None
         self._shortage: Shortage | None = None
         self._interrupted = False
-        self._handlers = handle_signals(self._interrupt)
+        self._on_signal: Callable[[], bool] = self._interrupt
+        listen(self._hear)
         try:
             self._start()
         except BaseException:
-            restore_signals(self._handlers)
+            leave(self._hear)
             raise
         self._tell_watchers()
 
@@ -155,10 +153,14 @@ class Instance:
             raise self._failure()
         return self.exit_code
 
+    def ask_stop(self) -> None:
+        """Asks it to stop, from any thread: `wait_ready` and `wait` then return or raise. Again: one rung on."""
+        self._events.put(StopAsked())
+
     def stop(self) -> int | None:
         """Stops it and everything it started; the exit code. EngineError when it cannot be killed. Twice is fine."""
         if not self._state.ended:
-            set_signals(self._handlers, lambda _number, _frame: self._events.put(StopAsked()))
+            self._on_signal = self._climb
             self._interrupted = False
             if self.phase != "stopping" or not self._state.asked:
                 self._handle(StopAsked())
@@ -223,12 +225,20 @@ class Instance:
         elif pulse == "failing" or endpoint.cpu_time_s(self.pid) - spent_s < WORKING_S:
             self._handle(Unanswered())
 
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+    def _hear(self) -> bool:
+        """A stop signal came, to the main thread."""
+        return self._on_signal()
+
+    def _interrupt(self) -> bool:
         """What Ctrl-C does, and a note of it: Python drops an exception that is raised in a finalizer or a callback of
         its garbage collector, and the loop would go on as if nobody had asked."""
         self._interrupted = True
         self._events.put(Tick())
-        raise KeyboardInterrupt
+        return True
+
+    def _climb(self) -> bool:
+        self._events.put(StopAsked())
+        return False
 
     def _start(self) -> None:
         with self._signals_wait():
@@ -289,12 +299,17 @@ class Instance:
     @contextmanager
     def _signals_wait(self) -> Iterator[None]:
         """A signal between the birth of a process and its being known here would leave an orphan: it waits."""
-        came: list[int] = []
-        set_signals(self._handlers, lambda number, _frame: came.append(number))
+        came: list[bool] = []
+
+        def note() -> bool:
+            came.append(True)
+            return False
+
+        self._on_signal = note
         try:
             yield
         finally:
-            set_signals(self._handlers, self._interrupt)
+            self._on_signal = self._interrupt
         if came:
             self._close_started()
             raise KeyboardInterrupt
@@ -305,8 +320,7 @@ class Instance:
             self._process.kill()
 
     def _close(self) -> None:
-        restore_signals(self._handlers)
-        self._handlers = {}
+        leave(self._hear)
 
 
 def launch(
@@ -329,23 +343,3 @@ def launch(
         limits = replace(limits, start_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
     return Instance(command, limits, Hooks(on_log, log_file, watchers, replan, clock))
-
-
-def handle_signals(handler: Handler) -> dict[int, Any]:
-    """Gives every stop signal the `handler`; returns what they had. Only the main thread may; others change nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
-    return {number: signal.signal(number, handler) for number in numbers}
-
-
-def set_signals(handlers: Mapping[int, Any], handler: Handler) -> None:
-    """Gives the signals in `handlers` another handler."""
-    for number in handlers:
-        signal.signal(number, handler)
-
-
-def restore_signals(handlers: Mapping[int, Any]) -> None:
-    """Gives the signals in `handlers` back what they had."""
-    for number, before in handlers.items():
-        signal.signal(number, before if before is not None else signal.SIG_DFL)

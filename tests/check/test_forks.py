@@ -13,20 +13,20 @@ LINES: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     (
         "ik_llama.cpp",
         "./ik_llama.cpp/build/bin/llama-server -m x.gguf -ngl 99 -c 32768 -fmoe -mla 3 -amb 512 -rtr -ctk q8_0",
-        {"gpu_layers": 99, "context_size": 32768, "cache_type_k": "q8_0"},
+        {"gpu_layers": 99, "context_size": 32768, "cache_type_k": "q8_0", "mmap": False},
         ("-fmoe", "-mla 3", "-amb 512", "-rtr"),
     ),
     (
         "ik_llama.cpp",
         "llama-server -m x.gguf -sm graph -ts 1,1 -ngl 99 -khad -ger -no-gr",
-        {"split_mode": "layer", "tensor_split": (1, 1), "gpu_layers": 99},
+        {"tensor_split": (1, 1), "gpu_layers": 99},
         ("-sm graph", "-khad", "-ger", "-no-gr"),
     ),
     (
         "ik_llama.cpp",
         "llama-server -m x.gguf -ngl 60 --n-cpu-moe 20 -ser 6,1 -ctk q8_KV -ctv q6_0 -fa",
-        {"gpu_layers": 60, "n_cpu_moe": 20, "cache_type_k": "q8_0", "cache_type_v": "q8_0", "flash_attention": "on"},
-        ("-ser 6,1", "-ctk q8_KV", "-ctv q6_0"),
+        {"gpu_layers": 60, "n_cpu_moe": 20, "cache_type_k": "q8_KV", "cache_type_v": "q6_0", "flash_attention": "on"},
+        ("-ser 6,1",),
     ),
     ("ik_llama.cpp", "ik_llama/llama-sweep-bench -m x.gguf -c 96 -ub 24", {"context_size": 96, "ubatch_size": 24}, ()),
     (

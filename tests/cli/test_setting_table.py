@@ -9,7 +9,7 @@ from splitter.app.wire import settings_data
 from splitter.cli.flags import fixed_settings
 from splitter.cli.options import FlagOptions
 from splitter.engine.llama_server.flags import flags_by_name
-from splitter.memory.setting_table import CACHE_TYPES, SETTINGS, Setting, flag_of
+from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting, flag_of
 from splitter.memory.settings import Settings
 from splitter.profile.keys import BY_PATH
 from splitter.profile.schema import profile_schema
@@ -68,4 +68,4 @@ def test_the_flags_are_llama_cpps(setting: Setting) -> None:
 def test_cache_types_are_named_once() -> None:
     known = [setting.name for setting in SETTINGS if setting.kind == "type"]
     assert known == ["cache_type_k", "cache_type_v"]
-    assert all(BY_PATH[f"settings.{name}"].choices == tuple(CACHE_TYPES) for name in known)
+    assert all(BY_PATH[f"settings.{name}"].choices == tuple(ALL_CACHE_TYPES) for name in known)

@@ -19,6 +19,7 @@ from tests.plan.builders import card, model, rig
 VERSIONS = {
     "llama-server": ("3600", "4200", "5036", "5456", "5913", "6096", "7414", "8783", "10114", "11434", None),
     "koboldcpp": ("1.60", "1.66", "1.76", "1.89", "1.91", "1.92", "1.96", "1.99.4", "1.106", "1.113", "1.123", None),
+    "ik-llama": ("0", None),
     "embedded": ("2026.10.11549", None),
 }
 CASES = [(name, version) for name, versions in VERSIONS.items() for version in versions]

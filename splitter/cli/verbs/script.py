@@ -68,6 +68,9 @@ def script(
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:
         output.plain(str(path))
+    batch = next((path for path in written if path.suffix == ".bat"), None)
+    if batch is not None and planned.plan.rig.host.os == "windows":
+        output.show("", f"double-click {batch.name} in {batch.parent}: it starts the engine and opens the chat page")
     if task_xml:
         xml = next(path for path in written if path.suffix == ".xml")
         output.show("", "register the task on that machine, in an administrator's prompt:")

@@ -83,6 +83,8 @@ def _split(plan: Plan, release: Release) -> Args:
     if settings.split_mode == "tensor" and release < SPLIT_MODE:
         raise refuse("has no split mode tensor", release, "plan with -sm layer, or take koboldcpp 1.113 or newer")
     mode = ("--splitmode", "tensor") if settings.split_mode == "tensor" else ()
+    if mode and not settings.tensor_split:
+        return mode  # shared by free memory: layer counts would say something else
     return (*mode, "--tensor_split", *split_of(plan))
 
 

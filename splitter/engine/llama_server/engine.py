@@ -37,6 +37,9 @@ class LlamaServer(Engine):
 
         return llama_server_command(plan, engine, server)
 
+    def introduces(self, props: Mapping[str, Any]) -> bool:
+        return "build_info" in props
+
     def knows_flag(self, flag: str) -> bool:
         from splitter.engine.llama_server.flags import flags_by_name
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from splitter.engine.engines import DEFAULT, ENGINES
+from splitter.engine.engines import DEFAULT, ENGINES, NAMES
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
 from splitter.engine.reading.forks import Translated, starts_fork, translated
@@ -78,28 +78,29 @@ def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | No
         return -1, kind or _kind_by_flags(words)
     if first.removesuffix(".exe") == "ollama" and list(words[1:2]) == ["runner"]:
         return 1, DEFAULT.name
-    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word, kind))]
+    named = ((index, _engine_of(word, kind, words[index + 1 :])) for index, word in enumerate(words))
+    found = [(index, engine) for index, engine in named if engine]
     if first == "start":  # its first quoted word is the window's title, which may be the engine's name
         flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
         found = [item for item in found if item[0] < flags][-1:] or found
     return found[0] if found else None
 
 
-def _engine_of(word: str, kind: str | None) -> str | None:
-    """The engine that `word` starts; `kind` where several have programs of that name."""
+def _engine_of(word: str, kind: str | None, args: Sequence[str]) -> str | None:
+    """The engine that `word` starts; where several have programs of that name, `kind` or the one `args` speak of."""
     name = re.split(r"[\\/]", word)[-1]
     found = [engine.name for engine in ENGINES.values() if engine.reads(name)]
-    return kind if kind in found else found[0] if found else starts_fork(name)
+    if not found:
+        return starts_fork(name)
+    if len(found) < 2 or kind in found:
+        return kind if kind in found else found[0]
+    by_path = [name for name in found if ENGINES[name].lies_in(word)]
+    return by_path[0] if by_path else _kind_by_flags(args, found)
 
 
-def _kind_by_flags(words: Sequence[str]) -> str:
+def _kind_by_flags(words: Sequence[str], among: Sequence[str] = NAMES) -> str:
     """The engine that knows most of the flags, of equals the first in the table."""
-    flags = [word for word in words if word.startswith("-")]
-
-    def known(name: str) -> int:
-        return sum(ENGINES[name].knows_flag(flag) for flag in flags)
-
-    return max(ENGINES, key=known) if flags else DEFAULT.name
+    return max(among, key=lambda name: ENGINES[name].likeness(words))
 
 
 def _read(

@@ -1,7 +1,7 @@
 """Forks of llama.cpp and koboldcpp: how to tell one, and which of its arguments the original does not have. Pure.
 
 A command for a fork is read as the original would read the rest of it; what only the fork knows is named, never
-guessed. Sources: ik_llama.cpp 8337e4cd3 (`common/common.cpp`), ollama 0.1 to 0.12 (`llm/server.go`), llama-cpp-python
+guessed. (ik_llama.cpp is an engine of its own.) Sources: ollama 0.1 to 0.12 (`llm/server.go`), llama-cpp-python
 0.3 (`llama_cpp/server/settings.py`), croco.cpp and koboldcpp-rocm release notes, TurboQuant's README.
 """
 
@@ -37,39 +37,8 @@ def _flags(none: str = "", one: str = "") -> dict[str, int]:
 
 
 _CACHE_FLAGS = ("-ctk", "-ctv", "--cache-type-k", "--cache-type-v")
-_IK_TYPES = {"q6_0": "q8_0", "q8_KV": "q8_0", "q8_kv": "q8_0"}
 _TURBO_TYPES = {"turbo2": "q4_0", "turbo3": "q4_0", "turbo4": "q5_0", "tq3": "q4_0", "tq4": "q5_0"}
 FORKS: tuple[Fork, ...] = (
-    Fork(
-        "ik_llama.cpp",
-        "llama-server",
-        r"ik[_-]llama|ikllama|ik_llama\.cpp",
-        "it gives layers out by bytes, not by count, and its -ncmoe takes the LAST layers' experts",
-        _flags(
-            "-fmoe --fused-moe -no-fmoe --no-fused-moe -rtr --run-time-repack -ger --grouped-expert-routing -no-ger "
-            "--no-grouped-expert-routing -khad --k-cache-hadamard -vhad --v-cache-hadamard -mqkv --merge-qkv -muge "
-            "--merge-up-gate-experts -gr --graph-reuse -no-gr --no-graph-reuse -smgs --split-mode-graph-scheduling "
-            "-sas --scheduler-async -rcache --rope-cache -thp --transparent-huge-pages -no-fug --no-fused-up-gate "
-            "-no-mmad --no-fused-mul-multiadd -ooae --offload-only-active-experts -no-ooae -vq --validate-quants "
-            "-mtp --dry-run -smf16 -smf32",
-            "-mla --mla-use -amb --attention-max-batch -ser --smart-expert-reduction -op --offload-policy -cuda "
-            "--cuda-params --fit-margin -gfm --gpu-fit-margin --max-gpu -mea --max-extra-alloc -grt "
-            "--graph-reduce-type",
-        ),
-        nearest={
-            "-sm": {"graph": "layer", "attn": "layer"},
-            "--split-mode": {"graph": "layer", "attn": "layer"},
-            **dict.fromkeys(_CACHE_FLAGS, _IK_TYPES),
-        },
-        unjudged={
-            "-sm": "-sm graph splits every layer over the cards (counted here as -sm layer)",
-            "-mla": "-mla caches the compressed latent alone",
-            "-amb": "-amb bounds the attention's compute buffer",
-            "-rtr": "-rtr repacks tensors in RAM and turns mmap off",
-            "-fmoe": "-fmoe fuses the experts' operations",
-            "-ser": "-ser skips experts",
-        },
-    ),
     Fork(
         "llama.cpp TurboQuant",
         "llama-server",
@@ -205,5 +174,5 @@ def _by_arguments(kind: str, args: Sequence[str], known: Callable[[str], bool]) 
         own = sum(word in {*fork.flags, *fork.aliases} and not known(word) for word in args)
         return own + sum(value in fork.nearest.get(word, {}) for word, value in pairwise(args))
 
-    best = max((fork for fork in FORKS if fork.of == kind), key=telling)
-    return best if telling(best) else None
+    best = max((fork for fork in FORKS if fork.of == kind), key=telling, default=None)
+    return best if best and telling(best) else None

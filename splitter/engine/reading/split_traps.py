@@ -88,7 +88,13 @@ def _overfull(case: Case, index: int) -> bool:
 def split_rounding(case: Case) -> Iterator[Notice]:
     """A split that is not the layer counts themselves is rounded by the engine, layer by layer."""
     split = case.settings.tensor_split
-    if not split or case.plan is None or case.settings.split_mode != "layer" or len(split) < 2:
+    if (
+        not split
+        or case.plan is None
+        or case.plan.engine.placement
+        or case.settings.split_mode != "layer"
+        or len(split) < 2
+    ):
         return
     owners = [owner for owner in case.plan.placement.layers if owner is not None]
     counts = tuple(owners.count(index) for index in range(len(split)))

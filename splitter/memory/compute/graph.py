@@ -6,7 +6,7 @@ Follows ggml/src/ggml.c of llama.cpp build 11434 as far as sizes, views and the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitter.memory.setting_table import CACHE_TYPES
+from splitter.memory.setting_table import ALL_CACHE_TYPES
 from splitter.units import pad
 
 Shape = tuple[int, int, int, int]
@@ -27,7 +27,7 @@ class Type:
 
 F32, F16, I32, I64 = Type("f32", 1, 4), Type("f16", 1, 2), Type("i32", 1, 4), Type("i64", 1, 8)
 FLOATS = {kind.name: kind for kind in (F32, F16)}
-TYPES = {name: FLOATS.get(name, Type(name, *size)) for name, size in CACHE_TYPES.items()}
+TYPES = {name: FLOATS.get(name, Type(name, *size)) for name, size in ALL_CACHE_TYPES.items()}
 # ggml_op_can_inplace (ggml-alloc.c); unary operations are all called "unary" here
 INPLACE = frozenset(
     "fill scale add add_id sub mul div sqr sqrt log unary rope rms_norm clamp soft_max diag_mask".split()  # noqa: SIM905
