@@ -42,6 +42,17 @@ class Checked:
     instead: dict[str, Any] | None = None
     better: Plan | None = None
 
+    @property
+    def fits(self) -> bool:
+        """Whether the engine would start, and every device and the host have room."""
+        return not self.refusals and self.plan.fits()
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it (design.md 3)."""
+        from splitter.app.wire import plan_data
+
+        return plan_data(self.plan, self.engine, self.command)
+
 
 def read_target(target: str | None, line: str | None, flags: list[str], wishes: Wishes) -> ReadCommand:
     """The command in --command, in a script (`FILE#ENTRY` for one of several), or in MODEL and flags."""
@@ -134,7 +145,7 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))
-        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector)
+        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector, hints=False)
         return planner.on(rig).solve(facts, request, details=False)
 
     return Oracle(evaluated, solved)
@@ -151,6 +162,6 @@ def _load(read: ReadCommand, events: Events) -> ModelFacts:
             return load_model(locate(read.model))
         except ModelNotFoundError as error:
             hint = (
-                f"{error.hint} or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
+                f"{error.hint} Or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
             )
             raise ModelNotFoundError(error.message, hint) from None

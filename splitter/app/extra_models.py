@@ -61,5 +61,5 @@ def _of_kind(reference: str, wanted: str, flag: str, what: str) -> ModelFacts:
 
     facts = load_model(reference)
     if kind_of(facts) != wanted:
-        raise ModelError(f"{reference} is not {what}, which {flag} takes.", f"Give {flag} another file.")
+        raise ModelError(f"{flag} takes {what}; {reference} is not one.", f"Give {flag} another file.")
     return facts

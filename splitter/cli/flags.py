@@ -25,7 +25,7 @@ def wishes_of(
     given: dict[str, Any] = {
         "model": model or None,
         **rig_values(devices.rig),
-        "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "rig.gpus": card_names(devices.gpus),
         "rig.backend": devices.backend,
         "engine.kind": engine.engine,
         "engine.path": engine.engine_path,
@@ -39,6 +39,13 @@ def wishes_of(
     }
     settings = {f"settings.{name}": value for name, value in fixed_settings(flags).items()}
     return Wishes({key: value for key, value in given.items() if value is not None} | settings, goal.profile)
+
+
+def card_names(text: str | None) -> tuple[str, ...] | None:
+    """The entries of --gpus; None for silence."""
+    if text is not None and not text.strip(", "):
+        raise UsageError("--gpus names no card", 'for example --gpus "1050ti,2080,1060-6gb"')
+    return None if text is None else tuple(text.split(","))
 
 
 def rig_values(named: str | None) -> dict[str, str]:

@@ -85,7 +85,25 @@ def _usage_error(error: Any) -> UsageError:
     path = context.command_path if context else "splitter"
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
         return UsageError(f"{path} needs a command", f"see `{path} --help`")
-    return UsageError(error.format_message(), f"see `{path} --help`")
+    return UsageError(_plainer(error.format_message()), f"see `{path} --help`")
+
+
+# Typer's and pydantic's words, and ours for them.
+PLAINER = (
+    (r"Value error, ", ""),
+    (r"Input should be ", "it must be "),
+    (r", unable to parse string as .*", ""),
+    (r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)", r"unexpected: \1"),
+    (r"^Missing argument '(.*)'\.$", r"\1 is missing"),
+    (r"^Invalid value for ", "wrong value for "),
+    (r"^No such ", "no such "),
+)
+
+
+def _plainer(message: str) -> str:
+    for pattern, words in PLAINER:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _verb(arguments: list[str]) -> str:

@@ -18,6 +18,7 @@ class Request:
     never changed. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
     `engine` is what the engine's version can be told and what it assumes.
     `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
+    `hints` False: a refusal need not say what would fit instead, which takes many searches.
     `draft` and `projector` are the headers of the models that `fixed` names as `draft_model` and `mmproj`.
     """
 
@@ -28,3 +29,4 @@ class Request:
     engine: EngineRules = NEWEST
     draft: ModelFacts | None = None
     projector: ModelFacts | None = None
+    hints: bool = True

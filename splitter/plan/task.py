@@ -73,7 +73,7 @@ def check_request(scene: Scene, request: Request) -> Task:
     reason = scene.engine.unreadable(scene.facts)
     if reason:
         raise UsageError(*reason)
-    task = Task(scene, _all_layers(scene, _sayable(scene, request.fixed)))
+    task = Task(scene, _all_layers(scene, _sayable(scene, request.fixed)), request.hints)
     scene.margins()
     task.devices()
     _check_split(task)

@@ -139,7 +139,7 @@ def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess
             keeper.end()
             raise
     except FileNotFoundError:
-        message = f"there is no program {command.argv[0]}"
+        message = f"the program {command.argv[0]} was not found"
         raise EngineNotFoundError(message, "give its path with --engine-path, or use --engine embedded") from None
     except OSError as error:
         message = f"{command.argv[0]} cannot be started: {error.strerror}"

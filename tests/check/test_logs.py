@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from splitter.engine.log.explain import explain_log, missing_bytes
 from splitter.engine.log.story import LogStory, read_log
@@ -107,3 +109,15 @@ def test_with_the_models_header_the_memory_model_says_what_fits(splitter: Splitt
     said = splitter("check", model, "--log", str(tmp_path / "x.log"), "--json").json()["data"]
     assert said["remedy"]["fits"] is True
     assert "-ncmoe" in said["remedy"]["command"]["line"]
+
+
+LINES = st.sampled_from(sorted({line for log in LOGS for line in log.text.splitlines()}))
+
+
+@given(st.lists(LINES, max_size=25), st.text(max_size=40))
+def test_any_lines_are_told(lines: list[str], noise: str) -> None:
+    """Lines lost, doubled or out of order are what people paste."""
+    told = read_log("\n".join([*lines, noise]))
+    explained = explain_log(told)
+    assert (explained is None) == (told.short is None)
+    assert all(device.held_bytes() >= 0 for device in told.devices)

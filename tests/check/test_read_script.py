@@ -123,7 +123,7 @@ def test_old_kcpps_keys() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
-        ("@echo off\r\npause\r\n", "a.bat", "no koboldcpp or llama-server"),
+        ("@echo off\r\npause\r\n", "a.bat", "neither koboldcpp nor llama-server"),
         ("{", "a.kcpps", "not valid JSON"),
         ("[1]", "a.kcpps", "contains no settings"),
         ("[" * 100000, "a.kcpps", "not valid JSON"),

@@ -76,7 +76,7 @@ def test_the_owner_of_a_port_is_named(taken: int) -> None:
 
 
 def test_an_address_of_another_machine() -> None:
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         endpoint.is_free("no-such-host.invalid", 8080)
 
 

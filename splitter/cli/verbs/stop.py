@@ -34,7 +34,8 @@ def stop(
 
     output = Output("stop", as_json=report.json)
     if bool(names) == everything:
-        raise UsageError("no instance is named", "splitter stop NAME, or splitter stop --all")
+        problem = "--all and a name exclude each other" if names else "no instance is named"
+        raise UsageError(problem, "splitter stop NAME, or splitter stop --all")
     registry = Registry()
     entries = registry.entries()
     chosen = entries if everything else [named(entries, name) for name in dict.fromkeys(names or ())]

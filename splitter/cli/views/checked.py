@@ -87,13 +87,13 @@ def traps_to_tell(plan: Plan, refusals: tuple[Notice, ...], culprit: str | None)
 def on_a_screen(
     parts: tuple[RenderableType, ...], traps: tuple[Notice, ...], console: Console
 ) -> Iterator[RenderableType]:
-    """`parts`, then as many traps as a screen has room for (one at least); the others by name."""
+    """`parts`, then as many traps as a screen has room for; the others by name."""
     yield from parts
     left = SCREEN - sum(_height(part, console) for part in parts) - 1
     for index, notice in enumerate(traps):
         shown = tuple(notices_view((notice,)))
         left -= sum(_height(part, console) for part in shown)
-        if left < 0 and index:
+        if left < 0:
             others = ", ".join(dict.fromkeys(other.code for other in traps[index:]))
             yield Text(f"and less costly: {others} (--json has them whole)")
             return

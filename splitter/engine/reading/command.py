@@ -13,7 +13,7 @@ from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
 from splitter.masking import MASK, masked_argv
 
-_FOUND_NONE = "no koboldcpp or llama-server stands in this command"
+_FOUND_NONE = "this command starts neither koboldcpp nor llama-server"
 MAX_TEXT = 262144
 FILES = ("mmproj", "draft_model")  # settings that name files
 # Commands that may name an engine without starting it.

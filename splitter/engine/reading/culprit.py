@@ -25,6 +25,10 @@ WORTH = 0.05  # a change counts when it takes this part of what is missing
 FREE = 1.0  # changes cheaper than this are taken at once
 STEPS = 3  # changes taken together before the rest is solved
 USUAL_UBATCH = 512
+PLACEMENT = (
+    "override_tensors", "split_mode", "device_order", "n_cpu_moe", "gpu_layers", "cpu_moe", "main_gpu", "tensor_split",
+)  # fmt: skip
+SIZES = ("context_size", "cache_type_k", "cache_type_v", "ubatch_size", "batch_size", "swa_full", "parallel")
 CONTEXT_STEP = 1024
 SMALLEST_CONTEXT = 2048
 
@@ -81,6 +85,8 @@ class Culprits:
         cheap = _cheapest(fitting)
         if cheap is not None and cheap.cost < FREE:
             return Remedy((cheap,), cheap.plan)
+        if cheap is None and self._fixing(self.plan, (*PLACEMENT, *SIZES)) is None:
+            return None  # not with any placement, cache, batch or context
         solved = [change for change in self._solved(self.plan) if change.plan.fits()]
         best = _cheapest([*fitting, *solved])
         if best is None or best.cost > 3:
@@ -180,11 +186,10 @@ class Culprits:
 
     def _open(self, plan: Plan) -> Iterator[Change]:
         """Everything about the placement solved anew; then the context too."""
-        placement = ("split_mode", "device_order", "n_cpu_moe", "gpu_layers", "cpu_moe", "main_gpu", "tensor_split")
-        yield from self._solving(plan, ("override_tensors", *placement), 3.0)
-        yield from self._solving(plan, placement, 3.2)
-        yield from self._solving(plan, ("override_tensors", *placement, "ubatch_size", "batch_size"), 3.4)
-        yield from self._solving(plan, ("override_tensors", *placement, "context_size"), 4.0)
+        yield from self._solving(plan, PLACEMENT, 3.0)
+        yield from self._solving(plan, PLACEMENT[1:], 3.2)
+        yield from self._solving(plan, (*PLACEMENT, "ubatch_size", "batch_size"), 3.4)
+        yield from self._solving(plan, (*PLACEMENT, "context_size"), 4.0)
 
     def _solving(self, plan: Plan, free: tuple[str, ...], cost: float) -> Iterator[Change]:
         if "device_order" not in free and any(not d.layers and d.memory.model_bytes for d in plan.devices):
