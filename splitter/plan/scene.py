@@ -53,8 +53,8 @@ class Scene:
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
         order = settings.device_order if named else ()
         kinds = ",".join(speculation.kinds(settings)) or None
-        placed = {"gpu_layers": 0, "tensor_split": (), "main_gpu": 0, "device_order": order}
-        plain = replace(settings, **placed, **NO_EXTRA, spec_type=kinds)
+        alone = replace(settings, **NO_EXTRA, spec_type=kinds)
+        plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
         if plain not in self.models:
             known = next(iter(self.models.values()), None)
             made = known.with_settings(plain) if known else MemoryModel(self.facts, plain, self.engine.memory)

@@ -195,9 +195,9 @@ class ComputeModel:
     def _measure_mtp(self, placement: Placement, pipeline: bool) -> tuple[int, ...]:
         s = self.settings
         rows = min(self.dims.tokens, s.parallel) if self.rules.slot_rows else self.dims.tokens
-        types = {"type_k": s.draft_cache_type_k, "type_v": s.draft_cache_type_v}
+        dims = replace(self.dims, outputs=rows, type_k=s.draft_cache_type_k, type_v=s.draft_cache_type_v)
         try:
-            net = self._mtp_net(placement, replace(self.dims, outputs=rows, **types))
+            net = self._mtp_net(placement, dims)
         except KeyError:  # MTP layers that no known graph runs through
             return self._rough(placement)
         copies = self.rules.pipeline_copies if pipeline else 1
