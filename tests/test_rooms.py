@@ -74,6 +74,7 @@ WORLD = {
     "bench/records/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
     "app/background.py": "starts a launch's supervisor as a background process",
+    "app/running.py": "a thread that supervises an engine for a program",
     "app/listing.py": "owns the time for solving many models",
     "app/tuning.py": "owns a tune's clock",
     "app/scripting.py": "quotes a line for Windows as subprocess would",

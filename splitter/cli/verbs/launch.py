@@ -1,7 +1,7 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -107,48 +107,33 @@ def _supervise(
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
     import time
 
-    from splitter.app.launching import seated
-    from splitter.app.replanning import Announcer, Replanner
+    from splitter.app.launching import started
     from splitter.cli.launch_watch import watching
     from splitter.cli.views.live import goodbye
-    from splitter.run.spill_warner import SpillWarner
-    from splitter.run.supervisor import launch as start
 
-    with (
-        watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
-        seated(planned, place, seen.on_log) as seat,
-    ):
-        spill = SpillWarner(planned.plan, output.say)
-        replanner = Replanner(planned, output, (seen.expect, seat.claim.replanned, spill.expect))
-
-        def on_log(line: str) -> None:
-            spill.on_line(line)
-            seat.on_log(line)
-
-        ready_at = None
-        try:
-            with start(
-                planned.command,
-                on_log=on_log,
-                limits=limits,
-                watchers=(*seat.watchers, *seen.watchers, Announcer(output, limits)),
-                replan=replanner,
-            ) as instance:
-                with output.step("loading the model"):
-                    instance.wait_ready()
-                ready_at = time.time()
-                output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
-                output.show(f"chat: that address in a browser; programs: {instance.url}/v1")
-                output.data(_ready_data(instance, replanner.planned))
-                if opens:
-                    _open(instance.url, output)
-                with seen.live():
-                    return instance.wait()
-        except KeyboardInterrupt:
-            if ready_at is not None:
-                with suppress(OSError):  # the terminal may be what ended
-                    output.say(goodbye(planned.command.server.port, time.time() - ready_at, seen.totals()))
-            raise
+    seen, ready_at = None, None
+    try:
+        with (
+            watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
+            started(
+                planned, place, limits, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
+            ) as running,
+        ):
+            with output.step("loading the model"):
+                running.instance.wait_ready()
+            ready_at = time.time()
+            output.show("", f"ready at {running.instance.url} (Ctrl-C stops the engine)")
+            output.show(f"chat: that address in a browser; programs: {running.instance.url}/v1")
+            output.data(running.data())
+            if opens:
+                _open(running.instance.url, output)
+            with seen.live():
+                return running.instance.wait()
+    except KeyboardInterrupt:
+        if seen is not None and ready_at is not None:
+            with suppress(OSError):  # the terminal may be what ended
+                output.say(goodbye(planned.command.server.port, time.time() - ready_at, seen.totals()))
+        raise
 
 
 def _open(url: str, output: Output) -> None:
@@ -168,12 +153,3 @@ def _in_background(arguments: list[str], output: Output) -> str:
     output.show(*detached_view(entry))
     output.data(entry_data(entry))
     return entry.url
-
-
-def _ready_data(instance: Any, planned: "Planned") -> dict[str, Any]:
-    return {
-        "url": instance.url,
-        "pid": instance.pid,
-        "ready_s": instance.ready_s,
-        "plan": planned.data(),
-    }
