@@ -13,11 +13,16 @@ from splitter.app.listing import ListedModel
 from splitter.bench.verdict import compare_records
 from splitter.cli.views.advice import advice_view
 from splitter.cli.views.bench_record import comparison_view, duel_view, list_view, record_view
+from splitter.cli.views.checked import checked_view, traps_to_tell
+from splitter.cli.views.log_story import log_view
 from splitter.cli.views.models import models_view
-from splitter.cli.views.plan import plan_view
+from splitter.cli.views.plan import notices_view, plan_view
 from splitter.cli.views.ps import ps_view
 from splitter.cli.views.rig import rig_view
 from splitter.engine.engines import rules_of
+from splitter.engine.log.explain import explain_log
+from splitter.engine.log.shortage import Shortage
+from splitter.engine.log.story import LoggedDevice, LogStory
 from splitter.errors import DoesNotFitError, ModelError
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
@@ -82,7 +87,23 @@ def planned() -> Iterator[RenderableType]:
 
 def checked() -> Iterator[RenderableType]:
     warning = Notice("split_rounded", "-ts 1.5,4.5,3 is rounded to 9 + 22 + 15 layers", "write the layers: -ts 9,22,15")
-    return plan_view(replace(plan(2000), warnings=(warning,), reasons=()))
+    given = replace(plan(2000), warnings=(warning,), reasons=())
+    culprit = "the split gives CUDA0 3.24 GiB while CUDA1 has 1.29 GiB to spare; split the layers 4 + 25 + 17"
+    line = "koboldcpp.exe --usecuda normal --gpulayers 46 --tensor_split 4 25 17 --contextsize 4096 --model m.gguf"
+    yield from checked_view(given, (), culprit, line, plan())
+    yield from notices_view(traps_to_tell(given, (), culprit))
+
+
+def told() -> Iterator[RenderableType]:
+    held = LoggedDevice("CUDA0", "Tesla P100-PCIE-16GB", None, 16013 * MIB, 1301 * MIB, 96 * MIB)
+    story = LogStory(
+        "llama-server", "8829",
+        {"name": "Qwen3.5-122B-A10B", "architecture": "qwen35moe", "file_size": "71.27 GiB", "layers": "48",
+         "context_size": "16384", "ubatch_size": "8192", "flash_attention": "disabled"},
+        (held, LoggedDevice("CPU_Mapped", model_bytes=63315 * MIB)), (49, 49),
+        short=Shortage("CUDA0", 18176 * MIB, "compute"),
+    )  # fmt: skip
+    return log_view(story, explain_log(story))
 
 
 def listed() -> Iterator[RenderableType]:
@@ -156,6 +177,7 @@ def duelled() -> Iterator[RenderableType]:
 SCREENS: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
     "plan": planned,
     "check": checked,
+    "check-log": told,
     "models": listed,
     "ps": running,
     "ranking": ranked,
