@@ -141,8 +141,8 @@ def other_models(case: Case) -> Iterator[Notice]:
         found = f"{flags} {verb} not counted: {what} takes memory of its own, which the figures leave out"
         yield Notice("not_counted", found, f"keep that much free: --margin MIB, or check again without {flags}")
     if case.read.flags.get("usemtp"):
-        found = "--usemtp is not counted: the layers that draft tokens have a cache and buffers of their own"
-        yield Notice("not_counted", found, "keep some memory free: --margin MIB")
+        found = "--usemtp is counted as llama.cpp does it; koboldcpp's own buffers for it were not compared"
+        yield Notice("mtp_estimate", found, "keep some memory free: --margin MIB")
 
 
 def snapshots_in_ram(case: Case) -> Iterator[Notice]:
