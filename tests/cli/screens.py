@@ -13,7 +13,7 @@ from splitter.app.listing import ListedModel
 from splitter.bench.verdict import compare_records
 from splitter.cli.views.advice import advice_view
 from splitter.cli.views.bench_record import comparison_view, duel_view, list_view, record_view
-from splitter.cli.views.checked import checked_view, traps_to_tell
+from splitter.cli.views.checked import checked_view
 from splitter.cli.views.log_story import log_view
 from splitter.cli.views.models import models_view
 from splitter.cli.views.plan import notices_view, plan_view
@@ -87,11 +87,12 @@ def planned() -> Iterator[RenderableType]:
 
 def checked() -> Iterator[RenderableType]:
     warning = Notice("split_rounded", "-ts 1.5,4.5,3 is rounded to 9 + 22 + 15 layers", "write the layers: -ts 9,22,15")
-    given = replace(plan(2000), warnings=(warning,), reasons=())
-    culprit = "the split gives CUDA0 3.24 GiB while CUDA1 has 1.29 GiB to spare; split the layers 4 + 25 + 17"
-    line = "koboldcpp.exe --usecuda normal --gpulayers 46 --tensor_split 4 25 17 --contextsize 4096 --model m.gguf"
-    yield from checked_view(given, (), culprit, line, plan())
-    yield from notices_view(traps_to_tell(given, (), culprit))
+    tight = replace(plan(2000), warnings=(warning,))
+    culprit = "the q8_0 cache of 16384 tokens takes 1.49 GiB on the devices"
+    instead = "llama-server -m Qwen2.5-32B-Instruct-Q4_K_M.gguf --fit off -c 8192 --device CUDA0,CUDA1,CUDA2 -ngl 44"
+    refused = Notice("cache_type", "a quantised V cache needs flash attention")
+    yield from checked_view(tight, (refused,), culprit, instead, plan())
+    yield from notices_view(tight.warnings)
 
 
 def told() -> Iterator[RenderableType]:
@@ -192,7 +193,8 @@ SCREENS: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
 def drawn(name: str, width: int) -> str:
     """The screen as a terminal of `width` columns shows it, without the blanks at the ends of lines."""
     console = Console(width=width, file=StringIO(), markup=False, highlight=False, emoji=False)
-    console.print(*SCREENS[name](), sep="\n")
+    for part in SCREENS[name]():
+        console.print(part, crop=False)
     assert isinstance(console.file, StringIO)
     return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
