@@ -85,7 +85,7 @@ SETTINGS: tuple[Setting, ...] = (
     _words("override_tensors", "items", "-ot --override-tensor", "Tensors to a buffer type.", "PATTERN=BUFFER,..."),
     _flag("swa_full", "--swa-full", "Full-size sliding-window cache."),
     _flag("kv_offload", "-nkvo --no-kv-offload", "KV cache in RAM.", means=False),
-    _flag("op_offload", "--no-op-offload", "What lies in RAM is computed by the CPU.", means=False),
+    _flag("op_offload", "--no-op-offload", "The CPU computes what lies in RAM.", means=False),
     _flag("mmap", "--no-mmap", "Read the model into RAM.", means=False),
     _number("threads", "-t --threads", "CPU threads."),
     _words("mmproj", "text", "-mm --mmproj", "Multimodal projector.", "FILE"),
