@@ -25,6 +25,7 @@ VERBS = {
     "rig": "Show the devices as the engine will see them.",
     "models": "List the models found on this computer.",
     "inspect": "Show what a model's header says.",
+    "pull": "Fetch a model.",
     "plan": "Work out which layer goes where.",
     "check": "Check flags, a command line, a script or a log.",
     "script": "Write the .bat and the .sh that start the planned engine.",
