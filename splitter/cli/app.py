@@ -39,7 +39,7 @@ VERBS = {
     "demo": "Show everything once, on any machine.",
     "bench": "Measure tokens per second, and look at what was measured.",
     "profile": "Keep settings as profiles.",
-    "engine": "Install llama-server and koboldcpp from their releases: the file that fits this machine, verified.",
+    "engine": "Install llama-server and koboldcpp from their releases.",
 }
 
 
