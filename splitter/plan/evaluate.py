@@ -14,7 +14,10 @@ from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.request import EngineKind
 from splitter.plan.scene import Scene
-from splitter.plan.speed import ROOFLINE, Constants, predict
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.turn import predict
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
 
 
@@ -26,16 +29,18 @@ def evaluate(
     margin_bytes: tuple[int, ...] = (),
     engine: EngineKind = "llama-server",
     engine_version: str | None = None,
-    constants: Constants = ROOFLINE,
+    constants: Constants = TYPICAL,
     overhead: Overhead = driver_overhead,
     extra: ExtraModels = ALONE,
+    workload: Workload = CHAT,
 ) -> Plan:
     """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
 
     `margin_bytes` as in Request; `extra` holds the headers of the models that `settings` name beside the main one.
     Raises UsageError for settings that cannot be meant (unknown device).
     """
-    return evaluate_in(Scene(facts, rig, engine, engine_version, margin_bytes, constants, overhead, extra), settings)
+    scene = Scene(facts, rig, engine, engine_version, margin_bytes, constants, overhead, extra, workload)
+    return evaluate_in(scene, settings)
 
 
 def evaluate_in(scene: Scene, settings: Settings) -> Plan:
@@ -64,7 +69,15 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
         )
         for index, device in enumerate(devices)
     )
-    speed = predict(memory, placement, devices, scene.rig.host, constants=scene.constants, pipeline=footprint.pipeline)
+    speed = predict(
+        memory,
+        placement,
+        devices,
+        scene.rig.host,
+        constants=scene.constants,
+        workload=scene.workload,
+        parts=scene.layer_parts(memory),
+    )
     plan = Plan(
         facts=scene.facts,
         rig=scene.rig,

@@ -1,59 +1,52 @@
-"""The micro-batch (-ub): 512 unless a smaller one pays, or nothing else fits."""
+"""The micro-batch (-ub, and -b with it): the one with the shortest turn."""
 
-from splitter.plan.fastest import find_fastest, least_seconds, may_be_alone, may_divide, on_fastest
-from splitter.plan.finder import Solution, in_ram
+from collections.abc import Iterator
+
+from splitter.memory.settings import Settings
+from splitter.plan.fastest import find_fastest
+from splitter.plan.finder import Solution
 from splitter.plan.task import Task
 
-# A smaller micro-batch frees compute buffers but slows prompts: the largest is taken that generates within this of the
-# smallest, which leaves the most memory to layers. Every size is compared with that one plan alone, so that a little
-# more memory cannot lead down another path to a slower plan.
-SMALLER_UBATCH_GAIN = 0.015
-LEAST, BETWEEN = 64, (128, 256)
+SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
+MOST = {"koboldcpp": 4096}  # by engine: the largest that it takes
+# A turn that is longer by less than this is as good: then the engine's own micro-batch is kept, else the larger one,
+# for longer prompts than the workload's gain by it.
+AS_GOOD = 0.005
 
 
 def best_at(task: Task, context_size: int) -> Solution | None:
-    """The fastest at a context; a smaller micro-batch only where it pays, or where nothing else fits.
-
-    The smallest one is planned first where not everything fits on the fastest device: its time cuts the others short.
-    """
+    """The fastest at a context, with the micro-batch that makes the turn shortest."""
     if {"ubatch_size", "batch_size"} & set(task.fixed):
         return find_fastest(task, context_size)
-    if may_be_alone(task, context_size):
-        usual = find_fastest(task, context_size)
-        if usual and on_fastest(task, usual):
-            return usual
-    least = find_fastest(task, context_size, **ubatch(task, LEAST))
-    return _largest(task, context_size, least) if least else find_fastest(task, context_size)
+    usual = find_fastest(task, context_size)
+    found = [usual] if usual else []
+    for size in _others(task, context_size):
+        least = min((other.seconds for other in found), default=float("inf"))
+        other = find_fastest(task, context_size, below_s=least * (1 + AS_GOOD), **ubatch(task, size))
+        found += [other] if other else []
+    if not found:
+        return None
+    good = min(other.seconds for other in found) * (1 + AS_GOOD)
+    if usual and usual.seconds <= good:
+        return usual
+    return max((other for other in found if other.seconds <= good), key=lambda other: other.settings.ubatch_size)
 
 
-def _largest(task: Task, context_size: int, least: Solution) -> Solution:
-    """The largest micro-batch that is fast enough beside the smallest: the usual one, or as far as all between are."""
-    usual = _fast_enough(task, context_size, least, {})
-    best = least
-    for size in () if usual else BETWEEN:
-        found = _fast_enough(task, context_size, least, ubatch(task, size))
-        if found is None:
-            break
-        best = found
-    return usual or best
+def _others(task: Task, context_size: int) -> Iterator[int]:
+    """The sizes to try besides the engine's own, the larger ones first."""
+    most = min(context_size, MOST.get(task.scene.engine, SIZES[-1]))
+    own = usual_ubatch(task)
+    yield from (size for size in SIZES if own < size <= most)
+    yield from (size for size in reversed(SIZES) if size < own)
 
 
-def _fast_enough(task: Task, context_size: int, least: Solution, chosen: dict[str, int]) -> Solution | None:
-    """The fastest with a `chosen` micro-batch (none: the usual one) if that is fast enough beside the smallest."""
-    enough = least.seconds * (1 + SMALLER_UBATCH_GAIN)
-    below_s = enough
-    if in_ram(least.settings, least.placement):
-        wanted = task.settings(context_size=context_size, **chosen)
-        sizes = {"ubatch_size": wanted.ubatch_size, "batch_size": wanted.batch_size}
-        far = sizes["ubatch_size"] > BETWEEN[0]  # the smallest and the next are too close for a bound between them
-        if far and may_divide(task, least) and least_seconds(task, least, **sizes) > enough:
-            return None
-        below_s = float("inf")
-    found = find_fastest(task, context_size, below_s=below_s, enough_s=enough, **chosen)
-    return found if found and found.seconds <= enough else None
+def usual_ubatch(task: Task) -> int:
+    """The engine's own micro-batch."""
+    return task.settings(context_size=256).ubatch_size
 
 
 def ubatch(task: Task, size: int) -> dict[str, int]:
-    """The fields of a micro-batch; koboldcpp has one batch size."""
-    both = task.scene.engine == "koboldcpp"
-    return {"ubatch_size": size, "batch_size": size} if both else {"ubatch_size": size}
+    """The fields of a micro-batch; koboldcpp has one batch size, llama.cpp's logical one is no smaller."""
+    if task.scene.engine == "koboldcpp":
+        return {"ubatch_size": size, "batch_size": size}
+    return {"ubatch_size": size, "batch_size": max(size, Settings.__dataclass_fields__["batch_size"].default)}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from splitter.model.facts import ModelFacts
+from splitter.plan.workload import CHAT, Workload
 
 Goal = Literal["speed", "context", "balanced"]
 EngineKind = Literal["llama-server", "koboldcpp", "embedded"]
@@ -17,7 +18,7 @@ class Request:
     `fixed` maps field names of `memory.settings.Settings` to the values the user gave: they are obeyed or refused,
     never repaired. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
     `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
-    `draft` and `projector` are the headers of the models that `fixed` names as `draft_model` and `mmproj`.
+    `workload` is the turn that the goal `speed` makes short. `draft` and `projector` are the headers of the models that `fixed` names as `draft_model` and `mmproj`.
     """
 
     goal: Goal = "speed"
@@ -28,3 +29,4 @@ class Request:
     engine_version: str | None = None
     draft: ModelFacts | None = None
     projector: ModelFacts | None = None
+    workload: Workload = CHAT

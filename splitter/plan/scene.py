@@ -12,7 +12,10 @@ from splitter.plan.defaults import engine_settings, margins
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.request import EngineKind
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.work import LayerParts, layer_parts, model_class
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
 
 # Settings of the other models: they do not change what the main one needs.
@@ -28,7 +31,7 @@ NO_EXTRA: dict[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Scene:
     """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver,
-    `extra` the models that share the devices with the main one.
+    `extra` the models that share the devices with the main one, `workload` the turn that is to be short.
 
     `models` remembers the memory models of the request, `searched` what its searches found before they knew any
     compute buffer and the layers they may divide: the many searches of one request ask about the same few.
@@ -39,9 +42,10 @@ class Scene:
     engine: EngineKind = "llama-server"
     engine_version: str | None = None
     margin_bytes: tuple[int, ...] = ()
-    constants: Constants = ROOFLINE
+    constants: Constants = TYPICAL
     overhead: Overhead = driver_overhead
     extra: ExtraModels = ALONE
+    workload: Workload = CHAT
     models: dict[Settings, MemoryModel] = field(default_factory=dict, repr=False, compare=False)
     searched: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -55,6 +59,21 @@ class Scene:
             known = next(iter(self.models.values()), None)
             self.models[key] = known.with_settings(key) if known else MemoryModel(self.facts, key)
         return self.models[key]
+
+    def layer_parts(self, memory: MemoryModel) -> LayerParts:
+        """The weights per layer under the overrides of `memory`, read once."""
+        s = memory.settings
+        key = ("parts", s.override_tensors, s.n_cpu_moe, s.cpu_moe, s.device_order if s.override_tensors else ())
+        if key not in self.searched:
+            self.searched[key] = layer_parts(memory)
+        found: LayerParts = self.searched[key]
+        return found
+
+    def model_class(self) -> str:
+        """The model's class, found once."""
+        if "class" not in self.searched:
+            self.searched["class"] = model_class(self.facts)
+        return str(self.searched["class"])
 
     def devices(self, device_order: Sequence[str]) -> tuple[Device, ...]:
         """The rig's devices of these ids; UsageError names the ids that exist."""
