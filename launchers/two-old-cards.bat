@@ -13,7 +13,7 @@ cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
 set "GGML_VK_VISIBLE_DEVICES=0,1"
 set "FLAGS=--usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128"
-set "FLAGS2=--host 127.0.0.1 --port 8080 --skiplauncher"
+set "FLAGS2=--host 127.0.0.1 --port 5001 --skiplauncher"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "koboldcpp.exe" set ENGINE_AT=beside

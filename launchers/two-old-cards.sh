@@ -23,4 +23,4 @@ ENGINE=./koboldcpp
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: koboldcpp' 'on PATH: koboldcpp' 'download it from: https://github.com/LostRuins/koboldcpp/releases'
 MODEL=./Qwen2.5-3B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-3B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-3B-Instruct-GGUF/resolve/main/Qwen2.5-3B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" --model "$MODEL" --usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128 --overridetensors '^pipeline-off$=CPU' --host 127.0.0.1 --port 8080 --skiplauncher
+exec "$ENGINE" --model "$MODEL" --usevulkan --gpulayers 37 --tensor_split 35 2 --contextsize 4096 --batchsize 128 --ubatchsize 128 --overridetensors '^pipeline-off$=CPU' --host 127.0.0.1 --port 5001 --skiplauncher

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from splitter.engine.engines import NAMES
+
 ROOT = Path(__file__).parents[1] / "splitter"
 ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "app", "cli")
 LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable", "safe_yaml", "masking"}
@@ -161,3 +163,32 @@ def test_only_units_knows_1024() -> None:
         )
     ]
     assert wrong == []
+
+
+def test_no_engine_name_is_compared_outside_the_engine_room() -> None:
+    """An engine is a value that answers questions: its name is no condition, no key, no case elsewhere."""
+    wrong = [
+        f"{module}:{getattr(node, 'lineno', '')}"
+        for module, tree in modules()
+        if room_of(module) != "engine"
+        for node in ast.walk(tree)
+        if any(isinstance(part, ast.Constant) and part.value in NAMES for part in decided_by(node))
+    ]
+    assert wrong == []
+
+
+def decided_by(node: ast.AST) -> Iterator[ast.AST]:
+    """The constants that `node` compares, matches, or looks up."""
+    match node:
+        case ast.Compare():
+            for side in (node.left, *node.comparators):
+                yield side
+                yield from getattr(side, "elts", ())
+        case ast.Dict():
+            yield from (key for key in node.keys if key)
+        case ast.MatchValue():
+            yield node.value
+        case ast.Subscript():
+            yield node.slice
+        case ast.Call(func=ast.Attribute(attr="get")):
+            yield from node.args

@@ -8,6 +8,7 @@ from typing import Any
 from splitter.app.events import Events
 from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
 from splitter.engine.command import EngineRef
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.command import MAX_TEXT, read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
 from splitter.engine.reading.value import ReadCommand
@@ -41,7 +42,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
     name, _, entry = target.partition("#")
     if name.lower().endswith(SCRIPT_SUFFIXES):
         return read_file(Path(name).expanduser(), wishes, entry)
-    program = kind if kind and kind != "embedded" else "llama-server"
+    program = ENGINES[kind or DEFAULT.name].command_word
     return replace(read_command([program, *flags], kind=kind, version=version), model=target)
 
 
@@ -87,8 +88,7 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
         rig,
         completed.settings,
         margin_bytes=margin_bytes(wishes),
-        engine=read.kind,
-        engine_version=found.version,
+        engine=ENGINES[read.kind].rules(found.version),
         extra=known_extra_models(completed.settings),
     )
     notices = all_findings(read, completed, plan, rig, version=found.version)

@@ -7,7 +7,8 @@ from splitter.engine.command import EngineRef
 from splitter.errors import SplitterError
 from splitter.plan.calibrated import Calibration, calibrated_constants, calibrated_rig, calibration_notes
 from splitter.plan.plan import Plan, Speed
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.rig.device import Rig
 
 
@@ -16,7 +17,7 @@ class Priced:
     """The rig and the constants to plan with; `calibration` None where nothing fresh is known."""
 
     rig: Rig
-    constants: Constants = ROOFLINE
+    constants: Constants = TYPICAL
     calibration: Calibration | None = None
 
 

@@ -81,7 +81,9 @@ def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     with launch(command) as instance:
         with events.step("loading the model"):
             instance.wait_ready()
-        target = identify(instance.url, read_key(command.server), None, wishes.sweep.timeout_s)
+        target = replace(
+            identify(instance.url, read_key(command.server), None, wishes.sweep.timeout_s), log=lambda: instance.lines
+        )
         fields = measured(target, wishes, events, planned.plan.rig)
     return planned_record(planned, command, target.build, **fields)
 

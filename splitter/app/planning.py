@@ -12,8 +12,9 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
-from splitter.plan.request import EngineKind, Request
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.request import Request
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.profile.profile import Supervision
 from splitter.rig.device import Rig
 from splitter.units import from_mib
@@ -21,8 +22,6 @@ from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
     from splitter.profile.profile import Profile, ProfileTask
-
-KOBOLDCPP_PORT = 5001
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Planned:
     task: Job
     plan: Plan
     command: EngineCommand
-    constants: Constants = ROOFLINE
+    constants: Constants = TYPICAL
 
 
 def resolve(wishes: Wishes, events: Events, *, local: bool = False) -> Job:
@@ -110,17 +109,16 @@ def refuse_two_rigs(wishes: Wishes) -> None:
 
 def prepare(facts: ModelFacts, asked: Asked, events: Events) -> Job:
     """The task of a model that is read: engine, rig and server found."""
-    wanted, kind = asked.task, asked.task.request.engine
-    engine = resolve_engine(kind, wanted.engine.path, wanted.engine.version)
-    request = replace(wanted.request, engine_version=engine.version or wanted.request.engine_version)
+    from splitter.engine.engines import rules_of
+
+    wanted = asked.task
+    engine = resolve_engine(wanted.engine.kind, wanted.engine.path, wanted.engine.version)
+    request = replace(wanted.request, engine=rules_of(engine.kind, engine.version))
     with events.step("looking at the devices"):
         rig = resolve_rig(
             wanted.rig.name or wanted.rig.file, ",".join(wanted.rig.gpus), engine, needed=_wants_devices(request)
         )
-    server = wanted.server
-    if engine.kind == "koboldcpp" and asked.profile.values["server.port"].source == "built-in":
-        server = replace(server, port=KOBOLDCPP_PORT)
-    return Job(facts, rig, engine, request, _secured(server, events), wanted.supervision)
+    return Job(facts, rig, engine, request, _secured(wanted.server, events), wanted.supervision)
 
 
 def _secured(server: Server, events: Events) -> Server:
@@ -154,7 +152,7 @@ def _fetched(reference: str, events: Events) -> str:
         raise
 
 
-def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> EngineRef:
+def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRef:
     """The engine at hand, or the one planned for when none is here."""
     from splitter.engine.find import find_engine
 
@@ -168,6 +166,7 @@ def resolve_engine(kind: EngineKind, path: str | None, version: str | None) -> E
 
 def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, needed: bool = True) -> Rig:
     """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
+    from splitter.engine.engines import ENGINES
     from splitter.rig.files import load_rig, rig_from_gpus
     from splitter.rig.probe import probe_rig
 
@@ -177,8 +176,9 @@ def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, neede
         return load_rig(named)
     if gpus:
         return rig_from_gpus(gpus)
-    rig = probe_rig(engine.path if engine.kind == "llama-server" else None)
-    if not rig.devices and needed and engine.kind != "embedded":
+    kind = ENGINES[engine.kind]
+    rig = probe_rig(kind.lister(engine.path))
+    if not rig.devices and needed and not kind.cpu_only:
         raise no_device(rig)
     return rig
 

@@ -104,14 +104,16 @@ class Replanner:
 def looked_again(task: Job, short: Shortage, env: Mapping[str, str]) -> Shortage:
     """`short` with what the engine finds free now that its process is gone, where it can be asked; what it found while
     it loaded counts too. A rig whose driver tells of every device needs no engine for that."""
+    from splitter.engine.engines import ENGINES
     from splitter.rig.listing import list_devices
 
-    if (short.free_bytes and short.stage != "running") or task.engine.kind != "llama-server" or not task.engine.path:
+    lister = ENGINES[task.engine.kind].lister(task.engine.path)
+    if (short.free_bytes and short.stage != "running") or lister is None:
         return short
     if len(told_by_driver(task.rig)) == len(task.rig.devices):
         return short
     with suppress(SplitterError):
-        found = {device.id: device.free_bytes for device in list_devices(task.engine.path, env)}
+        found = {device.id: device.free_bytes for device in list_devices(lister, env)}
         return replace(short, free_bytes={**found, **{k: min(v, found.get(k, v)) for k, v in short.free_bytes.items()}})
     return short
 

@@ -91,8 +91,7 @@ def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: Tu
     price: Priced = priced(task.rig, task.engine)
     overhead = learnt_overhead(task.facts, task.rig, task.engine)
     request, extra = task.request, ExtraModels(task.request.draft, task.request.projector)
-    where = (task.engine.kind, request.engine_version, request.margin_bytes)
-    scene = Scene(task.facts, price.rig, *where, price.constants, overhead, extra)
+    scene = Scene(task.facts, price.rig, request.engine, request.margin_bytes, price.constants, overhead, extra)
 
     def evaluate(settings: Settings) -> Plan:
         return evaluate_in(scene, settings)

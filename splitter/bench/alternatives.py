@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.engines import ENGINES
 from splitter.engine.reading.value import ReadCommand
 from splitter.rig.backend import BACKENDS
 
-# Flags that say where layers go, with the number of their values; None: all words up to the next flag.
-LLAMA_WHERE = {"--device": 1, "-dev": 1, "-ts": 1, "--tensor-split": 1, "-sm": 1, "-mg": 1}
-LLAMA_HOW_MUCH = {"-ngl": 1, "--fit": 1, "-ncmoe": 1, "-cmoe": 0, "-ot": 1}
-KOBOLD_WHERE = {"--tensor_split": None, "--splitmode": 1}
-KOBOLD_HOW_MUCH = {"--gpulayers": 1, "--moecpu": 1, "--overridetensors": 1}
 # Where a server listens and its key: ours take their place in a given command.
 SERVER_FLAGS = {"--host": 1, "--port": 1, "--port-param": 1, "--api-key": 1, "--api-key-file": 1, "--password": 1}
 CARD_VARIABLES = frozenset(name for backend in BACKENDS for name in backend.variables)
@@ -50,12 +46,11 @@ def alternatives(command: EngineCommand) -> tuple[Alternative, ...]:
 
     All have the plan's context, batches and cache: only where the layers go differs.
     """
-    kobold = command.engine.kind == "koboldcpp"
-    where, how_much = (KOBOLD_WHERE, KOBOLD_HOW_MUCH) if kobold else (LLAMA_WHERE, LLAMA_HOW_MUCH)
-    auto = ("--gpulayers", "-1") if kobold else ("--fit", "on")
+    engine = ENGINES[command.engine.kind]
     env = {name: value for name, value in command.env.items() if name not in CARD_VARIABLES}
-    own = replace(command, argv=(*without(command.argv, {**where, **how_much}), *auto), env=env)
-    split = replace(command, argv=without(command.argv, where), env=env)
+    bare = without(command.argv, {**engine.where_flags, **engine.amount_flags})
+    own = replace(command, argv=(*bare, *engine.own_placement), env=env)
+    split = replace(command, argv=without(command.argv, engine.where_flags), env=env)
     return (
         Alternative("plan", command),
         Alternative("fit", own, "the engine's own placement"),
@@ -66,8 +61,8 @@ def alternatives(command: EngineCommand) -> tuple[Alternative, ...]:
 def given(read: ReadCommand, engine: EngineRef, server: Server, env_files: Mapping[str, str]) -> Alternative:
     """Somebody's command as it is, but on our address and with our key."""
     flags = without(read.argv[1:], SERVER_FLAGS)
-    in_argv = read.kind == "llama-server" and server.api_key_file is not None
-    key = ("--api-key-file", str(server.api_key_file)) if in_argv else ()
+    flag = ENGINES[read.kind].key_flag
+    key = (flag, str(server.api_key_file)) if flag and server.api_key_file is not None else ()
     program = engine.path or read.program
     argv = (program, *flags, "--host", server.host, "--port", str(server.port), *key)
     command = EngineCommand(engine, argv, dict(read.env), server, read.model or "", env_files)

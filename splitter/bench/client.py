@@ -3,16 +3,28 @@
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from splitter.bench.dialects import DIALECTS, Dialect, PromptRequest, error_of, event_of, is_stale, kobold_timings
+from splitter.bench.dialects import (
+    KOBOLD,
+    LLAMA,
+    OPENAI,
+    Dialect,
+    PromptRequest,
+    error_of,
+    event_of,
+    is_stale,
+    kobold_timings,
+)
 from splitter.bench.prompts import prompt_text
-from splitter.bench.result import RunSample, Timings, sample
+from splitter.bench.result import Arrivals, RunSample, Timings, sample
+from splitter.engine.http import Answer
+from splitter.engine.log.timings import Timing, timings
 from splitter.errors import EngineError
-from splitter.run.endpoint import Answer, ask, connect, headers
+from splitter.run.endpoint import ask, connect, headers
 
 PROBE_TIMEOUT_S = 10.0
 PERF_TIMEOUT_S, PERF_POLL_S = 2.0, 0.02  # koboldcpp ends its stream before it notes the times
@@ -21,7 +33,8 @@ PERF_TIMEOUT_S, PERF_POLL_S = 2.0, 0.02  # koboldcpp ends its stream before it n
 @dataclass(frozen=True, slots=True)
 class Target:
     """The server to measure, as it introduced itself; `slot_tokens` is one request's largest context,
-    `slots` how many requests it serves at once, `build` its version, each if it says so."""
+    `slots` how many requests it serves at once, `build` its version, each if it says so; `log` gives the last lines of
+    its log, where we supervise it."""
 
     url: str
     api_key: str | None
@@ -31,19 +44,31 @@ class Target:
     slot_tokens: int | None = None
     slots: int | None = None
     build: str | None = None
+    log: Callable[[], Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A streamed answer: what the server said of its times, when its events came, in seconds after sending, and, where
+    tokens come merged, their texts and whether the answer is as long as it was asked for."""
+
+    said: Timings
+    at_s: tuple[float, ...]
+    texts: tuple[str, ...] = ()
+    whole: bool = False
 
 
 def identify(url: str, api_key: str | None, model: str | None, timeout_s: float) -> Target:
     """Finds out what serves at `url`. EngineError when nothing does, it still loads, or it wants a key."""
     url = url.rstrip("/").removesuffix("/v1")
-    target = Target(url, api_key, timeout_s, DIALECTS["openai"], model or "")
+    target = Target(url, api_key, timeout_s, OPENAI, model or "")
     props = get(target, "/props")
     if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
         name = model or str(props.get("model_alias") or props.get("model_path") or "")
         if "build_info" in props:  # koboldcpp has /props too, without it
             slots, build = props.get("total_slots"), str(props["build_info"])
             limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build)
-            return replace(limits, dialect=DIALECTS["llama-server"], model=name)
+            return replace(limits, dialect=LLAMA, model=name)
     version = get(target, "/api/extra/version")
     if isinstance(version, dict) and version.get("result") == "KoboldCpp":
         return identify_kobold(replace(target, build=version.get("version")))
@@ -61,7 +86,7 @@ def identify_kobold(target: Target) -> Target:
     if name == "inactive":
         raise EngineError(f"koboldcpp at {target.url} serves no model", "start it with a model")
     slot = context.get("value") if isinstance(context, dict) else None
-    return replace(target, dialect=DIALECTS["koboldcpp"], model=target.model or name, slot_tokens=slot)
+    return replace(target, dialect=KOBOLD, model=target.model or name, slot_tokens=slot)
 
 
 def get(target: Target, path: str) -> Any:
@@ -77,7 +102,7 @@ def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition
     if n_prompt < 1:
         return []
     text = prompt_text(words, seed, repetition)
-    if target.dialect.name != "llama-server":
+    if not target.dialect.takes_ids:
         return text
     ids: list[int] = []
     while len(ids) < n_prompt:
@@ -97,31 +122,83 @@ def run_once(target: Target, task: PromptRequest) -> RunSample:
     """One measured request."""
     before = get(target, target.dialect.perf_path) if target.dialect.perf_path else None
     started_s = time.perf_counter()
-    said, arrivals_s = read_answer(target, task, started_s)
+    got = read_answer(target, task, started_s)
     total_s = time.perf_counter() - started_s
+    said = got.said
     if target.dialect.perf_path:
         perf, prompt_tokens = perf_of(target, target.dialect.perf_path, task)
         said = said if is_stale(before, perf) else kobold_timings(perf, prompt_tokens) or said
-    return replace(sample(said, arrivals_s, total_s), sent_s=started_s)
+    arrivals = Arrivals(got.at_s, target.dialect.merges)
+    if target.dialect.merges and said.generation_s is None:
+        said, arrivals = counted(target, task, got)
+    return replace(sample(said, arrivals, total_s), sent_s=started_s)
 
 
-def read_answer(target: Target, task: PromptRequest, started_s: float) -> tuple[Timings, tuple[float, ...]]:
-    """What the server says of its times, and when each token arrived, in seconds after `started_s`."""
-    said, done = Timings(), False
-    arrivals_s: list[float] = []
+def counted(target: Target, task: PromptRequest, got: Received) -> tuple[Timings, Arrivals]:
+    """The tokens of an answer whose events hold several each: as many as asked for, or counted by the server."""
+    empty = count_tokens(target, "") or 0  # the beginning of sequence
+    whole = task.n_generate if got.whole else count_tokens(target, "".join(got.texts))
+    first, prompt = count_tokens(target, got.texts[0]), count_tokens(target, task.prompt)
+    if whole is None or first is None:
+        return Timings(prompt), Arrivals(got.at_s[-1:], merged=True)
+    generated = whole if got.whole else max(1, whole - empty)
+    return Timings(prompt, generated_tokens=generated), Arrivals(got.at_s, True, max(1, first - empty))
+
+
+def count_tokens(target: Target, text: str | Sequence[int]) -> int | None:
+    """How many tokens koboldcpp makes of `text`; None when it does not say."""
+    said = post(target, "/api/extra/tokencount", {"prompt": text})
+    count = said.get("value") if isinstance(said, dict) else None
+    return count if isinstance(count, int) else None
+
+
+def read_answer(target: Target, task: PromptRequest, started_s: float) -> Received:
+    """The answer to `task`, which was sent at `started_s`."""
+    said, ended = Timings(), None
+    pieces: list[tuple[float, str]] = []
     with clear_errors(target):
         for event in stream(target, target.dialect.body(task)):
             piece = target.dialect.read(event)
             if piece.token:
-                arrivals_s.append(time.perf_counter() - started_s)
-            said, done = piece.timings or said, done or piece.done
+                pieces.append((time.perf_counter() - started_s, piece.text))
+            said, ended = piece.timings or said, piece if piece.done else ended
             if piece.last:
                 break
-    if not done:
+    if ended is None:
         raise died(target)
-    if not arrivals_s:
+    if not pieces:
         raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
-    return said, tuple(arrivals_s)
+    at_s, texts = zip(*pieces, strict=True)
+    return Received(said, at_s, texts, ended.whole)
+
+
+def batch_times(target: Target) -> tuple[Timing, ...]:
+    """What the log that we read tells of answers to requests with a name: koboldcpp's batched ones."""
+    told = (timing for line in (target.log() if target.log else ()) for timing in timings(line))
+    return tuple(timing for timing in told if timing.task is not None and not timing.prompt)
+
+
+def told_by_log(target: Target, runs: Sequence[RunSample], before: Sequence[Timing]) -> tuple[RunSample, ...]:
+    """`runs` with the engine's own times out of its log, where no page told them: `before` stood there already.
+
+    The log names requests by numbers of its own; those that end in the same order belong together.
+    """
+    if not target.dialect.merges or target.log is None or any(run.timed_by == "engine" for run in runs):
+        return tuple(runs)
+    until_s = time.perf_counter() + PERF_TIMEOUT_S
+    while len(new := [each for each in batch_times(target) if each not in before]) < len(runs):
+        if time.perf_counter() > until_s:
+            return tuple(runs)
+        time.sleep(PERF_POLL_S)
+    order = sorted(range(len(runs)), key=lambda i: runs[i].sent_s + runs[i].total_s)
+    told = dict(zip(order, new[-len(runs) :], strict=True))
+    return tuple(with_time(run, told[i]) for i, run in enumerate(runs))
+
+
+def with_time(run: RunSample, told: Timing) -> RunSample:
+    """`run` with the engine's own time of its answer."""
+    tokens, seconds = told.tokens, told.seconds or 0.0
+    return replace(run, generated_tokens=tokens, timed_tokens=tokens, generation_s=seconds, timed_by="engine")
 
 
 def fill(target: Target, task: PromptRequest) -> None:
@@ -139,8 +216,7 @@ def perf_of(target: Target, path: str, task: PromptRequest) -> tuple[Any, int | 
         perf = get(target, path)
     if not isinstance(perf, dict) or "last_input_count" in perf:
         return perf, None
-    counted = post(target, "/api/extra/tokencount", {"prompt": task.prompt})
-    return perf, counted.get("value") if isinstance(counted, dict) else None
+    return perf, count_tokens(target, task.prompt)
 
 
 def post(target: Target, path: str, body: Mapping[str, Any]) -> Any:

@@ -7,11 +7,11 @@ llama-server (and embedded): POST /completion, whose last event holds `timings` 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from splitter.bench.result import Timings
-
-DialectName = Literal["llama-server", "koboldcpp", "openai"]
+from splitter.engine.koboldcpp.engine import KOBOLDCPP
+from splitter.engine.llama_server.engine import LLAMA_SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +30,32 @@ class PromptRequest:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One event of a stream: a token, the end of the answer or of the stream, what the engine says of its times."""
+    """One event of a stream: a token, the end of the answer or of the stream, what the engine says of its times.
+
+    `text` is the event's, `whole`: the answer is as long as it was asked for; both only where tokens come merged.
+    """
 
     token: bool = False
     done: bool = False
     last: bool = False
     timings: Timings | None = None
+    text: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not."""
+    """`perf_path` is a page that tells the times after the stream, for servers whose stream does not. `takes_ids`: a
+    prompt may be token ids, which /tokenize makes, and keep to a slot whose cache it finds again. `merges`: an event of
+    the stream may hold several tokens."""
 
-    name: DialectName
+    name: str
     path: str
     body: Callable[[PromptRequest], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], Piece]
     perf_path: str | None = None
+    takes_ids: bool = False
+    merges: bool = False
 
 
 def llama_body(task: PromptRequest) -> dict[str, Any]:
@@ -120,9 +129,10 @@ def kobold_body(task: PromptRequest) -> dict[str, Any]:
 
 
 def kobold_piece(event: Mapping[str, Any]) -> Piece:
-    """A token, and with the last one the reason for the end."""
-    done = event.get("finish_reason") not in {None, "null"}
-    return Piece(token=bool(event.get("token")), done=done, last=done)
+    """The tokens since koboldcpp last looked, every 20 ms, and with the last ones the reason for the end."""
+    text, reason = str(event.get("token") or ""), event.get("finish_reason")
+    done = reason not in {None, "null"}
+    return Piece(token=bool(text), done=done, last=done, text=text, whole=reason == "length")
 
 
 def kobold_timings(perf: Any, prompt_tokens: int | None = None) -> Timings | None:
@@ -145,11 +155,11 @@ def is_stale(before: Any, after: Any) -> bool:
     return all(value == before.get(key) for key, value in after.items() if key.startswith("last_"))
 
 
-DIALECTS: dict[DialectName, Dialect] = {
-    "llama-server": Dialect("llama-server", "/completion", llama_body, llama_piece),
-    "koboldcpp": Dialect("koboldcpp", "/api/extra/generate/stream", kobold_body, kobold_piece, "/api/extra/perf"),
-    "openai": Dialect("openai", "/v1/completions", openai_body, openai_piece),
-}
+LLAMA = Dialect(LLAMA_SERVER.name, "/completion", llama_body, llama_piece, takes_ids=True)
+KOBOLD = Dialect(
+    KOBOLDCPP.name, "/api/extra/generate/stream", kobold_body, kobold_piece, KOBOLDCPP.slots_path, merges=True
+)
+OPENAI = Dialect("openai", "/v1/completions", openai_body, openai_piece)
 
 
 def event_of(line: bytes) -> Mapping[str, Any] | None:

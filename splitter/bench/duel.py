@@ -87,7 +87,9 @@ def launched(command: EngineCommand, sweep: Sweep, plan: Duel, say: Say) -> tupl
     """Launches, measures and stops one command: its URL, the build it states, its points."""
     with launch(command, start_timeout_s=plan.start_timeout_s) as instance:
         instance.wait_ready()
-        target = identify(instance.url, read_key(command.server), None, sweep.timeout_s)
+        target = replace(
+            identify(instance.url, read_key(command.server), None, sweep.timeout_s), log=lambda: instance.lines
+        )
         return instance.url, target.build, measure_points(target, sweep, rig=plan.rig, on_progress=say)
 
 

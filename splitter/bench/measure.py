@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from splitter.bench.cards import EnergyMeter
-from splitter.bench.client import Target, fill, identify, make_prompt, run_once
+from splitter.bench.client import Target, batch_times, fill, identify, make_prompt, run_once, told_by_log
 from splitter.bench.dialects import PromptRequest
 from splitter.bench.points import Round, Shape, generation_speed, known, point, prompt_speed
 from splitter.bench.records.record import Point
@@ -156,7 +156,8 @@ def rounds(job: PointJob) -> Iterator[Round]:
     with ThreadPoolExecutor(together) as pool:
         while True:
             tasks = [task_of(job, words, number, i, depths[i] if depths else None) for i in range(together)]
-            done = tuple(pool.map(partial(run_once, target), tasks))
+            before = batch_times(target)
+            done = told_by_log(target, tuple(pool.map(partial(run_once, target), tasks)), before)
             if number == 0:
                 words = max(1, round(words * wanted / (done[0].prompt_tokens or wanted)))
             number += 1
@@ -166,7 +167,7 @@ def rounds(job: PointJob) -> Iterator[Round]:
 def fill_depth(job: PointJob) -> list[list[int]]:
     """Reads the depth into the cache of one slot per request; its token ids. [] where there is nothing to do."""
     target, depth = job.target, job.shape.depth
-    if not depth or target.dialect.name != "llama-server":
+    if not depth or not target.dialect.takes_ids:
         return []
     filled = []
     for i in range(job.shape.concurrency):

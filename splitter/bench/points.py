@@ -29,7 +29,7 @@ def prompt_speed(round_: Round) -> float | None:
     """Prompt tokens per second of all requests together: the request's own, or until the last one's first token."""
     if len(round_) == 1:
         return round_[0].prompt_tokens_per_s
-    if any(run.prompt_tokens is None for run in round_):
+    if any(run.prompt_tokens is None or run.prompt_s <= 0 for run in round_):
         return None
     start_s = min(run.sent_s for run in round_)
     took_s = max(run.sent_s + run.first_token_s for run in round_) - start_s
@@ -40,9 +40,20 @@ def generation_speed(round_: Round) -> float | None:
     """Generated tokens per second of all requests together: the request's own, or from the first token to the last."""
     if len(round_) == 1:
         return round_[0].generation_tokens_per_s
+    if all(run.generated_tokens > 1 and not run.gaps_s for run in round_):
+        return merged_speed(round_)
     first_s = min(run.sent_s + run.first_token_s for run in round_)
     took_s = max(run.sent_s + run.first_token_s + sum(run.gaps_s) for run in round_) - first_s
     return (sum(run.generated_tokens for run in round_) - 1) / took_s if took_s > 0 else None
+
+
+def merged_speed(round_: Round) -> float | None:
+    """`generation_speed` where tokens come merged: from when the first answer began to when the last one ended."""
+    if any(run.generation_s <= 0 for run in round_):
+        return None
+    ends_s = [run.sent_s + run.total_s for run in round_]
+    began_s = min(end_s - run.generation_s for end_s, run in zip(ends_s, round_, strict=True))
+    return sum(run.timed_tokens for run in round_) / (max(ends_s) - began_s)
 
 
 def known(values: Sequence[float | None]) -> list[float]:
@@ -57,7 +68,8 @@ def point(
     runs = [run for round_ in rounds for run in round_]
     prompt, generation = known([prompt_speed(r) for r in rounds]), known([generation_speed(r) for r in rounds])
     cached = depth_cached(shape, runs)
-    found = (noise("prompt", prompt), noise("generation", generation), reread(shape, cached), queued(shape, runs))
+    noises = noise("prompt", prompt), noise("generation", generation)
+    found = (*noises, reread(shape, cached), queued(shape, runs), unmeasured(runs))
     return Point(
         shape.n_prompt,
         shape.n_generate,
@@ -128,6 +140,16 @@ def reread(shape: Shape, cached: bool | None) -> str:
     if not shape.depth or cached:
         return ""
     return f"the {shape.depth} tokens of the depth were read again each time: the prompt speed is over all of them"
+
+
+def unmeasured(runs: Sequence[RunSample]) -> str:
+    """The warning about answers that came in too few pieces to time."""
+    if all(run.timed_tokens for run in runs):
+        return ""
+    return (
+        "the generation speed is not measurable: the server sends its answers in pieces of several tokens and does not "
+        "say how long they took; generate more tokens (--generate 512), or let splitter launch the engine"
+    )
 
 
 def queued(shape: Shape, runs: Sequence[RunSample]) -> str:

@@ -7,6 +7,8 @@ from typing import Literal
 from splitter.bench.stats import Spread, spread
 
 TimedBy = Literal["engine", "clock"]
+LEAST_MERGED_S = 0.5  # koboldcpp's stream is 20 ms late at both ends: 8 % of half a second
+LATE_FIRST_S = 0.4  # its first event comes no sooner than after 0.35 s, however short the prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,37 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When the events of an answer arrived, in seconds after sending (at least one), each of them one token.
+
+    `merged`: an event may hold several tokens, and comes only when the server looks for new ones; `first_tokens` are
+    those of the first event.
+    """
+
+    at_s: tuple[float, ...]
+    merged: bool = False
+    first_tokens: int = 1
+
+    @property
+    def gaps_s(self) -> tuple[float, ...]:
+        """The times between two tokens; () where they are not known."""
+        return () if self.merged else tuple(round(later - earlier, 6) for earlier, later in pairwise(self.at_s))
+
+    def timed_s(self) -> float:
+        """From the first event to the last; 0 where that says nothing about the speed."""
+        took_s = self.at_s[-1] - self.at_s[0]
+        return 0.0 if self.merged and took_s < LEAST_MERGED_S else took_s
+
+
+@dataclass(frozen=True, slots=True)
 class RunSample:
     """One measured request.
 
     `prompt_s` and `generation_s` are the engine's own times where it gives them (`timed_by` "engine"), else taken by
-    our clock: until the first token, and from the first to the last one. `timed_tokens` are those that `generation_s`
-    took. `first_token_s` and `total_s` are always our clock's, from sending the request. `gaps_s` are the times between
-    two tokens; `sent_s` is when it was sent, on a clock that only differences of mean something.
+    our clock: until the first token, and from the first to the last one; 0 where neither tells. `timed_tokens` are
+    those that `generation_s` took. `first_token_s` and `total_s` are always our clock's, from sending the request.
+    `gaps_s` are the times between two tokens, () where tokens come merged; `sent_s` is when it was sent, on a clock
+    that only differences of mean something.
     """
 
     prompt_tokens: int | None
@@ -82,14 +108,18 @@ class BenchResult:
         return spread([run.first_token_s for run in self.runs])
 
 
-def sample(said: Timings, arrivals_s: tuple[float, ...], total_s: float) -> RunSample:
-    """One run from what the engine said and when its tokens arrived (seconds after sending; at least one)."""
-    first_s, last_s = arrivals_s[0], arrivals_s[-1]
-    gaps_s = tuple(round(later - earlier, 6) for earlier, later in pairwise(arrivals_s))
-    generated = len(arrivals_s) if said.generated_tokens is None else said.generated_tokens
-    if said.prompt_s is not None and said.generation_s is not None:
+def sample(said: Timings, arrivals: Arrivals, total_s: float) -> RunSample:
+    """One run from what the engine said and when its tokens arrived. A time that neither tells is 0."""
+    first_s = arrivals.at_s[0]
+    read_s = (
+        said.prompt_s if said.prompt_s is not None else 0.0 if arrivals.merged and first_s < LATE_FIRST_S else first_s
+    )
+    generated = len(arrivals.at_s) if said.generated_tokens is None else said.generated_tokens
+    clocks = (first_s, total_s)
+    if said.generation_s is not None:
         timed = generated - 1 if said.first_token_free else generated
-        times = (said.prompt_s, said.generation_s, first_s, total_s)
-        return RunSample(said.prompt_tokens, generated, *times, "engine", timed, gaps_s)
-    times = (first_s, last_s - first_s, first_s, total_s)
-    return RunSample(said.prompt_tokens, generated, *times, "clock", generated - 1, gaps_s)
+        times = (read_s, said.generation_s, *clocks)
+        return RunSample(said.prompt_tokens, generated, *times, "engine", timed, arrivals.gaps_s)
+    took_s = arrivals.timed_s()
+    timed = generated - arrivals.first_tokens if took_s else 0
+    return RunSample(said.prompt_tokens, generated, read_s, took_s, *clocks, "clock", timed, arrivals.gaps_s)

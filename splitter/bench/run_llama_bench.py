@@ -11,6 +11,7 @@ from splitter.bench.points import Shape
 from splitter.bench.records.record import Point
 from splitter.engine.capture import captured
 from splitter.engine.command import EngineCommand, EngineRef
+from splitter.engine.engines import ENGINES
 from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.plan.plan import Plan
@@ -20,7 +21,7 @@ TOOL = "llama-bench"
 
 def find_llama_bench(engine: EngineRef) -> str:
     """The llama-bench beside `engine`'s llama-server. EngineNotFoundError when there is none."""
-    if engine.kind == "llama-server" and engine.path is not None:
+    if engine.path is not None and ENGINES[engine.kind].tools_beside:
         named = Path(engine.path)
         for folder in (named.parent, named.resolve().parent):
             if tool := shutil.which(str(folder / TOOL)):

@@ -8,15 +8,20 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+
+from splitter.engine.engines import DEFAULT, NAMES
 
 RIG_PANEL = "Rig and engine"
 FLAG_PANEL = "llama.cpp flags (obeyed or refused, never repaired)"
 GOAL_PANEL = "Goal"
 
-EngineName = Literal["llama-server", "koboldcpp", "embedded"]
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[NAMES]  # the choices of --engine
 GoalName = Literal["speed", "context", "balanced"]
 OnOffAuto = Literal["on", "off", "auto"]
 SplitModeName = Literal["none", "layer", "tensor"]
@@ -53,7 +58,7 @@ class RigOptions:
 class EngineOptions:
     """Which engine to plan for."""
 
-    engine: Annotated[EngineName | None, rig_option("--engine", text="The engine (default: llama-server).")] = None
+    engine: Annotated[EngineName | None, rig_option("--engine", text=f"The engine (default: {DEFAULT.name}).")] = None
     engine_path: Annotated[
         str | None, rig_option("--engine-path", text="The engine's file, or its folder.", metavar="P")
     ] = None

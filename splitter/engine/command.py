@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from splitter.errors import EngineError
-from splitter.plan.request import EngineKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class EngineRef:
-    """The engine a command is for: `path` None when it is planned for but not here, `version` None when unknown."""
+    """The engine a command is for: `kind` is its name in engines.ENGINES, `path` None when it is planned for but not
+    here, `version` None when unknown."""
 
-    kind: EngineKind
+    kind: str
     path: str | None = None
     version: str | None = None
 

@@ -1,17 +1,9 @@
 """Plan -> EngineCommand, for each engine."""
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.engine.embedded.command import embedded_command
-from splitter.engine.koboldcpp.command import koboldcpp_command
-from splitter.engine.llama_server.command import llama_server_command
+from splitter.engine.engines import ENGINES
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
-
-BUILDERS = {
-    "llama-server": llama_server_command,
-    "koboldcpp": koboldcpp_command,
-    "embedded": embedded_command,
-}
 
 
 def build_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
@@ -25,4 +17,4 @@ def build_command(plan: Plan, engine: EngineRef, server: Server) -> EngineComman
             f"{server.host} can be reached by others, and no API key is asked of them",
             "name a file that holds a key with --api-key-file, or serve on 127.0.0.1",
         )
-    return BUILDERS[engine.kind](plan, engine, server)
+    return ENGINES[engine.kind].command(plan, engine, server)

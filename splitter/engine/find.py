@@ -9,23 +9,16 @@ from pathlib import Path
 
 from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
-from splitter.engine.places import INSIDE, file_names, usual_folders
-from splitter.engine.version_text import koboldcpp_version, llama_version
+from splitter.engine.engine import Engine
+from splitter.engine.engines import ENGINES
+from splitter.engine.places import INSIDE, usual_folders
 from splitter.errors import EngineNotFoundError
-from splitter.plan.request import EngineKind
 
 WINDOWS = os.name == "nt"
-# A koboldcpp release unpacks itself before it answers.
-VERSION_TIMEOUT_S = {"llama-server": 15.0, "koboldcpp": 60.0}
-GET = {
-    "llama-server": "install llama.cpp (https://github.com/ggml-org/llama.cpp/releases) or name it with --engine-path",
-    "koboldcpp": "get koboldcpp (https://github.com/LostRuins/koboldcpp/releases) or name it with --engine-path",
-    "embedded": "install the embedded engine: pip install 'splitter[embedded]'",
-}
 
 
 def find_engine(
-    kind: EngineKind, path: str | None = None, version: str | None = None, beside: Sequence[str] = ()
+    kind: str, path: str | None = None, version: str | None = None, beside: Sequence[str] = ()
 ) -> EngineRef:
     """The engine to use: `path` (a file or a folder that holds it) or the first one found.
 
@@ -33,86 +26,89 @@ def find_engine(
     is believed and not asked for; without `path` it means an engine that need not be here: the EngineRef then has path
     None. Raises EngineNotFoundError with the next step.
     """
-    if kind == "embedded":
-        return _embedded(version)
+    engine = ENGINES[kind]
+    if engine.package:
+        return _installed(engine, engine.package, version)
     if path is None and version is not None:
         return EngineRef(kind, None, version)
-    found = _given(kind, path) if path is not None else _search(kind, beside)
+    found = _given(engine, path) if path is not None else _search(engine, beside)
     return EngineRef(kind, found, version or ask_version(kind, found))
 
 
-def ask_version(kind: EngineKind, path: str) -> str | None:
-    """The version the binary at `path` states, None when it states none in time.
+def ask_version(kind: str, path: str) -> str | None:
+    """The version the binary at `path` states, None when it states none in time."""
+    engine = ENGINES[kind]
+    for question in engine.version_questions:
+        version = engine.version_of(_answer(engine, path, question))
+        if version:
+            return version
+    return None
 
-    llama.cpp answers on standard error; koboldcpp only when --version is its sole argument, before 1.81.1 only in its
-    help, before 1.74 not at all.
-    """
-    if kind != "koboldcpp":
-        return llama_version(_answer(kind, path, "--version"))
-    return koboldcpp_version(_answer(kind, path, "--version")) or koboldcpp_version(_answer(kind, path, "--help"))
 
-
-def _answer(kind: EngineKind, path: str, question: str) -> str:
+def _answer(engine: Engine, path: str, question: str) -> str:
     """What the binary prints on both streams; "" when it does not answer in time."""
     try:
-        done = captured([path, question], VERSION_TIMEOUT_S[kind])
+        done = captured([path, question], engine.version_timeout_s)
     except subprocess.TimeoutExpired:
         return ""
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EngineNotFoundError(f"{path} cannot be started: {reason}", f"check the file; else {GET[kind]}") from error
+        raise EngineNotFoundError(
+            f"{path} cannot be started: {reason}", f"check the file; else {engine.get}"
+        ) from error
     return done.stdout + "\n" + done.stderr
 
 
-def _embedded(version: str | None) -> EngineRef:
-    """The wheel's version comes from its metadata: importing it would load llama.cpp."""
+def _installed(engine: Engine, package: str, version: str | None) -> EngineRef:
+    """The engine that a package is. The wheel's version comes from its metadata: importing it would load llama.cpp."""
     from importlib import metadata  # 40 ms that only this engine needs
 
     try:
-        found = metadata.version("xllamacpp")
+        found = metadata.version(package)
     except metadata.PackageNotFoundError:
         if version is not None:
-            return EngineRef("embedded", None, version)
-        raise EngineNotFoundError("the embedded engine (wheel xllamacpp) is not installed", GET["embedded"]) from None
-    return EngineRef("embedded", sys.executable, version or found)
+            return EngineRef(engine.name, None, version)
+        message = f"the {engine.name} engine (wheel {package}) is not installed"
+        raise EngineNotFoundError(message, engine.get) from None
+    return EngineRef(engine.name, sys.executable, version or found)
 
 
-def _given(kind: EngineKind, path: str) -> str:
+def _given(engine: Engine, path: str) -> str:
     """The binary the user named: the file itself, or the engine inside the folder."""
     place = Path(path).expanduser()
     if place.is_dir():
-        for candidate in _inside(kind, place):
+        for candidate in _inside(engine, place):
             return candidate
-        raise EngineNotFoundError(f"no {kind} in the folder {path}", "name the binary itself with --engine-path")
+        raise EngineNotFoundError(f"no {engine.name} in the folder {path}", "name the binary itself with --engine-path")
     if place.is_file():
         return str(place.absolute())
     on_path = shutil.which(path)
     if on_path:
         return on_path
-    raise EngineNotFoundError(f"there is no file {path}", f"check --engine-path; {GET[kind]}")
+    raise EngineNotFoundError(f"there is no file {path}", f"check --engine-path; {engine.get}")
 
 
-def _search(kind: EngineKind, beside: Sequence[str]) -> str:
-    for candidate in _candidates(kind, beside):
+def _search(engine: Engine, beside: Sequence[str]) -> str:
+    for candidate in _candidates(engine, beside):
         return candidate
-    raise EngineNotFoundError(f"{kind} was not found on PATH or in the usual places", GET[kind])
+    raise EngineNotFoundError(f"{engine.name} was not found on PATH or in the usual places", engine.get)
 
 
-def _candidates(kind: EngineKind, beside: Sequence[str]) -> Iterator[str]:
+def _candidates(engine: Engine, beside: Sequence[str]) -> Iterator[str]:
     """Engines in the order in which they are preferred; lazily, so that the first one ends the search."""
     for folder in (Path.cwd(), *(Path(file).parent for file in beside)):
-        yield from _inside(kind, folder)
-    for name in file_names(kind, WINDOWS):
+        yield from _inside(engine, folder)
+    for name in engine.file_names(WINDOWS):
         on_path = shutil.which(name)
         if on_path:
             yield on_path
     for folder in usual_folders(Path.home(), os.environ, WINDOWS):
-        yield from _inside(kind, folder)
+        yield from _inside(engine, folder)
 
 
-def _inside(kind: EngineKind, folder: Path) -> Iterator[str]:
+def _inside(engine: Engine, folder: Path) -> Iterator[str]:
     for sub in INSIDE:
-        for name in file_names(kind, WINDOWS):
+        for name in engine.file_names(WINDOWS):
             candidate = folder / sub / name
             if candidate.is_file() and os.access(candidate, os.X_OK):
                 yield str(candidate.absolute())

@@ -49,9 +49,7 @@ class LayerSeconds:
         def join(a: Rows, b: Rows) -> Rows:
             return tuple((*x[:layers], *y[layers:]) for x, y in zip(a, b, strict=True))
 
-        return LayerSeconds(
-            join(other.device, self.device), join(other.ram, self.ram), join(other.moved, self.moved)
-        )
+        return LayerSeconds(join(other.device, self.device), join(other.ram, self.ram), join(other.moved, self.moved))
 
 
 Rows = tuple[tuple[float, ...], ...]
@@ -87,7 +85,16 @@ class LayerCosts:
 
 
 def layer_costs(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> LayerCosts:
-    """What every layer costs under the settings of `memory`, on each of `devices`."""
+    """What every layer costs under the settings of `memory`, on each of `devices`; remembered for all of the rig's."""
+    key = ("costs", memory.settings)
+    if key not in scene.searched:
+        scene.searched[key] = _read_costs(scene, memory, scene.rig.devices)
+    found: LayerCosts = scene.searched[key]
+    known = {device.id: index for index, device in enumerate(scene.rig.devices)}
+    return found.of([known[device.id] for device in devices])
+
+
+def _read_costs(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> LayerCosts:
     cache = memory.layer_context_bytes
     on_device = cache if memory.settings.kv_offload else (0,) * len(cache)
     return LayerCosts(
@@ -138,51 +145,58 @@ def tariff(scene: Scene, memory: MemoryModel) -> Tariff:
 def layer_seconds(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> LayerSeconds:
     """The seconds of a turn per layer and place."""
     cost = tariff(scene, memory)
-    works = layer_works(
-        memory, cost.turn.generation_depth(), cost.turn.prompt_depth(), scene.layer_parts(memory)
-    )
-    prices, host = prices_of(scene, devices), stand_in_host(scene, devices)
+    depths = cost.turn.generation_depth(), cost.turn.prompt_depth()
+    layers = _Layers(layer_works(memory, *depths, scene.layer_parts(memory)))
+    prices, host = prices_of(scene, devices), stand_in_host(scene)
     firsts = [*prices, None] if memory.settings.op_offload else [None] * (len(prices) + 1)
     return LayerSeconds(
-        device=_rows(works, prices, lambda layer, price: cost.on_device(layer.device, price)),
-        ram=_rows(works, firsts, lambda layer, first: cost.layer_in_ram(layer, first, host)),
-        moved=_rows(works, firsts, lambda layer, first: cost.in_ram(layer.moved, first, host)),
+        device=layers.rows(prices, lambda layer, price: cost.on_device(layer.device, price)),
+        ram=layers.rows(firsts, lambda layer, first: cost.layer_in_ram(layer, first, host)),
+        moved=layers.rows(firsts, lambda layer, first: cost.in_ram(layer.moved, first, host)),
     )
 
 
 Place = TypeVar("Place")
 
 
-def _rows(
-    works: Sequence[LayerWork], places: Sequence[Place], seconds: Callable[[LayerWork, Place], float]
-) -> Rows:
-    """Seconds per place and layer; equal places and equal layers are asked once."""
-    known: list[tuple[Place, tuple[float, ...]]] = []
-    rows = []
-    for place in places:
-        row = next((row for other, row in known if other == place), None)
-        if row is None:
-            asked: dict[LayerWork, float] = {}
-            row = tuple(
-                asked[work] if work in asked else asked.setdefault(work, seconds(work, place)) for work in works
-            )
-            known.append((place, row))
-        rows.append(row)
-    return tuple(rows)
+class _Layers:
+    """The layers of a model, equal ones asked once."""
+
+    def __init__(self, works: Sequence[LayerWork]) -> None:
+        distinct: dict[LayerWork, int] = {}
+        self.index = [distinct.setdefault(work, len(distinct)) for work in works]
+        self.distinct = tuple(distinct)
+
+    def rows(self, places: Sequence[Place], seconds: Callable[[LayerWork, Place], float]) -> Rows:
+        """Seconds per place and layer; equal places are asked once."""
+        known: list[tuple[Place, tuple[float, ...]]] = []
+        rows = []
+        for place in places:
+            row = next((row for other, row in known if other is place or other == place), None)
+            if row is None:
+                each = [seconds(work, place) for work in self.distinct]
+                row = tuple(each[i] for i in self.index)
+                known.append((place, row))
+            rows.append(row)
+        return tuple(rows)
 
 
 def prices_of(scene: Scene, devices: Sequence[Device]) -> list[Price]:
-    """The price of each device; with a bandwidth unknown the roomiest counts as the fastest."""
-    if not all(device.bandwidth_bytes_per_s for device in devices):
+    """The price of each device; with a bandwidth of the rig unknown the roomiest counts as the fastest."""
+    if not _bandwidths_known(scene):
         devices = [replace(d, bandwidth_bytes_per_s=d.total_bytes / UNKNOWN_DEVICE_S_PER_BYTE) for d in devices]
     return [price for device in devices if (price := price_of(device, scene.constants))]
 
 
-def stand_in_host(scene: Scene, devices: Sequence[Device]) -> HostPrice:
+def _bandwidths_known(scene: Scene) -> bool:
+    return all(device.bandwidth_bytes_per_s for device in scene.rig.devices)
+
+
+def stand_in_host(scene: Scene) -> HostPrice:
     """The host's price; slower than any device where bandwidths are unknown."""
     host = scene.rig.host
     bandwidth = host.ram_bandwidth_bytes_per_s or UNKNOWN_HOST_BYTES_PER_S
-    if not all(device.bandwidth_bytes_per_s for device in devices):
+    if not _bandwidths_known(scene):
         bandwidth = 1 / UNKNOWN_DEVICE_S_PER_BYTE
     price = host_price(replace(host, ram_bandwidth_bytes_per_s=bandwidth), scene.constants)
     assert price is not None  # noqa: S101 - the bandwidth is known
@@ -319,8 +333,7 @@ def turn_seconds(scene: Scene, settings: Settings, placement: Placement) -> floa
 
 def _shared_seconds(scene: Scene, memory: MemoryModel, placement: Placement, devices: Sequence[Device]) -> float:
     """In `-sm tensor`; without a bandwidth the shares say how long the slowest device takes."""
-    known = all(device.bandwidth_bytes_per_s for device in devices)
-    flops = [replace(d, fp16_flops=d.fp16_flops or guessed_flops(d)) for d in devices] if known else devices
+    flops = [replace(d, fp16_flops=d.fp16_flops or guessed_flops(d)) for d in devices]
     found = turn_s(
         memory,
         placement,

@@ -8,11 +8,11 @@ from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
+from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan, PlannedDevice
-from splitter.plan.request import EngineKind
 from splitter.plan.scene import Scene
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
@@ -27,8 +27,7 @@ def evaluate(
     settings: Settings,
     *,
     margin_bytes: tuple[int, ...] = (),
-    engine: EngineKind = "llama-server",
-    engine_version: str | None = None,
+    engine: EngineRules = NEWEST,
     constants: Constants = TYPICAL,
     overhead: Overhead = driver_overhead,
     extra: ExtraModels = ALONE,
@@ -36,11 +35,11 @@ def evaluate(
 ) -> Plan:
     """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
 
-    `margin_bytes` as in Request; `extra` holds the headers of the models that `settings` name beside the main one.
+    `margin_bytes` and `engine` as in Request; `extra` holds the headers of the models that `settings` name beside the
+    main one.
     Raises UsageError for settings that cannot be meant (unknown device).
     """
-    scene = Scene(facts, rig, engine, engine_version, margin_bytes, constants, overhead, extra, workload)
-    return evaluate_in(scene, settings)
+    return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra, workload), settings)
 
 
 def evaluate_in(scene: Scene, settings: Settings) -> Plan:
@@ -82,7 +81,6 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
         facts=scene.facts,
         rig=scene.rig,
         engine=scene.engine,
-        engine_version=scene.engine_version,
         settings=settings,
         placement=placement,
         footprint=footprint,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from splitter.memory.footprint import MemoryUse, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.projector import flops_per_image, projector_use
+from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
@@ -58,17 +59,17 @@ class ExtraModels:
     def is_empty(self) -> bool:
         return self.draft is None and self.projector is None
 
-    def held(self, settings: Settings, free: Mapping[str, int]) -> Held:
+    def held(self, settings: Settings, free: Mapping[str, int], rules: MemoryRules = LLAMA_CPP) -> Held:
         """What they hold under the main model's `settings`; `free` bytes by device id once that is loaded."""
-        return Held((*self._draft(settings, free), *self._projector(settings)))
+        return Held((*self._draft(settings, free, rules), *self._projector(settings)))
 
-    def draft_memory(self, settings: Settings) -> MemoryModel | None:
+    def draft_memory(self, settings: Settings, rules: MemoryRules = LLAMA_CPP) -> MemoryModel | None:
         """The memory model of the draft model beside a main model with `settings`."""
         if self.draft is None:
             return None
         key = replace(draft_settings(settings), gpu_layers=0, tensor_split=(), main_gpu=0, device_order=())
         if key not in self.models:
-            self.models[key] = MemoryModel(self.draft, key)
+            self.models[key] = MemoryModel(self.draft, key, rules)
         return self.models[key]
 
     def draft_placement(self, settings: Settings, free: Mapping[str, int]) -> Placement | None:
@@ -78,8 +79,8 @@ class ExtraModels:
         room = [max(free.get(name, 0), 1) for name in own.device_order]
         return placement_of(placed_layers(self.draft), own, room)
 
-    def _draft(self, settings: Settings, free: Mapping[str, int]) -> tuple[Share, ...]:
-        memory, placement = self.draft_memory(settings), self.draft_placement(settings, free)
+    def _draft(self, settings: Settings, free: Mapping[str, int], rules: MemoryRules) -> tuple[Share, ...]:
+        memory, placement = self.draft_memory(settings, rules), self.draft_placement(settings, free)
         if memory is None or placement is None:
             return ()
         footprint = memory.footprint(placement)

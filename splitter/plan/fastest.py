@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from splitter.memory.footprint import Placement
+from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import Tariff, layer_costs, prices_of, stand_in_host, tariff, turn_seconds
@@ -28,7 +28,7 @@ from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
 from splitter.plan.speed import HostPrice, Price
 from splitter.plan.task import Task
-from splitter.plan.work import Portion
+from splitter.plan.work import Part, Portion
 from splitter.rig.device import Device
 
 FRACTION_GAIN = 0.01  # single tensors in RAM make the command longer, so they must bring this much
@@ -46,7 +46,7 @@ def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
 def find_fastest(
     task: Task, context_size: int, *, below_s: float = INFINITE, enough_s: float = INFINITE, **chosen: Any
 ) -> Solution | None:
-    """`fastest` without building the Plan; None as well if no placement of whole layers takes less than `below_s` for a turn.
+    """`fastest` without building the Plan; None as well if no whole layers take less than `below_s`.
 
     A turn of more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
     """
@@ -55,23 +55,24 @@ def find_fastest(
         return None
     task = task.holding(base)
     if task.split_mode() == "tensor" and task.devices():
-        return _first_fit(task, ((seconds, settings, None) for seconds, settings in shared(task, base)))
+        return _first_fit(task, ((seconds, settings, None) for seconds, settings in shared(task, base, below_s)))
     if task.fixed.get("tensor_split") and task.split_mode() == "layer":
         return _first_fit(task, given_split(task, base))
     found = Finder(task, base, below_s).run()
     return _divided(task, found, enough_s) if found and may_divide(task, found) else found
 
 
-def may_be_alone(task: Task, context_size: int) -> bool:
-    """Whether the layers alone, without compute buffers, fit on a device than which none is faster."""
-    scene, devices = task.scene, task.devices()
-    memory = scene.memory(task.settings(context_size=context_size))
-    costs = layer_costs(scene, memory, devices)
-    need, times = sum(costs.held), [sum(row) for row in costs.seconds.device]
-    return any(
-        seconds == min(times) and scene.budget_bytes(device) >= need
-        for device, seconds in zip(devices, times, strict=True)
-    )
+def least_per_byte(scene: Scene, settings: Settings, devices: Sequence[Device]) -> list[float]:
+    """The least and the most seconds of a turn that a byte of a tensor costs more in RAM than on one of the devices."""
+    plain = scene.memory(replace(settings, n_cpu_moe=0, override_tensors=()))
+    layers, places, ram, _ = _divisible(scene, plain, devices)
+    each = {
+        (in_ram - kept) / max(tensor.held, 1)
+        for place in places
+        for row, kept_row, ram_row in zip(layers.parts, place.parts, ram.parts, strict=True)
+        for tensor, kept, in_ram in zip(row, kept_row, ram_row, strict=True)
+    }
+    return [min(each, default=0.0), max(each, default=0.0)]
 
 
 def on_fastest(task: Task, found: Solution) -> bool:
@@ -123,7 +124,7 @@ def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s:
     scene, devices = task.scene, task.scene.devices(order)
     plain = scene.memory(replace(found.settings, n_cpu_moe=0, override_tensors=()))
     layers, places, ram, once_s = _divisible(scene, plain, devices)
-    seen = _needs(scene, found, plain)
+    seen = _needs(found.settings, scene.memory(found.settings).footprint(found.placement), plain)
     taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
     best: Solution | None = None
     for _ in range(ATTEMPTS):
@@ -132,8 +133,9 @@ def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s:
         if blocks is None:
             break
         other = _with_blocks(task, found.settings, order, blocks, layers.parts)
-        need = _needs(scene, other, plain)
-        if fits(scene, other.settings, scene.memory(other.settings).footprint(other.placement)):
+        footprint = scene.memory(other.settings).footprint(other.placement)
+        need = _needs(other.settings, footprint, plain)
+        if fits(scene, other.settings, footprint):
             if other.seconds < below_s:
                 best, below_s = other, other.seconds
             need = {name: min(size, taken[name]) for name, size in need.items()}
@@ -154,8 +156,8 @@ def _divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> D
     What is in RAM is staged to the first of the devices; remembered, for no compute buffer changes it.
     """
     cost = tariff(scene, plain)
-    key = ("divisible", cost.turn, cost.ubatch_size, plain.settings.context_size, tuple(d.id for d in devices))
-    key = (*key, plain.settings.cache_type_k, plain.settings.cache_type_v, plain.settings.kv_offload)
+    s = replace(plain.settings, batch_size=cost.ubatch_size, ubatch_size=cost.ubatch_size)
+    key = ("divisible", cost.turn, s, tuple(device.id for device in devices))
     known: Division | None = scene.searched.get(key)
     if known is None:
         known = scene.searched[key] = _read_divisible(scene, plain, devices)
@@ -165,7 +167,7 @@ def _divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> D
 def _read_divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> Division:
     costs, cost = layer_costs(scene, plain, devices), tariff(scene, plain)
     layers = divisible(costs.held, movables(scene.facts, len(costs.held)))
-    prices, host = prices_of(scene, devices), stand_in_host(scene, devices)
+    prices, host = prices_of(scene, devices), stand_in_host(scene)
     first = prices[0] if plain.settings.op_offload else None
     places: list[PlaceSeconds] = []
     for index, price in enumerate(prices):
@@ -182,19 +184,18 @@ def _read_divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device])
     return layers, places, ram, once
 
 
-def _on_device(cost: Tariff, price: Price, tensor: Movable) -> float:
-    return cost.on_device(Portion((tensor.part,)), price)
+def _on_device(cost: Tariff, price: Price, part: Part) -> float:
+    return cost.on_device(Portion((part,)), price)
 
 
-def _in_ram(cost: Tariff, first: Price | None, host: HostPrice, tensor: Movable) -> float:
-    return cost.in_ram(Portion((tensor.part,)), first, host) - cost.handing_s()
+def _in_ram(cost: Tariff, first: Price | None, host: HostPrice, part: Part) -> float:
+    return cost.in_ram(Portion((part,)), first, host) - cost.handing_s()
 
 
-def _needs(scene: Scene, found: Solution, plain: MemoryModel) -> dict[str, int]:
+def _needs(settings: Settings, footprint: Footprint, plain: MemoryModel) -> dict[str, int]:
     """Bytes besides layers that each device of a placement needs."""
-    uses = scene.memory(found.settings).footprint(found.placement).devices
-    sizes = (use.compute_bytes + plain.everywhere_bytes for use in uses)
-    return dict(zip(found.settings.device_order, sizes, strict=True))
+    sizes = (use.compute_bytes + plain.everywhere_bytes for use in footprint.devices)
+    return dict(zip(settings.device_order, sizes, strict=True))
 
 
 def _with_blocks(

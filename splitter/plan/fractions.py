@@ -27,7 +27,6 @@ from splitter.plan.work import Part
 EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
 INFINITE = float("inf")
 BEAM = 4  # ends of a block that the first pass of `divide` looks at
-LOOSE = 0.9  # tensors differ in bytes read per byte held; a block is dropped unexamined only well above its proportion
 FFN_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate))\.weight$")
 
 
@@ -96,9 +95,7 @@ def divisible(held: Sequence[int], parts: tuple[tuple[Movable, ...], ...]) -> Di
     """Splits what whole layers hold into the movable part and the rest."""
     free = [sum(part.held for part in row) for row in parts]
     fixed = [a - b for a, b in zip(held, free, strict=True)]
-    return Divisible(
-        (0, *accumulate(fixed)), (0, *accumulate(free)), parts, tuple(_gifts(row) for row in parts)
-    )
+    return Divisible((0, *accumulate(fixed)), (0, *accumulate(free)), parts, tuple(_gifts(row) for row in parts))
 
 
 def _gifts(row: Sequence[Movable]) -> tuple[Gift, ...]:
@@ -132,11 +129,12 @@ class PlaceSeconds:
 def place_seconds(
     layers: Divisible,
     whole: Sequence[float],
-    part_s: Callable[[Movable], float],
+    part_s: Callable[[Part], float],
     handing_s: float = 0.0,
 ) -> PlaceSeconds:
     """Of `whole` layers and single tensors in one place; `handing_s` for each layer that gives tensors to it."""
-    parts = tuple(tuple(map(part_s, row)) for row in layers.parts)
+    each = {part: part_s(part) for part in {tensor.part for row in layers.parts for tensor in row}}
+    parts = tuple(tuple(each[tensor.part] for tensor in row) for row in layers.parts)
     fixed = [total - sum(row) for total, row in zip(whole, parts, strict=True)]
     free = [sum(row) + (handing_s if row else 0.0) for row in parts]
     gifts = tuple(
@@ -146,9 +144,7 @@ def place_seconds(
     return PlaceSeconds((0.0, *accumulate(fixed)), (0.0, *accumulate(free)), parts, gifts)
 
 
-def flow_bound(
-    layers: Divisible, rooms: Sequence[int], places: Sequence[PlaceSeconds], ram: PlaceSeconds
-) -> FlowBound:
+def flow_bound(layers: Divisible, rooms: Sequence[int], places: Sequence[PlaceSeconds], ram: PlaceSeconds) -> FlowBound:
     """What no blocks on these devices and the host can beat.
 
     Every tensor has a size such that no place takes less than its size times the place's price.
@@ -164,20 +160,26 @@ def flow_bound(
     held = [b - a for a, b in pairwise(layers.fixed_held)]
     loose = ([(m.held, size) for m, size in zip(*row, strict=True)] for row in zip(layers.parts, free, strict=True))
     both = [
-        (h + sum(m.held for m in row), f + sum(g))
-        for h, row, f, g in zip(held, layers.parts, fixed, free, strict=True)
+        _densest(h, f, [(m.held, size) for m, size in zip(row, sizes, strict=True)])
+        for h, row, f, sizes in zip(held, layers.parts, fixed, free, strict=True)
     ]
     return FlowBound(
         ((0.0, *accumulate(fixed)), (0.0, *accumulate(map(sum, free)))),
         (
             densities([pair] for pair in zip(held, fixed, strict=True)),
             densities(loose),
-            densities([pair] for pair in both),
+            densities(both),
         ),
         rooms,
         prices[:-1],
         prices[-1],
     )
+
+
+def _densest(held: int, size: float, free: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Held and size of what cannot be moved of a layer with the first tensors that can, the densest first."""
+    ranked = sorted(free, key=lambda pair: -pair[1] / max(pair[0], 1))
+    return list(accumulate(ranked, lambda a, b: (a[0] + b[0], a[1] + b[1]), initial=(held, size)))[1:] or [(held, size)]
 
 
 def divide(
@@ -194,7 +196,8 @@ def divide(
     """
     bound = flow_bound(layers, rooms, places, ram)
     on_host = [ram.layers_s(end) for end in range(len(layers.parts))]
-    sweep = _Sweep(layers, rooms, places, ram, bound, on_host)
+    least = [_least_per_byte(layers, place, ram) for place in places]
+    sweep = _Sweep(layers, rooms, places, ram, bound, on_host, least)
     first = sweep.swept(below_s, BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
     exact = sweep.swept(min(below_s, tried_s), None)
@@ -202,9 +205,23 @@ def divide(
     return Blocks(tuple(starts), _moved(layers, starts, rooms), total) if starts else None
 
 
+def _least_per_byte(layers: Divisible, place: PlaceSeconds, ram: PlaceSeconds) -> float:
+    """The least seconds per byte held that a tensor costs when a device gives it to the host."""
+    return min(
+        (
+            (in_ram - kept) / max(tensor.held, 1)
+            for row, kept_row, ram_row in zip(layers.parts, place.parts, ram.parts, strict=True)
+            for tensor, kept, in_ram in zip(row, kept_row, ram_row, strict=True)
+        ),
+        default=0.0,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """The dynamic programming over the boundaries, from the last device on; `on_host` are seconds of leading layers."""
+    """The dynamic programming over the boundaries, from the last device on; `on_host` are seconds of leading layers,
+    `least` per device the least seconds that a byte costs which it gives to the host.
+    """
 
     layers: Divisible
     rooms: Sequence[int]
@@ -212,6 +229,7 @@ class _Sweep:
     ram: PlaceSeconds
     bound: FlowBound
     on_host: Sequence[float]
+    least: Sequence[float]
 
     def swept(self, below_s: float, beam: int | None) -> tuple[float, list[int]] | None:
         """(seconds, first layers of the blocks), None if not below `below_s`.
@@ -243,10 +261,10 @@ class _Sweep:
     ) -> None:
         """Offers `now`, (seconds, end) by start, every block of a device before `end`.
 
-        Its immovable part must fit, and its seconds stay below `most`. They are first taken as if bytes could be moved,
-        then by whole tensors.
+        Its immovable part must fit, and its seconds stay below `most`. They are first taken as if the cheapest bytes
+        could be moved, then by whole tensors.
         """
-        layers, place, ram = self.layers, self.places[index], self.ram
+        layers, place, ram, least = self.layers, self.places[index], self.ram, self.least[index]
         fixed_held, free_held = layers.fixed_held, layers.free_held
         for start in range(end - 1, -1, -1):
             left = self.rooms[index] - fixed_held[end] + fixed_held[start]
@@ -254,10 +272,9 @@ class _Sweep:
                 return
             free = free_held[end] - free_held[start]
             kept_s = after_s + place.fixed[end] - place.fixed[start] + place.free[end] - place.free[start]
-            slower = ram.free[end] - ram.free[start] - place.free[end] + place.free[start]
-            least_moved = slower * (free - left) / free if free > left else 0.0
+            least_moved = max(free - left, 0) * least
             enough = min(now[start][0], most[start])
-            if kept_s + least_moved * LOOSE >= enough:
+            if kept_s + least_moved >= enough:
                 continue
             whole, gift = layers.given(start, free - left)
             seconds = kept_s + ram.free[whole] - ram.free[start] - place.free[whole] + place.free[start]

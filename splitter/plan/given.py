@@ -9,9 +9,12 @@ from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.plan.costs import layer_costs, tariff, turn_seconds
 from splitter.plan.placement import placement_of
+from splitter.plan.scene import Scene
+from splitter.plan.speed import reductions_s
 from splitter.plan.task import Task
 from splitter.rig.device import Device
 
+Candidate = tuple[float, Settings]  # seconds of a turn, settings
 SHARE_STEPS = 1000  # shares are written as integers that sum to about this
 
 
@@ -31,8 +34,9 @@ def given_split(task: Task, base: Settings) -> Iterator[tuple[float, Settings, P
     yield from sorted(found, key=lambda item: (item[0], -item[1].gpu_layers))
 
 
-def shared(task: Task, base: Settings) -> Iterator[tuple[float, Settings]]:
-    """(seconds of a turn, settings) of `-sm tensor`, best first: every device subset's fastest shares that its budgets allow.
+def shared(task: Task, base: Settings, below_s: float = float("inf")) -> Iterator[Candidate]:
+    """(seconds of a turn, settings) of `-sm tensor`, best first: every device subset's fastest shares that its
+    budgets allow.
 
     The slowest share sets the pace, so shares follow speed until a device is full; what it cannot take goes to the
     others. What a device can take is asked of the memory model, first at equal shares, then at the shares found.
@@ -41,13 +45,33 @@ def shared(task: Task, base: Settings) -> Iterator[tuple[float, Settings]]:
     if "tensor_split" in task.fixed:
         yield 0.0, replace(base, device_order=tuple(device.id for device in devices), gpu_layers=_all(task))
         return
-    plans = []
-    for subset in _subsets(devices, "device_order" in task.fixed):
-        settings = replace(base, device_order=tuple(device.id for device in subset), gpu_layers=_all(task))
-        planned = _balanced(task, settings, subset)
-        if planned is not None:
-            plans.append(planned)
-    yield from sorted(plans, key=lambda item: (item[0], len(item[1].device_order)))
+    yield from _in_order(task, base, devices, below_s)
+
+
+def _in_order(task: Task, base: Settings, devices: Sequence[Device], below_s: float) -> Iterator[Candidate]:
+    """The subsets' plans, the fastest first; one is made only when no made one is sure to be faster."""
+    subsets = _subsets(devices, "device_order" in task.fixed)
+    times = ((ideal_s(task.scene, base, subset), len(subset), i) for i, subset in enumerate(subsets))
+    ideal = sorted(item for item in times if item[0] < below_s)
+    made: list[tuple[float, int, int, Settings]] = []
+    for least, _, i in ideal:
+        made.sort()
+        while made and made[0][0] <= least:
+            seconds, _, _, settings = made.pop(0)
+            yield seconds, settings
+        order = tuple(device.id for device in subsets[i])
+        planned = _balanced(task, replace(base, device_order=order, gpu_layers=_all(task)), subsets[i])
+        made += [(planned[0], len(order), i, planned[1])] if planned else []
+    yield from ((seconds, settings) for seconds, _, _, settings in sorted(made))
+
+
+def ideal_s(scene: Scene, settings: Settings, devices: Sequence[Device]) -> float:
+    """Seconds of a turn of generation at least: shares by speed, whether they fit or not."""
+    memory = scene.memory(settings)
+    cost, layers = tariff(scene, memory), len(memory.layer_model_bytes) - 1
+    together = 1 / sum(1 / seconds for seconds in alone_s(scene, memory, devices))
+    reducing = reductions_s(layers, devices, cost.constants)
+    return together + cost.turn.generated_tokens * (layers * cost.layer_s + reducing)
 
 
 def _all(task: Task) -> int:
@@ -66,7 +90,7 @@ def _subsets(devices: Sequence[Device], whole: bool) -> list[tuple[Device, ...]]
 
 def _balanced(task: Task, settings: Settings, devices: Sequence[Device]) -> tuple[float, Settings] | None:
     memory = task.scene.memory(settings)
-    times = _alone_s(task, memory, devices)
+    times = alone_s(task.scene, memory, devices)
     budgets = [task.scene.budget_bytes(device) for device in devices]
     layers = len(memory.layer_model_bytes) - 1
     parts: list[float] | None = [1.0] * len(devices)
@@ -84,10 +108,10 @@ def _balanced(task: Task, settings: Settings, devices: Sequence[Device]) -> tupl
     return None
 
 
-def _alone_s(task: Task, memory: MemoryModel, devices: Sequence[Device]) -> list[float]:
+def alone_s(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> list[float]:
     """Seconds of a turn on each device alone, without the launches, which no share makes fewer."""
-    cost = tariff(task.scene, memory)
-    rows = layer_costs(task.scene, memory, devices).seconds.device
+    cost = tariff(scene, memory)
+    rows = layer_costs(scene, memory, devices).seconds.device
     launches = cost.layer_s * cost.turn.generated_tokens * (len(memory.layer_model_bytes) - 1)
     return [max(sum(row) - launches, sum(row) / 10) for row in rows]
 

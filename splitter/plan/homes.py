@@ -9,13 +9,14 @@ from itertools import product
 
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.plan.extra_models import DRAFT, PROJECTOR
+from splitter.plan.families import FLOAT
 from splitter.plan.finder import Solution
 from splitter.plan.goals import Choice, choose
-from splitter.plan.microbatch import SMALLER_UBATCH_GAIN
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.speed import generation_s, reads
+from splitter.plan.speed import price_of, token_s
 from splitter.plan.task import Task
+from splitter.plan.work import work_in
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
@@ -23,13 +24,12 @@ from splitter.units import format_bytes
 DRAFTED = 3
 # Tokens generated per image: what shares the cost of encoding it.
 TOKENS_PER_IMAGE = 256
-USUAL_UBATCH = 512
 CPU = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Homes:
-    """Where the other models go, as fields of Settings, and what they add to each pass of the main model."""
+    """Where the other models go, as fields of Settings, and the seconds that they add to a turn."""
 
     draft: tuple[str, ...] | None
     projector: str | None
@@ -66,9 +66,11 @@ def choose_with_homes(task: Task, request: Request) -> tuple[Task, Choice]:
 def candidates(task: Task) -> Iterator[Homes]:
     """All homes that the user leaves open and the engine can name."""
     scene = task.scene
-    devices = task.devices() if "device_order" in task.fixed and scene.engine == "koboldcpp" else scene.usable()
+    among_its_own = "device_order" in task.fixed and not scene.engine.homes_beside
+    devices = task.devices() if among_its_own else scene.usable()
     for draft, projector in product(_draft_homes(task, devices), _projector_homes(task, devices)):
-        yield Homes(draft, projector, _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE)
+        per_token = _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE
+        yield Homes(draft, projector, per_token * scene.workload.generated_tokens)
 
 
 def _draft_homes(task: Task, devices: Sequence[Device]) -> list[tuple[str, ...] | None]:
@@ -92,17 +94,20 @@ def _projector_homes(task: Task, devices: Sequence[Device]) -> list[str | None]:
     if fixed is not None:
         task.scene.devices(() if fixed == CPU else (fixed,))
         return [fixed]
-    return [*(device.id for device in devices), CPU]
+    return [*(device.id for device in devices), *((CPU,) if task.scene.engine.projector_on_cpu or not devices else ())]
 
 
 def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     """Seconds that drafting adds to a pass of the main model; 0 where a bandwidth is unknown."""
     scene = task.scene
     settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
-    memory, placement = scene.extra.draft_memory(settings), scene.extra.draft_placement(settings, {})
+    memory, placement = (
+        scene.extra.draft_memory(settings, scene.engine.memory),
+        scene.extra.draft_placement(settings, {}),
+    )
     if memory is None or placement is None:
         return 0.0
-    seconds = generation_s(reads(memory), placement, scene.devices(home or ()), scene.rig.host, scene.constants)
+    seconds = token_s(work_in(memory, placement), scene.devices(home or ()), scene.rig.host, scene.constants)
     return DRAFTED * (seconds or 0.0)
 
 
@@ -110,12 +115,12 @@ def _image_s(scene: Scene, home: str | None) -> float:
     """Seconds to encode an image; 0 where a device's throughput is unknown."""
     if home is None or home == CPU:
         return scene.extra.image_flops() / scene.constants.host_flops
-    flops = scene.devices((home,))[0].fp16_flops
-    return scene.extra.image_flops() / (flops * scene.constants.compute_efficiency) if flops else 0.0
+    price = price_of(scene.devices((home,))[0], scene.constants)
+    return 0.0 if price is None or price.guessed else scene.extra.image_flops() * price.flop_s[FLOAT]
 
 
 def _alone_s(task: Task, request: Request) -> float | None:
-    """Seconds per pass of the main model on the empty rig: no home can do better. None where nothing fits."""
+    """Seconds of a turn of the main model on the empty rig: no home can do better. None where nothing fits."""
     scene = replace(task.scene, extra=type(task.scene.extra)())
     choice = _try(replace(task, scene=scene), request)
     return choice.found.seconds if choice else None
@@ -132,13 +137,8 @@ def _by_context(request: Request) -> bool:
 
 
 def _price(choice: Choice, homes: Homes, request: Request) -> tuple[float, float]:
-    """What to minimise: the time per pass, after the context where that is what is wanted.
-
-    A smaller micro-batch must pay here as it must in `microbatch`.
-    """
-    context, ubatch = -choice.found.settings.context_size, choice.found.settings.ubatch_size
-    smaller = SMALLER_UBATCH_GAIN * (ubatch < USUAL_UBATCH)
-    seconds = (choice.found.seconds + homes.seconds) * (1 + smaller)
+    """What to minimise: the turn, after the context where that is what is wanted."""
+    context, seconds = -choice.found.settings.context_size, choice.found.seconds + homes.seconds
     return (context, seconds) if _by_context(request) else (seconds, context)
 
 
@@ -152,8 +152,8 @@ def _try(task: Task, request: Request) -> Choice | None:
 
 
 def _can_be_said(task: Task, found: Solution) -> bool:
-    """koboldcpp puts a projector on its first device, and a draft model on devices that it uses."""
-    if task.scene.engine != "koboldcpp":
+    """Without `homes_beside` a projector lies on the first device, a draft model on devices of the main model."""
+    if task.scene.engine.homes_beside:
         return True
     order, settings = found.settings.device_order, found.settings
     first = settings.mmproj_device in (None, CPU, *order[:1])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
-from splitter.plan.request import EngineKind
+from splitter.plan.engine_rules import EngineRules
 from splitter.rig.device import Device, Rig
 
 
@@ -86,11 +86,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Settings, where they put every layer, what that costs and what it brings."""
+    """Settings, where they put every layer, what that costs and what it brings.
+
+    An alternative has a `title`, and the `flags` that ask for it.
+    """
 
     facts: ModelFacts
     rig: Rig
-    engine: EngineKind
+    engine: EngineRules
     settings: Settings
     placement: Placement
     footprint: Footprint
@@ -101,7 +104,7 @@ class Plan:
     alternatives: tuple["Plan", ...] = ()
     verified: Verified | None = None
     title: str = ""
-    engine_version: str | None = None
+    flags: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
 
     def fits(self) -> bool:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from splitter.model.facts import ModelFacts
+from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.workload import CHAT, Workload
 
 Goal = Literal["speed", "context", "balanced"]
-EngineKind = Literal["llama-server", "koboldcpp", "embedded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +17,17 @@ class Request:
 
     `fixed` maps field names of `memory.settings.Settings` to the values the user gave: they are obeyed or refused,
     never repaired. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
+    `engine` is what the engine's version can be told and what it assumes.
     `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
-    `workload` is the turn that the goal `speed` makes short. `draft` and `projector` are the headers of the models that `fixed` names as `draft_model` and `mmproj`.
+    `workload` is the turn that the goal `speed` makes short. `draft` and `projector` are the headers of the models that
+    `fixed` names as `draft_model` and `mmproj`.
     """
 
     goal: Goal = "speed"
     fixed: Mapping[str, Any] = field(default_factory=dict)
     context_max: bool = False
     margin_bytes: tuple[int, ...] = ()
-    engine: EngineKind = "llama-server"
-    engine_version: str | None = None
+    engine: EngineRules = NEWEST
     draft: ModelFacts | None = None
     projector: ModelFacts | None = None
     workload: Workload = CHAT

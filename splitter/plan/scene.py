@@ -8,10 +8,10 @@ from splitter.errors import UsageError
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
-from splitter.plan.defaults import engine_settings, margins
+from splitter.plan.defaults import margins
+from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
-from splitter.plan.request import EngineKind
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.work import LayerParts, layer_parts, model_class
@@ -39,8 +39,7 @@ class Scene:
 
     facts: ModelFacts
     rig: Rig
-    engine: EngineKind = "llama-server"
-    engine_version: str | None = None
+    engine: EngineRules = NEWEST
     margin_bytes: tuple[int, ...] = ()
     constants: Constants = TYPICAL
     overhead: Overhead = driver_overhead
@@ -50,15 +49,15 @@ class Scene:
     searched: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def memory(self, settings: Settings) -> MemoryModel:
-        """The memory model of `settings` as the engine's core sees them; its placement fields do not matter."""
+        """The memory model of `settings` under the engine's rules; their placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
         order = settings.device_order if named else ()
         plain = replace(settings, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order, **NO_EXTRA)
-        key = engine_settings(plain, self.engine)
-        if key not in self.models:
+        if plain not in self.models:
             known = next(iter(self.models.values()), None)
-            self.models[key] = known.with_settings(key) if known else MemoryModel(self.facts, key)
-        return self.models[key]
+            made = known.with_settings(plain) if known else MemoryModel(self.facts, plain, self.engine.memory)
+            self.models[plain] = made
+        return self.models[plain]
 
     def layer_parts(self, memory: MemoryModel) -> LayerParts:
         """The weights per layer under the overrides of `memory`, read once."""
@@ -89,15 +88,15 @@ class Scene:
         return tuple(known[name] for name in device_order)
 
     def usable(self) -> tuple[Device, ...]:
-        """The devices that the engine can use: none for the embedded engine, which computes on the CPU."""
-        return () if self.engine == "embedded" else self.rig.devices
+        """The devices that the engine can use: none where it computes on the CPU."""
+        return () if self.engine.cpu_only else self.rig.devices
 
     def held(self, settings: Settings, used: Sequence[int] = ()) -> Held:
         """What the other models hold under `settings`; `used` bytes of the main one per device of its order."""
         free = {device.id: device.free_bytes for device in self.rig.devices}
         for name, size in zip(settings.device_order, used, strict=False):
             free[name] -= size
-        return self.extra.held(engine_settings(settings, self.engine), free)
+        return self.extra.held(settings, free, self.engine.memory)
 
     def holding(self, settings: Settings) -> "Scene":
         """The scene in which the other models, placed by `settings`, are already there."""

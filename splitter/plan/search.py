@@ -23,7 +23,7 @@ TINY = 1e-300
 SHRUNK, GROWN = 1 - 1e-11, 1 + 1e-11
 State = tuple[int, int]  # (mask of devices used, first layer they hold)
 Sums = tuple[float, ...]
-Steps = tuple[list[int], list[tuple[float, float]]]
+Steps = tuple[list[float], list[tuple[float, float]]]
 """Size up to which each line (seconds at size zero, seconds per size) holds; the last line holds beyond all."""
 # Breaks ties towards fewer devices; 0.1 microseconds per turn is below any measurable cost.
 TIE_S = 1e-7
@@ -333,7 +333,8 @@ def _sizes(problem: Problem) -> tuple[list[float], float, list[float]]:
     """Prices of the devices and of the RAM, and sizes of the layers: no layer is faster than its size times a price."""
     rows = [*(slot.layer_s for slot in problem.slots), *_ram_rows(problem)]
     prices = [max(sum(row), TINY) for row in rows]
-    sizes = [min(seconds / price for seconds, price in zip(layer, prices, strict=True)) for layer in zip(*rows, strict=True)]
+    layers = zip(*rows, strict=True)
+    sizes = [min(seconds / price for seconds, price in zip(layer, prices, strict=True)) for layer in layers]
     devices = len(problem.slots)
     return prices[:devices], min(prices[devices:]), sizes
 

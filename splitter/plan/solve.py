@@ -35,17 +35,8 @@ def solve(
     nothing obeys them within the rig's memory.
     """
     extra = ExtraModels(request.draft, request.projector)
-    scene = Scene(
-        facts,
-        rig,
-        request.engine,
-        request.engine_version,
-        request.margin_bytes,
-        constants,
-        overhead,
-        extra,
-        request.workload,
-    )
+    shared = (request.engine, request.margin_bytes, constants, overhead, extra, request.workload)
+    scene = Scene(facts, rig, *shared)
     task, choice = choose_with_homes(check_request(scene, request), request)
     plan = assemble(scene, choice.found.settings, choice.found.placement)
     if not details:

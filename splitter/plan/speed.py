@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp
 
-from splitter.plan.families import CLASSES, FLOAT, PLAIN, CardFamily, family_of, type_class
+from splitter.plan.families import CLASSES, FLOAT, CardFamily, family_of, type_class
 from splitter.plan.work import Part, Portion, Work
 from splitter.rig.device import CardSpeed, Device, Host
 
@@ -38,9 +38,9 @@ class Constants:
     `host_share` is that of the RAM's bandwidth, `moved_layer_s` the cost of a layer with tensors in RAM, `link_share`
     that of the link when weights are staged. `half_ubatch` is the micro-batch that reaches half of the throughput of
     large ones, `half_expert_tokens` the same of tokens per expert, `attention_share` the share of the throughput that
-    attention reaches. `reduction_s` is one all-reduce of `-sm tensor` per further card. `cards` are measured shares by
-    device id, of bandwidth and of throughput: they stand in place of the family's. `scoreboard_weight` is how much a
-    card's public measurement counts against its family (1: alone).
+    attention reaches. `reduction_s` is one all-reduce of `-sm tensor` per further card, "new" or, with an old card
+    among them, "old". `cards` are measured shares by device id, of bandwidth and of throughput: they stand in place of
+    the family's. `scoreboard_weight` is how much a card's public measurement counts against its family (1: alone).
     """
 
     bandwidth_shares: Mapping[str, float] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Constants:
     half_ubatch: float = 0.0
     half_expert_tokens: float = 0.0
     attention_share: float = 1.0
-    reduction_s: float = 0.0
+    reduction_s: Mapping[str, float] = field(default_factory=dict)
     host_flops: float = 2e11
     scoreboard_weight: float = 0.0
     cards: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
@@ -190,12 +190,12 @@ def prompted_s(portion: Portion, price: Price, ubatch_size: int, constants: Cons
     seconds = portion.attention_flops * price.attention_s + portion.layers * constants.layer_prompt_s / ubatch_size
     for part in portion.parts:
         name = type_class(part.ggml_type)
-        slower = _slower(part, ubatch_size, constants)
-        seconds += 2 * part.weights * price.flop_s[name] * slower + part.held_bytes * price.byte_s[name] / ubatch_size
+        multiplied = 2 * part.weights * price.flop_s[name] * slower(part, ubatch_size, constants)
+        seconds += multiplied + part.held_bytes * price.byte_s[name] / ubatch_size
     return seconds
 
 
-def _slower(part: Part, ubatch_size: int, constants: Constants) -> float:
+def slower(part: Part, ubatch_size: int, constants: Constants) -> float:
     """How much longer products take than with the largest micro-batches: few tokens leave units idle."""
     if part.experts:
         tokens = ubatch_size * part.read_bytes / max(part.held_bytes, 1.0)
@@ -247,7 +247,8 @@ def token_s(work: Work, devices: Sequence[Device], host: Host, constants: Consta
     """Seconds per generated token of one sequence; None where a bandwidth that matters is unknown."""
     prices = [price_of(device, constants) for device in devices]
     layer_s = constants.layer_s.get(work.model_class, 0.0)
-    device_s = _device_token_s(work, prices, layer_s, constants)
+    sharing = [device for device, share in zip(devices, work.shares, strict=False) if share > 0]
+    device_s = _device_token_s(work, prices, layer_s, sharing, constants)
     host_s = _host_token_s(work, host, layer_s, constants)
     if device_s is None or host_s is None:
         return None
@@ -255,20 +256,23 @@ def token_s(work: Work, devices: Sequence[Device], host: Host, constants: Consta
 
 
 def _device_token_s(
-    work: Work, prices: Sequence[Price | None], layer_s: float, constants: Constants
+    work: Work,
+    prices: Sequence[Price | None],
+    layer_s: float,
+    sharing: Sequence[Device],
+    constants: Constants,
 ) -> float | None:
-    portions = shared_portions(work)
     times = []
-    for portion, price in zip(portions, prices, strict=True):
+    for portion, price in zip(shared_portions(work), prices, strict=True):
         if not portion.parts and not portion.output:
             continue
         if price is None:
             return None
         times.append(generated_s(portion, price, layer_s))
-    several = constants.several_s if len(times) > 1 else 0.0
     if work.shares:
-        return max(times, default=0.0) + reductions_s(work, constants)
-    return sum(times) + constants.device_s * len(times) + several
+        layers = sum(portion.layers for portion in work.devices)
+        return max(times, default=0.0) + reductions_s(layers, sharing, constants)
+    return sum(times) + constants.device_s * len(times) + (constants.several_s if len(times) > 1 else 0.0)
 
 
 def shared_portions(work: Work) -> tuple[Portion, ...]:
@@ -279,11 +283,10 @@ def shared_portions(work: Work) -> tuple[Portion, ...]:
     return tuple(whole.times(share) if share else Portion() for share in work.shares)
 
 
-def reductions_s(work: Work, constants: Constants) -> float:
+def reductions_s(layers: int, sharing: Sequence[Device], constants: Constants) -> float:
     """Two all-reduces per layer of `-sm tensor`, the latency of each growing with the further cards."""
-    sharing = sum(share > 0 for share in work.shares)
-    layers = sum(portion.layers for portion in work.devices)
-    return 2 * layers * constants.reduction_s * (sharing - 1)
+    age = "old" if any(family_of(device).old for device in sharing) else "new"
+    return 2 * layers * constants.reduction_s.get(age, 0.0) * (len(sharing) - 1)
 
 
 def _host_token_s(work: Work, host: Host, layer_s: float, constants: Constants) -> float | None:
@@ -296,9 +299,7 @@ def _host_token_s(work: Work, host: Host, layer_s: float, constants: Constants) 
     return size * price.byte_s + work.host.layers * layer_s + work.moved_layers * constants.moved_layer_s
 
 
-def prompt_s(
-    work: Work, devices: Sequence[Device], host: Host, ubatch_size: int, constants: Constants
-) -> float | None:
+def prompt_s(work: Work, devices: Sequence[Device], ubatch_size: int, constants: Constants) -> float | None:
     """Seconds per prompt token in micro-batches of `ubatch_size`; None where a throughput that matters is unknown."""
     prices = [price_of(device, constants) for device in devices]
     portions = shared_portions(work)
@@ -308,9 +309,7 @@ def prompt_s(
     times = [prompted_s(portion, price, ubatch_size, constants) for portion, price in used if price]
     first = used[0][1] if used and work.op_offload else None
     ram = HostPrice(0.0, 1 / constants.host_flops)
-    in_ram = sum(
-        ram_prompted_s(portion, first, ram, ubatch_size, constants) for portion in (work.host, work.moved)
-    )
+    in_ram = sum(ram_prompted_s(portion, first, ram, ubatch_size, constants) for portion in (work.host, work.moved))
     handing = constants.device_prompt_s * len(times) / ubatch_size
     if work.shares:
         return max(times, default=0.0) + _reduced_rows_s(work, devices, constants) + handing

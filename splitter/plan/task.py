@@ -6,8 +6,6 @@ from typing import Any
 
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.abilities import beyond, names_devices, slots_share
-from splitter.plan.defaults import KOBOLDCPP_BATCHES, default_settings
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.tensor_mode import refusal
@@ -30,8 +28,7 @@ class Task:
     def settings(self, **chosen: Any) -> Settings:
         """The engine's defaults, then `chosen`, then what the user fixed."""
         base: dict[str, Any] = {"gpu_layers": 0, "device_order": ()}
-        defaults = default_settings(self.scene.engine, self.scene.engine_version)
-        return Settings(**{**base, **defaults, **chosen, **self.fixed})
+        return Settings(**{**base, **self.scene.engine.assumed, **chosen, **self.fixed})
 
     def fixing(self, **more: Any) -> "Task":
         """The same task with more fixed: for alternatives."""
@@ -75,24 +72,22 @@ def check_request(scene: Scene, request: Request) -> Task:
     task.devices()
     _check_split(task)
     _check_numbers(task)
-    if scene.engine == "koboldcpp":
-        task = replace(task, fixed=_koboldcpp(task))
-    if scene.engine == "embedded":
-        task = replace(task, fixed=_embedded(task))
-    return task
+    _check_values(task)
+    task = replace(task, fixed=_tied(task))
+    return replace(task, fixed=_on_cpu(task)) if scene.engine.cpu_only else task
 
 
 def _sayable(scene: Scene, fixed: Mapping[str, Any]) -> dict[str, Any]:
     """The user's wishes, and what this engine's version cannot be told fixed to what it does by itself."""
-    engine, version = scene.engine, scene.engine_version
-    known = {**beyond(engine, version), **fixed}
+    engine = scene.engine
+    known = {**engine.forced, **fixed}
     if "cpu_moe" in fixed and "n_cpu_moe" not in fixed:
         known.pop("n_cpu_moe", None)
     if "parallel" in fixed:
-        known.setdefault("kv_unified", slots_share(engine, version, fixed))
+        known.setdefault("kv_unified", engine.slots_share(fixed))
     order = tuple(device.id for device in scene.usable())
     homes = {item.rpartition("=")[2] for text in fixed.get("override_tensors", ()) for item in text.split(",")}
-    if homes & set(order) or (not names_devices(engine, version) and known.get("gpu_layers") != 0):
+    if homes & set(order) or (not engine.names_devices and known.get("gpu_layers") != 0):
         known.setdefault("device_order", order)  # an -ot to a card wants that card among the devices
     return known
 
@@ -128,33 +123,41 @@ def _check_numbers(task: Task) -> None:
             raise UsageError(reason, "use -sm layer, or turn flash attention on")
 
 
-def _koboldcpp(task: Task) -> Mapping[str, Any]:
-    """koboldcpp has one cache type, one batch size from a list, and no `-sm none` (reference: its argparse)."""
-    fixed = dict(task.fixed)
-    if fixed.get("split_mode") == "none":
-        raise UsageError("koboldcpp has no split mode none", "name the one device instead: --device")
+def _check_values(task: Task) -> None:
+    """UsageError for values that the engine's version does not know."""
+    engine, fixed = task.scene.engine, task.fixed
+    mode = fixed.get("split_mode", "layer")
+    if mode not in engine.split_modes and not engine.cpu_only:
+        instead = "name the one device instead: --device" if mode == "none" else "use -sm layer"
+        raise UsageError(f"{engine.title()} has no split mode {mode}", instead)
     kinds = {fixed[name] for name in ("cache_type_k", "cache_type_v") if name in fixed}
-    if len(kinds) > 1:
-        raise UsageError("koboldcpp has one cache type for K and V", "give -ctk and -ctv the same type")
-    sizes = {fixed[name] for name in ("batch_size", "ubatch_size") if name in fixed}
-    wrong = [size for size in sizes if size not in KOBOLDCPP_BATCHES]
+    if engine.one_cache_type and len(kinds) > 1:
+        raise UsageError(f"{engine.name} has one cache type for K and V", "give -ctk and -ctv the same type")
+    sizes = [fixed[name] for name in ("batch_size", "ubatch_size") if name in fixed]
+    wrong = [size for size in sizes if engine.batch_sizes and size not in engine.batch_sizes]
     if wrong:
-        allowed = ", ".join(map(str, KOBOLDCPP_BATCHES))
-        raise UsageError(f"koboldcpp has no batch size {wrong[0]}", f"it takes one of {allowed}")
-    if kinds:
-        fixed["cache_type_k"] = fixed["cache_type_v"] = next(iter(kinds))
-    if sizes and "ubatch_size" not in fixed:
-        fixed["ubatch_size"] = fixed["batch_size"]
-    if sizes and "batch_size" not in fixed:
-        fixed["batch_size"] = fixed["ubatch_size"]
+        allowed = ", ".join(map(str, engine.batch_sizes or ()))
+        raise UsageError(f"{engine.title()} has no batch size {wrong[0]}", f"it takes one of {allowed}")
+
+
+def _tied(task: Task) -> Mapping[str, Any]:
+    """What is fixed, the other half of each pair with it where the engine has one value for both."""
+    engine, fixed = task.scene.engine, dict(task.fixed)
+    pairs = [("cache_type_k", "cache_type_v")] * engine.one_cache_type
+    pairs += [("ubatch_size", "batch_size")] * engine.one_batch
+    for one, other in pairs:
+        fixed |= {
+            name: fixed[given] for name, given in ((one, other), (other, one)) if given in fixed and name not in fixed
+        }
     return fixed
 
 
-def _embedded(task: Task) -> Mapping[str, Any]:
-    """The embedded engine computes on the CPU: a wish for GPU layers cannot be met there."""
+def _on_cpu(task: Task) -> Mapping[str, Any]:
+    """An engine that computes on the CPU: a wish for GPU layers cannot be met there."""
     if task.fixed.get("gpu_layers", 0) > 0 or task.fixed.get("device_order"):
         raise UsageError(
-            "the embedded engine computes on the CPU only", "drop -ngl and --device, or use --engine llama-server"
+            f"the {task.scene.engine.name} engine computes on the CPU only",
+            "drop -ngl and --device, or use --engine llama-server",
         )
     open_fields = {k: v for k, v in task.fixed.items() if k not in ("tensor_split", "main_gpu", "split_mode")}
     return {**open_fields, "gpu_layers": 0, "device_order": ()}

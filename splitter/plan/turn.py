@@ -8,18 +8,18 @@ from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Bound, Speed, Turn
 from splitter.plan.speed import BOUND, Constants, prompt_s, token_s
-from splitter.plan.speed_constants import GENERATION_RANGE, PROMPT_RANGE
+from splitter.plan.speed_constants import GENERATION_RANGE, PROMPT_RANGE, TYPICAL
 from splitter.plan.work import LayerParts, Work, work_in
 from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Host
 
-CALIBRATED_RANGE = (0.9, 1.1)  # runs of a calibrated card repeat within this
+CALIBRATED, CALIBRATED_RANGE = "calibrated", (0.9, 1.1)  # runs of calibrated cards repeat within this
 
 
 def micro_batch(settings: Settings, turn: Workload) -> int:
     """The mean micro-batch of a turn's prompt: it is cut evenly enough for the last one not to matter."""
     most = max(min(settings.ubatch_size, settings.batch_size, settings.context_size), 1)
-    return max(turn.prompt_tokens // ceil(turn.prompt_tokens / most), 1)
+    return max(turn.prompt_tokens // max(ceil(turn.prompt_tokens / most), 1), 1) if turn.prompt_tokens else most
 
 
 def turn_s(
@@ -36,7 +36,7 @@ def turn_s(
     turn = workload.within(memory.settings.context_size)
     work = work_in(memory, placement, turn.generation_depth(), turn.prompt_depth(), parts)
     generated = token_s(work, devices, host, constants)
-    prompted = prompt_s(work, devices, host, micro_batch(memory.settings, turn), constants)
+    prompted = prompt_s(work, devices, micro_batch(memory.settings, turn), constants)
     if generated is None or prompted is None:
         return None
     return turn.generated_tokens * generated + turn.prompt_tokens * prompted
@@ -57,14 +57,12 @@ def predict(
     work = work_in(memory, placement, depth, depth, parts)
     ubatch_size = max(min(memory.settings.ubatch_size, memory.settings.batch_size, memory.settings.context_size), 1)
     generation, prompt = _rates(work, devices, host, ubatch_size, constants)
-    seconds = turn_s(
-        memory, placement, devices, host, constants=constants, workload=workload, parts=parts
-    )
+    seconds = turn_s(memory, placement, devices, host, constants=constants, workload=workload, parts=parts)
     turn = workload.within(memory.settings.context_size)
     return Speed(
         generation,
         prompt,
-        constants.basis,
+        _basis(devices, constants),
         generation_range=_range(generation, work, constants, GENERATION_RANGE),
         prompt_range=_range(prompt, work, constants, PROMPT_RANGE),
         bound=Bound(*_rates(work, devices, host, ubatch_size, BOUND)),
@@ -76,7 +74,7 @@ def _rates(
     work: Work, devices: Sequence[Device], host: Host, ubatch_size: int, constants: Constants
 ) -> tuple[float | None, float | None]:
     generation = token_s(work, devices, host, constants)
-    prompt = prompt_s(work, devices, host, ubatch_size, constants)
+    prompt = prompt_s(work, devices, ubatch_size, constants)
     return 1 / generation if generation else None, 1 / prompt if prompt else None
 
 
@@ -85,8 +83,14 @@ def _range(
 ) -> tuple[float, float] | None:
     if rate is None or constants.basis == BOUND.basis:
         return None
-    low, high = CALIBRATED_RANGE if constants.cards else ranges[kind_of(work)]
+    low, high = CALIBRATED_RANGE if constants.basis == CALIBRATED else ranges[kind_of(work)]
     return rate * low, rate * high
+
+
+def _basis(devices: Sequence[Device], constants: Constants) -> str:
+    """Calibrated only where one of these very cards is."""
+    known = constants.basis != CALIBRATED or any(device.id in constants.cards for device in devices)
+    return constants.basis if known else TYPICAL.basis
 
 
 def kind_of(work: Work) -> str:

@@ -10,7 +10,6 @@ from splitter.memory.patterns import find_override, read_overrides
 from splitter.memory.weights import EXPERTS, Site
 from splitter.model.facts import ModelFacts
 from splitter.model.ggml_types import type_name
-from splitter.plan.defaults import engine_settings
 from splitter.plan.plan import Plan
 
 CACHE_TYPE_BYTES = 2  # of a cached value in f16, which attention multiplies with
@@ -213,8 +212,7 @@ def work_in(
         host=summed(on_host),
         moved=summed(layer.moved for layer in layers),
         moved_layers=sum(
-            owner is not None and bool(layer.moved.parts)
-            for owner, layer in zip(placement.layers, layers, strict=True)
+            owner is not None and bool(layer.moved.parts) for owner, layer in zip(placement.layers, layers, strict=True)
         ),
         width=width if isinstance(width, int) else 0,
         model_class=model_class(memory.facts),
@@ -225,4 +223,4 @@ def work_in(
 
 def work_of(plan: Plan, depth: int = 0) -> Work:
     """The work of a plan, with an empty cache unless `depth` says otherwise."""
-    return work_in(MemoryModel(plan.facts, engine_settings(plan.settings, plan.engine)), plan.placement, depth)
+    return work_in(MemoryModel(plan.facts, plan.settings, plan.engine.memory), plan.placement, depth)

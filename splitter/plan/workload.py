@@ -17,7 +17,7 @@ class Workload:
     def within(self, context_size: int) -> "Workload":
         """The same turn in a context of `context_size` tokens: less is in the cache, then the prompt is shorter."""
         depth = max(min(self.depth_tokens, context_size - self.prompt_tokens - self.generated_tokens), 0)
-        prompt = max(min(self.prompt_tokens, context_size - self.generated_tokens), 1)
+        prompt = min(self.prompt_tokens, max(context_size - self.generated_tokens, 1))
         return Workload(prompt, self.generated_tokens, depth)
 
     def generation_depth(self) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from splitter.engine.engines import NAMES
+
 Kind = Literal["text", "integer", "number", "boolean", "choice", "version", "numbers", "texts", "context"]
 
 
@@ -132,7 +134,7 @@ KEYS: tuple[Key, ...] = (
     Key("model", "text", "path, first file of a split set, hf:OWNER/REPO/FILE or URL"),
     Key("goal", "choice", "what the planner aims at", ("speed", "context", "balanced")),
     Key("margin_mib", "numbers", "memory kept free per device in MiB, in rig order; one value serves all", minimum=0),
-    Key("engine.kind", "choice", "which engine runs the model", ("llama-server", "koboldcpp", "embedded")),
+    Key("engine.kind", "choice", "which engine runs the model", NAMES),
     Key("engine.path", "text", "the engine's program, if it is not found by itself"),
     Key("engine.version", "version", "plan for this version when the engine is not here"),
     Key("rig.name", "text", "a shipped or saved rig; absent: this machine"),

@@ -1,10 +1,11 @@
 """Profile: layered values, each with its source, and what the planner, the engine and the supervisor need of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from splitter.engine.command import EngineRef, Server
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.errors import ProfileError
 from splitter.plan.request import Request
 from splitter.profile.schema import ValueLayer
@@ -93,12 +94,15 @@ class ProfileTask:
     log: LogSettings = LogSettings()
 
 
+BUILT_IN = "built-in"
+
+
 def built_in() -> ValueLayer:
     """The values in force when nobody says otherwise."""
     server, supervision, log = Server(), Supervision(), LogSettings()
     values: dict[str, Any] = {
         "goal": "speed",
-        "engine.kind": "llama-server",
+        "engine.kind": DEFAULT.name,
         "server.host": server.host,
         "server.port": server.port,
         "server.web_ui": server.web_ui,
@@ -106,9 +110,7 @@ def built_in() -> ValueLayer:
         "log.max_mib": log.max_mib,
         "log.files": log.files,
     }
-    return ValueLayer(
-        "built-in", values | {f"supervision.{name}": value for name, value in asdict(supervision).items()}
-    )
+    return ValueLayer(BUILT_IN, values | {f"supervision.{name}": value for name, value in asdict(supervision).items()})
 
 
 def merge(layers: Iterable[ValueLayer], name: str, path: str | None = None) -> Profile:
@@ -133,20 +135,24 @@ def to_request(profile: Profile) -> ProfileTask:
     if context == "max":
         del settings["context_size"]
     _refuse_contradictions(profile, settings)
+    kind = profile.get("engine.kind") or DEFAULT.name
     request = Request(
         goal=profile.get("goal") or "speed",
         fixed=settings,
         context_max=context == "max",
         margin_bytes=tuple(from_mib(mib) for mib in profile.get("margin_mib") or ()),
-        engine=profile.get("engine.kind") or "llama-server",
-        engine_version=profile.get("engine.version"),
+        engine=ENGINES[kind].rules(profile.get("engine.version")),
     )
+    server = Server(**profile.section("server"))
+    port = profile.values.get("server.port")
+    if port is None or port.source == BUILT_IN:
+        server = replace(server, port=ENGINES[kind].port)
     return ProfileTask(
         model=profile.get("model"),
         rig=RigChoice(profile.get("rig.name"), profile.get("rig.file"), profile.get("rig.gpus") or ()),
         request=request,
-        engine=EngineRef(request.engine, profile.get("engine.path"), request.engine_version),
-        server=Server(**profile.section("server")),
+        engine=EngineRef(kind, profile.get("engine.path"), profile.get("engine.version")),
+        server=server,
         supervision=Supervision(**profile.section("supervision")),
         log=LogSettings(**profile.section("log")),
     )

@@ -49,8 +49,8 @@ def plan_values(plan: Plan, server: Server) -> dict[str, Any]:
     """The values that make `plan` again: its model, engine, placement and everything that is not a default."""
     values = {
         "model": plan.facts.path,
-        "engine.kind": plan.engine,
-        "engine.version": plan.engine_version,
+        "engine.kind": plan.engine.name,
+        "engine.version": plan.engine.version,
         "rig.name": plan.rig.name or None,
     }
     return values | _settings_values(plan.settings) | _server_values(server)

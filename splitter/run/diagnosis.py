@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitter.engine.command import EngineRef
+from splitter.engine.engines import ENGINES
 from splitter.rig.device import Rig
 from splitter.units import GIB, format_bytes
 
@@ -74,13 +75,14 @@ def _engines(seen: Seen) -> Iterator[Finding]:
         else:
             yield Finding("ok", kind, f"version {engine.version or 'unknown'} at {engine.path}")
     if not any(engine and engine.path for engine in seen.engines.values()):
-        yield Finding("problem", "engines", "no engine is here", "pip install 'splitter[embedded]' runs everywhere")
+        get = "pip install 'tensor-splitter[embedded]' (runs everywhere)"
+        yield Finding("problem", "engines", "no engine was found", get)
 
 
 def _proof(seen: Seen) -> Iterator[Finding]:
     if seen.dry_run:
         yield Finding("ok", "dry run", f"plans are proven with {seen.dry_run}")
-    elif seen.engines.get("llama-server"):
+    elif any(engine and ENGINES[name].tools_beside for name, engine in seen.engines.items()):
         hint = "install the whole llama.cpp release: llama-fit-params lies beside llama-server"
         yield Finding("note", "dry run", "llama-fit-params is missing: plans rest on estimates", hint)
 

@@ -4,36 +4,21 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from splitter.engine.command import Server
+from splitter.engine.engine import Health
+from splitter.engine.engines import ENGINES
+from splitter.engine.http import Answer
 from splitter.errors import EngineError, UsageError
-from splitter.plan.request import EngineKind
 
-Health = Literal["absent", "loading", "ready", "no_model"]
 Pulse = Literal["well", "failing", "silent"]
 PROBE_TIMEOUT_S = 5.0
 PORTS_TRIED = 100
 HTTP_ERROR, HTTP_UNAVAILABLE = 500, 503  # llama-server says 503 while it loads (again)
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, as asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-
-    def json(self) -> Any:
-        """The body's value; None when it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
 
 
 def url_of(server: Server) -> str:
@@ -91,31 +76,23 @@ def ask(
         connection.close()
 
 
-def health(kind: EngineKind, url: str, api_key: str | None = None) -> Health:
-    """What the endpoint says. llama-server and embedded: /health, 503 while loading. koboldcpp has no such page: it
-    binds its port when everything is loaded, then names itself and the model ("inactive": it will serve none)."""
+def health(kind: str, url: str, api_key: str | None = None) -> Health:
+    """What the endpoint says, asked in the engine's own way."""
+
+    def page(path: str) -> Answer:
+        return ask(url, path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S)
+
     try:
-        if kind != "koboldcpp":
-            return (
-                "ready" if ask(url, "/health", api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status == 200 else "loading"
-            )
-        version = ask(url, "/api/extra/version", timeout_s=PROBE_TIMEOUT_S).json()
-        model = ask(url, "/api/v1/model", api_key=api_key, timeout_s=PROBE_TIMEOUT_S).json()
+        return ENGINES[kind].health(page)
     except (OSError, http.client.HTTPException):
         return "absent"
-    named = isinstance(version, dict) and version.get("result") == "KoboldCpp"
-    said = str(model.get("result", "")) if isinstance(model, dict) else ""
-    if named and said == "inactive":
-        return "no_model"
-    return "ready" if named and said.startswith("koboldcpp/") else "loading"
 
 
-def pulse(kind: EngineKind, url: str, api_key: str | None = None) -> Pulse:
-    """How an engine that was ready does: one request to a page that neither engine writes into its log. "failing": it
-    answers an error or refuses the connection; "silent": no answer in PROBE_TIMEOUT_S, which a busy one may be."""
-    path = "/api/extra/version" if kind == "koboldcpp" else "/health"
+def pulse(kind: str, url: str, api_key: str | None = None) -> Pulse:
+    """How an engine that was ready does: one request to a page that the engine does not write into its log. "failing":
+    it answers an error or refuses the connection; "silent": no answer in PROBE_TIMEOUT_S, which a busy one may be."""
     try:
-        status = ask(url, path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status
+        status = ask(url, ENGINES[kind].pulse_path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status
     except TimeoutError:
         return "silent"
     except (OSError, http.client.HTTPException):

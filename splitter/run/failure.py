@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.koboldcpp.devices import names_in_log
+from splitter.engine.engines import ENGINES
 from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError
 from splitter.printable import printable
@@ -27,7 +27,7 @@ def describe(command: EngineCommand, state: State, limits: Limits, lines: Sequen
         return EngineError(*own)
     loading = state.failure == "died_loading"
     when = "while it loaded" if loading else "while it ran"
-    blamed = last_words(lines[-BLAMED_LINES:], names_in_log(command.env))
+    blamed = last_words(lines[-BLAMED_LINES:], ENGINES[kind].names_in_log(command.env))
     if blamed and (loading or blamed.kind not in START_ONLY):
         return EngineError(f"{kind} ended {when}{again(state)}: {blamed.sentence}", blamed.hint)
     how = exit_words(state.exit_code)

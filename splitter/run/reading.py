@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from splitter.engine.http import Slots
 from splitter.plan.plan import Plan
 from splitter.rig.card_reading import CardReading, Readings
-from splitter.run.slots import Slots
 from splitter.run.snapshot import Snapshot
 from splitter.run.tally import Tally
 

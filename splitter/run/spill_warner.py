@@ -32,10 +32,10 @@ class SpillWarner:
 
     def on_line(self, line: str) -> None:
         """One line of the engine's log."""
-        told = [t for t in timings(line) if not t.prompt and t.seconds > 0]
+        told = [(t.tokens, t.tokens / t.seconds) for t in timings(line) if not t.prompt and t.seconds]
         if self._said or not told:
             return
-        self._generations.extend(Generation(t.tokens, t.tokens / t.seconds) for t in told)
+        self._generations.extend(Generation(*each) for each in told)
         if not self._is_spilled(SURELY_FULL):
             return
         self._said = self._is_spilled(tuple((card.used_bytes, card.total_bytes) for card in self._read().cards))

@@ -12,7 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from splitter.engine.command import EngineCommand
-from splitter.engine.koboldcpp.devices import names_in_log
+from splitter.engine.engines import ENGINES
 from splitter.engine.log.shortage import Shortage, shortage
 from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
@@ -255,7 +255,9 @@ class Instance:
     def _notice_shortage(self) -> bool:
         """Whether the process that just ended blames a device without room."""
         loading = self.phase == "starting"
-        self._shortage = shortage(self.lines, names_in_log(self.command.env), loading=loading)
+        self._shortage = shortage(
+            self.lines, ENGINES[self.command.engine.kind].names_in_log(self.command.env), loading=loading
+        )
         return self._shortage is not None and self._hooks.replan is not None
 
     def _replan(self) -> None:

@@ -16,8 +16,9 @@ REMEMBERED = 64  # tasks that ended: an answer of /slots may be older than the l
 class Tally:
     """Finished `requests`; `generated_tokens` of these and of those under way; prompt tokens without cached ones.
 
-    The seconds are those of finished requests, added up: requests that ran side by side count each its own. `last_*`
-    are the speeds of the latest finished request alone.
+    The seconds are those of finished requests, added up: requests that ran side by side count each its own;
+    `timed_prompt_tokens` are the prompt tokens whose time the engine told. `last_*` are the speeds of the latest
+    finished request alone.
     """
 
     requests: int = 0
@@ -28,6 +29,7 @@ class Tally:
     prompt_s: float = 0.0
     last_generation_tokens_per_s: float | None = None
     last_prompt_tokens_per_s: float | None = None
+    timed_prompt_tokens: int = 0
     counted: Mapping[int, int] = field(default_factory=dict)
     ended: tuple[int, ...] = ()
     task: int | None = None
@@ -38,12 +40,12 @@ class Tally:
 
     def prompt_tokens_per_s(self) -> float | None:
         """The mean prompt speed since the start."""
-        return rate(self.prompt_tokens, self.prompt_s)
+        return rate(self.timed_prompt_tokens, self.prompt_s)
 
 
-def rate(tokens: int, seconds: float) -> float | None:
+def rate(tokens: int, seconds: float | None) -> float | None:
     """Tokens per second; None when nothing was measured."""
-    return tokens / seconds if tokens and seconds > 0 else None
+    return tokens / seconds if tokens and seconds and seconds > 0 else None
 
 
 def after_line(tally: Tally, line: str) -> Tally:
@@ -62,7 +64,8 @@ def after_prompt(tally: Tally, timing: Timing) -> Tally:
     return replace(
         tally,
         prompt_tokens=tally.prompt_tokens + timing.tokens,
-        prompt_s=tally.prompt_s + timing.seconds,
+        prompt_s=tally.prompt_s + (timing.seconds or 0.0),
+        timed_prompt_tokens=tally.timed_prompt_tokens + (0 if timing.seconds is None else timing.tokens),
         last_prompt_tokens_per_s=rate(timing.tokens, timing.seconds) or tally.last_prompt_tokens_per_s,
     )
 
@@ -76,7 +79,7 @@ def after_answer(tally: Tally, timing: Timing) -> Tally:
         requests=tally.requests + 1,
         generated_tokens=tally.generated_tokens + max(0, timing.tokens - before),
         finished_tokens=tally.finished_tokens + timing.tokens,
-        generation_s=tally.generation_s + timing.seconds,
+        generation_s=tally.generation_s + (timing.seconds or 0.0),
         last_generation_tokens_per_s=rate(timing.tokens, timing.seconds) or tally.last_generation_tokens_per_s,
         counted={other: count for other, count in tally.counted.items() if other != task},
         ended=tally.ended if task is None else (*tally.ended[1 - REMEMBERED :], task),

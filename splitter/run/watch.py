@@ -12,13 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from splitter.engine.engines import ENGINES
+from splitter.engine.http import Slots
 from splitter.errors import EngineError
 from splitter.rig.device import Rig
 from splitter.rig.sensors import Sensors
 from splitter.run import endpoint
 from splitter.run.process_use import ProcessMeter
 from splitter.run.reading import ProcessUse, Reading, rate_now
-from splitter.run.slots import Slots, read_perf, read_slots
 from splitter.run.snapshot import Snapshot
 from splitter.run.tally import Tally, after_line, after_restart, after_slots
 
@@ -115,13 +116,12 @@ class Watch:
         command = snapshot.command
         if "--sleep-idle-seconds" in command.argv:  # being asked for its slots would keep it awake
             return None
-        kobold = command.engine.kind == "koboldcpp"
-        path, read = ("/api/extra/perf", read_perf) if kobold else ("/slots", read_slots)
+        engine = ENGINES[command.engine.kind]
         try:
-            answer = endpoint.ask(snapshot.url, path, api_key=self._read_key(snapshot), timeout_s=ASK_S)
+            answer = endpoint.ask(snapshot.url, engine.slots_path, api_key=self._read_key(snapshot), timeout_s=ASK_S)
         except (OSError, http.client.HTTPException):
             return None
-        return read(answer.json()) if answer.status == 200 else None
+        return engine.slots(answer.json()) if answer.status == 200 else None
 
     def _read_key(self, snapshot: Snapshot) -> str | None:
         if self._key is None:

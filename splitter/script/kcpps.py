@@ -10,13 +10,15 @@ from typing import Any
 
 from splitter import __version__
 from splitter.engine.command import EngineCommand
+from splitter.engine.engines import ENGINES
 from splitter.engine.koboldcpp.flags import kobold_flags
-from splitter.engine.llama_server.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import koboldcpp_release
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.download import download_name, is_reference
 from splitter.script.file import MARK
 
+SUFFIX = ".kcpps"
 INTEGERS = frozenset({
     "contextsize", "gpulayers", "batchsize", "ubatchsize", "threads", "port", "parallelrequests", "moecpu", "maingpu",
     "draftgpulayers",
@@ -39,7 +41,7 @@ def render_kcpps(plan: Plan, command: EngineCommand, remake: str) -> bytes:
 
 def kcpps_values(plan: Plan, command: EngineCommand) -> dict[str, Any]:
     """The command and its environment by koboldcpp's argument names."""
-    if command.engine.kind != "koboldcpp":
+    if ENGINES[command.engine.kind].settings_file != SUFFIX:
         raise UsageError(
             f"a .kcpps is koboldcpp's own; the plan is for {command.engine.kind}", "add --engine koboldcpp"
         )

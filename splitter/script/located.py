@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 from splitter.engine.command import EngineCommand
+from splitter.engine.engines import ENGINES
 from splitter.plan.plan import Plan
 from splitter.script.download import download_name, download_page, is_reference
 
 WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-RELEASES = {
-    "llama-server": "https://github.com/ggml-org/llama.cpp/releases",
-    "koboldcpp": "https://github.com/LostRuins/koboldcpp/releases",
-}
-DEFAULT_NAMES = {"llama-server": "llama-server", "koboldcpp": "koboldcpp", "embedded": "python"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +74,18 @@ def engine_name(command: EngineCommand, windows: bool) -> str:
     """The engine's own file name, or its usual one where the plan was made without it or on the other system."""
     if command.engine.path is not None and native(command.engine.path, windows):
         return file_name(command.argv[0])
-    return DEFAULT_NAMES[command.engine.kind] + (".exe" if windows else "")
+    return ENGINES[command.engine.kind].program + (".exe" if windows else "")
 
 
 def _engine(command: EngineCommand, windows: bool) -> Located:
-    """The embedded engine is a Python with packages: one that lies beside the script by chance would not do."""
-    path, kind = command.argv[0], command.engine.kind
+    """An engine that is a package runs in its Python: one that lies beside the script by chance would not do."""
+    path, engine = command.argv[0], ENGINES[command.engine.kind]
     name = engine_name(command, windows)
-    beside = None if kind == "embedded" else name
+    beside = None if engine.package else name
     if command.engine.path is None or not native(command.engine.path, windows):
-        return Located("engine", path, beside, on_path=name, download=RELEASES.get(kind))
+        return Located("engine", path, beside, on_path=name, download=engine.releases)
     planned = path if path != beside else None
-    return Located("engine", path, beside, planned, download=None if planned else RELEASES.get(kind))
+    return Located("engine", path, beside, planned, download=None if planned else engine.releases)
 
 
 def _data_file(label: str, path: str, windows: bool) -> Located:

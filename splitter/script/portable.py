@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from splitter.engine.command import EngineCommand
+from splitter.engine.engines import ENGINES
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.download import is_reference
@@ -12,8 +13,8 @@ from splitter.script.located import engine_name, file_name
 def portable(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Plan, EngineCommand]:
     """`plan` and `command` as they read inside the folder. UsageError for an engine that is no single program."""
     kind, key = command.engine.kind, command.server.api_key_file
-    if kind == "embedded":
-        raise UsageError("the embedded engine lives in a Python installation, not in one folder", "use llama-server")
+    if ENGINES[kind].package:
+        raise UsageError(f"the {kind} engine lives in a Python installation, not in one folder", "use llama-server")
     settings, program = plan.settings, engine_name(command, windows)
     files = [path for path in (plan.facts.path, settings.mmproj, settings.draft_model, key) if path]
     bare = {path: _bare(path) for path in files}

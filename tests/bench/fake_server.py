@@ -44,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, body))
         if self.path == "/tokenize":
             self.answer(200, {"tokens": [len(word) for word in body["content"].split()]})
+        elif self.path == "/api/extra/tokencount":  # with the beginning of sequence
+            self.answer(200, {"value": 1 + len(body["prompt"].split())})
         elif self.refused():
             return
         elif body.get("stream") is False:

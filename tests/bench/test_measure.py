@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from splitter.bench.measure import measure
+from splitter.bench.client import identify
+from splitter.bench.measure import Sweep, measure, measure_points
+from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineError, SplitterError, UsageError
 from splitter.run.endpoint import any_free_port
@@ -55,11 +57,33 @@ def test_koboldcpp_is_timed_by_its_perf_page_and_not_taken_for_llama_server() ->
     assert sizes == [32, 26]  # 32 words were 40 tokens: the measured prompt has 32 * 32 / 40 words
 
 
-def test_koboldcpp_that_does_not_renew_its_perf_page_is_timed_by_the_clock() -> None:
-    with serving(KOBOLD_PAGES, KOBOLD_STREAM, gap_s=0.02, stale=True) as server:
+def kobold_stream(*texts: str) -> list[Event]:
+    """koboldcpp's events, each with the words of one of `texts`."""
+    ends = [*("null",) * (len(texts) - 1), '"length"']
+    return [
+        f'event: message\ndata: {{"token": "{text}", "finish_reason": {end}}}'
+        for text, end in zip(texts, ends, strict=True)
+    ]
+
+
+def test_koboldcpps_events_hold_several_tokens_which_are_counted() -> None:
+    """With --parallelrequests it never renews its page of times."""
+    texts = (" a b c", *(" d e",) * 20, " f")
+    with serving(KOBOLD_PAGES, kobold_stream(*texts), gap_s=0.03, stale=True) as server:
+        run = measure(server.url, n_prompt=32, n_generate=44, repetitions=1).runs[0]
+    assert (run.timed_by, run.generated_tokens, run.timed_tokens, run.gaps_s) == ("clock", 44, 41, ())
+    assert run.generation_s >= 0.6
+    assert run.prompt_tokens_per_s is None, "its first event comes after 0.35 s at the soonest, whatever the prompt"
+
+
+def test_koboldcpps_short_answers_are_not_measurable() -> None:
+    """They come in one or two pieces: the time between these says nothing."""
+    with serving(KOBOLD_PAGES, kobold_stream(" a b", " c d"), gap_s=0.02, stale=True) as server:
         run = measure(server.url, n_prompt=32, n_generate=4, repetitions=1).runs[0]
-    assert (run.timed_by, run.generated_tokens, run.timed_tokens) == ("clock", 4, 3)
-    assert run.generation_s >= 0.05
+        (found,) = measure_points(identify(server.url, None, None, 5), Sweep(32, 4, stopping=Stopping(repetitions=1)))
+    assert (run.generated_tokens, run.timed_tokens, run.generation_tokens_per_s) == (4, 0, None)
+    assert found.generation_tokens_per_s is None
+    assert any("not measurable" in warning for warning in found.warnings)
 
 
 def test_openai_is_timed_by_the_clock() -> None:

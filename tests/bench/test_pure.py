@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from splitter.bench.dialects import error_of, event_of, kobold_piece, kobold_timings, llama_piece, openai_piece
 from splitter.bench.prompts import numbers, prompt_text
-from splitter.bench.result import BenchResult, RunSample, Timings, sample
+from splitter.bench.result import Arrivals, BenchResult, RunSample, Timings, sample
 from splitter.bench.stats import Spread, spread
 
 
@@ -44,21 +44,21 @@ def test_numbers_use_their_range() -> None:
 
 
 def test_the_engines_times_win_over_the_clock() -> None:
-    run = sample(Timings(100, 0.5, 10, 2.0), (0.6, 1.0, 2.6), 2.7)
+    run = sample(Timings(100, 0.5, 10, 2.0), Arrivals((0.6, 1.0, 2.6)), 2.7)
     assert run.timed_by == "engine"
     assert (run.prompt_tokens_per_s, run.generation_tokens_per_s) == (200, 5)
     assert (run.first_token_s, run.total_s) == (0.6, 2.7)
 
 
 def test_by_the_clock_the_first_token_ends_the_prompt() -> None:
-    run = sample(Timings(prompt_tokens=60, generated_tokens=5), (0.6, 1.0, 2.6), 2.7)
+    run = sample(Timings(prompt_tokens=60, generated_tokens=5), Arrivals((0.6, 1.0, 2.6)), 2.7)
     assert run.timed_by == "clock"
     assert run.prompt_tokens_per_s == pytest.approx(100)
     assert run.generation_tokens_per_s == pytest.approx(4 / 2.0)
 
 
 def test_what_is_unknown_stays_unknown() -> None:
-    run = sample(Timings(), (0.6,), 0.7)
+    run = sample(Timings(), Arrivals((0.6,)), 0.7)
     assert run.generated_tokens == 1
     assert run.prompt_tokens_per_s is None
     assert run.generation_tokens_per_s is None

@@ -7,6 +7,7 @@ import pytest
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
+from splitter.engine.engines import rules_of
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.script import read_script
@@ -15,7 +16,7 @@ from splitter.model.facts import ModelFacts
 from splitter.model.load import load_model
 from splitter.plan.evaluate import evaluate
 from splitter.plan.plan import Notice
-from splitter.plan.request import EngineKind, Request
+from splitter.plan.request import Request
 from splitter.plan.solve import solve
 from splitter.script.render import render
 from tests.check.builders import SEED, rig
@@ -37,7 +38,7 @@ def model(name: str = "qwen2.5-32b-q4_k_m") -> ModelFacts:
 def findings(line: str, version: str | None = None, rig_name: str = "phoenix") -> tuple[Notice, ...]:
     read = read_command(line, version=version)
     completed = complete_settings(read, model(), rig(rig_name), version)
-    plan = evaluate(model(), rig(rig_name), completed.settings, engine=read.kind, engine_version=version)
+    plan = evaluate(model(), rig(rig_name), completed.settings, engine=rules_of(read.kind, version))
     return all_findings(read, completed, plan, rig(rig_name), version=version)
 
 
@@ -167,10 +168,8 @@ def test_a_share_of_zero_is_told_once() -> None:
     ("kind", "version"),
     [("llama-server", "11434"), ("llama-server", "7000"), ("koboldcpp", "1.123"), ("koboldcpp", "1.100")],
 )
-def test_splitters_own_commands_read_back_as_the_plan_and_hold_no_trap(
-    rig_name: str, kind: EngineKind, version: str
-) -> None:
-    request = Request(fixed={"context_size": 4096}, engine=kind, engine_version=version)
+def test_splitters_own_commands_read_back_as_the_plan_and_hold_no_trap(rig_name: str, kind: str, version: str) -> None:
+    request = Request(fixed={"context_size": 4096}, engine=rules_of(kind, version))
     plan = solve(model(), rig(rig_name), request)
     command = build_command(plan, EngineRef(kind, None, version), Server())
     read = read_command(command.argv, command.env, version=version)
@@ -178,7 +177,7 @@ def test_splitters_own_commands_read_back_as_the_plan_and_hold_no_trap(
     # koboldcpp has no word for auto: flash attention is on
     flash = "on" if kind == "koboldcpp" else plan.settings.flash_attention
     assert completed.settings == replace(plan.settings, flash_attention=flash)
-    again = evaluate(model(), rig(rig_name), completed.settings, engine=kind, engine_version=version)
+    again = evaluate(model(), rig(rig_name), completed.settings, engine=rules_of(kind, version))
     assert all_findings(read, completed, again, rig(rig_name)) == ()
     for script in render(plan, command):
         written = read_script(script.content.decode(), script.name, version=version)

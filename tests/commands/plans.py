@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from splitter.engine.engines import rules_of
 from splitter.memory.footprint import Footprint, MemoryUse
 from splitter.memory.settings import Settings
 from splitter.model.facts import MetadataValue, ModelFacts
 from splitter.plan.placement import place
 from splitter.plan.plan import Plan, PlannedDevice, Speed
-from splitter.plan.request import EngineKind
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import GIB, from_mib
 
@@ -34,7 +34,7 @@ def rig(count: int = 3, backend: str = "CUDA", os: str = "linux") -> Rig:
 def plan(
     model: ModelFacts | None = None,
     on: Rig | None = None,
-    engine: EngineKind = "llama-server",
+    engine: str = "llama-server",
     pipeline: bool = False,
     **settings: Any,
 ) -> Plan:
@@ -55,7 +55,7 @@ def plan(
         for i, name in enumerate(order)
     )
     footprint = Footprint(uses, MemoryUse(model_bytes=from_mib(400)), pipeline)
-    return Plan(model, on, engine, chosen, placement, footprint, devices, Speed(20.0, 300.0))
+    return Plan(model, on, rules_of(engine), chosen, placement, footprint, devices, Speed(20.0, 300.0))
 
 
 def koboldcpp_plan(**settings: Any) -> Plan:

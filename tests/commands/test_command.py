@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef
+from splitter.engine.koboldcpp.versions import koboldcpp_release
 from splitter.engine.llama_server import dry_run
 from splitter.engine.llama_server.dry_run import verify
 from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare, parse_rows
-from splitter.engine.llama_server.versions import NEWEST, koboldcpp_release, llama_build
+from splitter.engine.llama_server.versions import NEWEST, llama_build
 from splitter.errors import EngineError
 from splitter.memory.footprint import Footprint, MemoryUse
 from splitter.units import MIB

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from splitter.engine import find
+from splitter.engine.engines import ENGINES
 from splitter.engine.find import ask_version, find_engine
-from splitter.engine.places import file_names, usual_folders
+from splitter.engine.places import usual_folders
 from splitter.engine.version_text import koboldcpp_version, llama_version
 from splitter.errors import EngineNotFoundError
 
@@ -105,7 +105,7 @@ def test_a_named_file_or_folder_is_taken(bare: Path) -> None:
 def test_nothing_found_is_said_with_the_next_step(bare: Path, kind: str) -> None:
     for path in (None, str(bare / "nowhere"), str(bare / "home")):
         with pytest.raises(EngineNotFoundError) as caught:
-            find_engine(kind, path)  # type: ignore[arg-type]
+            find_engine(kind, path)
         assert "--engine-path" in caught.value.hint
 
 
@@ -116,7 +116,7 @@ def test_a_version_alone_is_planned_for(bare: Path) -> None:
 
 def test_a_silent_or_hanging_engine_has_no_version(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask_version("llama-server", str(program(bare / "a", "nothing"))) is None
-    monkeypatch.setitem(find.VERSION_TIMEOUT_S, "llama-server", 0.2)
+    monkeypatch.setattr(type(ENGINES["llama-server"]), "version_timeout_s", 0.2)
     assert ask_version("llama-server", str(program(bare / "b", "version: 7000 (a)", sleep_s=5))) is None
 
 
@@ -150,5 +150,5 @@ def test_a_missing_wheel_is_said_with_the_next_step(monkeypatch: pytest.MonkeyPa
 def test_windows_places() -> None:
     folders = [str(p) for p in usual_folders(Path("C:/Users/me"), {"LOCALAPPDATA": "L", "ProgramFiles": "P"}, True)]
     assert str(Path("L", "Microsoft", "WinGet", "Links")) in folders
-    assert file_names("llama-server", True) == ("llama-server.exe",)
-    assert "koboldcpp-nocuda.exe" in file_names("koboldcpp", True)
+    assert ENGINES["llama-server"].file_names(True) == ("llama-server.exe",)
+    assert "koboldcpp-nocuda.exe" in ENGINES["koboldcpp"].file_names(True)

@@ -17,6 +17,7 @@ import pytest
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.embedded.command import embedded_command
 from splitter.engine.embedded.flags import read_flags
+from splitter.engine.engines import rules_of
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model
@@ -195,7 +196,7 @@ def test_without_the_wheel_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "pip install 'splitter[embedded]'" in done.stderr
+    assert "pip install 'tensor-splitter[embedded]'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_without_the_wheel_it_says_what_to_install() -> None:
     ],
 )
 def test_whatever_the_planner_writes_is_understood(settings: Settings) -> None:
-    plan = evaluate(load_model(str(TINY)), Rig("none", Host(), ()), settings, engine="embedded")
+    plan = evaluate(load_model(str(TINY)), Rig("none", Host(), ()), settings, engine=rules_of("embedded"))
     command = embedded_command(plan, EngineRef("embedded", sys.executable, "2026.10.11549"), Server())
     params = read_flags(command.argv[3:], xllamacpp.CommonParams())
     assert params.model.path == str(TINY)

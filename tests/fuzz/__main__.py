@@ -1,4 +1,4 @@
-"""Fuzzes one reader with atheris (coverage-guided): pip install 'splitter[fuzz]', then
+"""Fuzzes one reader with atheris (coverage-guided): pip install 'tensor-splitter[fuzz]', then
 
     python -m tests.fuzz header --minutes 10      header profile rig log script command entry record
 

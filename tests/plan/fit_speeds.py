@@ -11,7 +11,7 @@ the public measurements of their cards.
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import exp, log
@@ -59,7 +59,8 @@ class Published:
         names = {type_class(part.ggml_type) for part in parts}
         backends = {f"{family.vendor} {device.backend}" for device in self.devices for family in families}
         old = {f"old {name}" for name in names} if any(family.old for family in families) else set()
-        return names | old | {f.name for f in families} | backends | {self.work.model_class}
+        reductions = {"old" if old else "new"} if self.work.shares else set()
+        return names | old | reductions | {f.name for f in families} | backends | {self.work.model_class}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ GENERATION: tuple[Knob, ...] = (
     Knob("several_s", "", 8e-4, 0.6),
     Knob("host_share", "", 0.6, 0.1),
     Knob("moved_layer_s", "", 60e-6, 0.3),
-    Knob("reduction_s", "", 20e-6, 0.4),
+    Knob("reduction_s", "new", 20e-6, 0.4),
+    Knob("reduction_s", "old", 80e-6, 0.4),
 )
 PROMPT: tuple[Knob, ...] = (
     *(Knob("compute_shares", name, share, 0.3) for name, share in COMPUTE.items()),
@@ -160,12 +162,12 @@ def predicted(run: Published, constants: Constants, generation: bool) -> float:
     if generation:
         found = token_s(run.work, run.devices, run.host, constants)
     else:
-        found = prompt_s(run.work, run.devices, run.host, run.ubatch_size, constants)
+        found = prompt_s(run.work, run.devices, run.ubatch_size, constants)
     assert found is not None
     return found
 
 
-def with_values(base: Constants, knobs: Sequence[Knob], values: Sequence[float]) -> Constants:
+def with_values(base: Constants, knobs: Sequence[Knob], values: Iterable[float]) -> Constants:
     """`base` with the knobs set to exp(values)."""
     changed: dict[str, Any] = {}
     for knob, value in zip(knobs, values, strict=True):
@@ -230,7 +232,7 @@ def cross_validated() -> tuple[list[Error], list[Error]]:
         constants = fit_all([run for run in published() if part_of(run) != part])
         held_out = [_blind(run) for run in published() if part_of(run) == part]
         for errors, generation in zip(found, (True, False), strict=True):
-            errors += errors_of(held_out, constants, generation)
+            errors.extend(errors_of(held_out, constants, generation))
     return found
 
 
@@ -275,7 +277,9 @@ def report(errors: Sequence[Error]) -> None:
     for off, run in sorted(errors, key=lambda error: -abs(error[0])):
         if abs(off) > SUSPECT:
             speeds = f"{run.row['tg_tps'] or '-'} and {run.row['pp_tps'] or '-'} t/s measured"
-            print(f"  {100 * off:+5.0f} %  {run.row['gpus'][:44]}, {run.row['model']}, {speeds}; {run.row['note'][:60]}")
+            print(
+                f"  {100 * off:+5.0f} %  {run.row['gpus'][:44]}, {run.row['model']}, {speeds}; {run.row['note'][:60]}"
+            )
 
 
 def contests(constants: Constants) -> tuple[int, int, list[str]]:
@@ -302,7 +306,7 @@ def contests(constants: Constants) -> tuple[int, int, list[str]]:
 
 HEADER = '''"""The speed model's constants. Written by `python -m tests.plan.fit_speeds`: do not edit.
 
-Fitted to {count} published runs (tests/plan/data/published_speeds.csv). Cross-validated, GPU sets held out in five parts:
+Fitted to {count} published runs (tests/plan/data/published_speeds.csv). Off runs on GPU sets that were held out:
 generation {generation}; prompts {prompt}.
 """
 

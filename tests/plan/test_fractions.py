@@ -26,13 +26,13 @@ def random_layers(rnd: random.Random) -> tuple[Divisible, list[int]]:
 def random_place(rnd: random.Random, layers: Divisible, read: list[int], price: float, handing: float) -> PlaceSeconds:
     """Bytes read times a price, uneven in half of the cases."""
     uneven = rnd.random() < 0.5
-    each = {m.name: price * (rnd.uniform(0.7, 1.4) if uneven else 1.0) for m in layers.parts[0]}
+    each = {m.part: price * (rnd.uniform(0.7, 1.4) if uneven else 1.0) for row in layers.parts for m in row}
     free = [sum(m.part.read_bytes for m in row) for row in layers.parts]
     whole = [
-        (total - movable) * price + sum(m.part.read_bytes * each[m.name] for m in row)
+        (total - movable) * price + sum(m.part.read_bytes * each[m.part] for m in row)
         for total, movable, row in zip(read, free, layers.parts, strict=True)
     ]
-    return place_seconds(layers, whole, lambda m: m.part.read_bytes * each[m.name], handing)
+    return place_seconds(layers, whole, lambda part: part.read_bytes * each[part], handing)
 
 
 def brute_force(layers: Divisible, rooms: list[int], places: list[PlaceSeconds], ram: PlaceSeconds) -> float:

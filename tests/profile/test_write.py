@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
+from splitter.engine.engines import rules_of
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.script import read_script
 from splitter.errors import ProfileError
 from splitter.model.load import load_model
-from splitter.plan.request import EngineKind, Request
+from splitter.plan.request import Request
 from splitter.plan.solve import solve
 from splitter.profile.edit import edit_profile
 from splitter.profile.files import load_profile, save_profile
@@ -131,9 +132,9 @@ def test_edits_that_cannot_be(text: str, path: str, value: Any, words: str) -> N
         ("koboldcpp", "1.123", Server()),
     ],
 )
-def test_plan_to_script_to_profile_to_plan_is_the_same_plan(kind: EngineKind, version: str, server: Server) -> None:
+def test_plan_to_script_to_profile_to_plan_is_the_same_plan(kind: str, version: str, server: Server) -> None:
     facts = load_model(str(skeleton("qwen2.5-32b-q4_k_m")))
-    request = Request(fixed={"context_size": 4096}, engine=kind, engine_version=version)
+    request = Request(fixed={"context_size": 4096}, engine=rules_of(kind, version))
     plan = solve(facts, rig(), request)
     command = build_command(plan, EngineRef(kind, None, version), server)
     texts = [render_profile(plan_values(plan, command.server))]

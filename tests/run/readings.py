@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from splitter.engine.command import EngineCommand, EngineRef
+from splitter.engine.http import Slots
 from splitter.rig.card_reading import CardReading, Readings
 from splitter.run.reading import Expected, ExpectedDevice, ProcessUse, Reading
-from splitter.run.slots import Slots
 from splitter.run.snapshot import Snapshot
 from splitter.run.tally import Tally
 from splitter.units import MIB

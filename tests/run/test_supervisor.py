@@ -14,7 +14,6 @@ import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineError, EngineNotFoundError
-from splitter.plan.request import EngineKind
 from splitter.run.endpoint import any_free_port
 from splitter.run.exit_code import exit_words
 from splitter.run.lifecycle import Limits
@@ -25,7 +24,7 @@ QUICK = Limits(start_timeout_s=20, interrupt_s=0.3, terminate_s=0.3, kill_s=5)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
-def fake(*behaviours: str, kind: EngineKind = "llama-server", env: dict[str, str] | None = None) -> EngineCommand:
+def fake(*behaviours: str, kind: str = "llama-server", env: dict[str, str] | None = None) -> EngineCommand:
     port = any_free_port()
     argv = (sys.executable, str(FAKE), str(port), *behaviours)
     return EngineCommand(EngineRef(kind), argv, env or {}, Server(port=port))

@@ -2,9 +2,9 @@
 
 import pytest
 
+from splitter.engine.http import Slots, read_perf, read_slots
 from splitter.engine.log.timings import Timing, timings
 from splitter.run.reading import rate_now
-from splitter.run.slots import Slots, read_perf, read_slots
 from splitter.run.tally import Tally, after_line, after_restart, after_slots
 
 PROMPT = (
@@ -30,6 +30,15 @@ ANSWER = "0.12 I slot print_timing: id  3 | task 7 |        eval time =  500.00 
         ("CtxLimit:35/4096, Amt:20/24, Init:0s, Process:0.10s (8ms/T), Generate:0.50s", (Timing(False, 20, 0.5),)),
         ("CtxLimit: 35/4096, Process:0.10s (8.0ms/T = 9T/s), Generate:0.50s (25.0ms/T = 40T/s)", ()),
         ("a prompt that says eval time = and nothing more", ()),
+        (
+            "BatchRequest:1, Prompt:2, Generated:64/64 in 0.44s",
+            (Timing(True, 2, None, 1), Timing(False, 64, 0.44, 1)),
+        ),
+        (
+            "[1:2:3] BatchRequest:12, Prompt:8 in 0.10s (80.0T/s), Generated:64/70 in 0.44s (145.5T/s)",
+            (Timing(True, 8, 0.1, 12), Timing(False, 64, 0.44, 12)),
+        ),
+        ("BatchRequest:1 is waiting", ()),
     ],
 )  # fmt: skip
 def test_the_lines_of_every_engine(line: str, told: tuple[Timing, ...]) -> None:
@@ -41,6 +50,14 @@ def test_a_finished_request() -> None:
     assert (tally.requests, tally.generated_tokens, tally.prompt_tokens) == (1, 20, 4)
     assert (tally.last_generation_tokens_per_s, tally.last_prompt_tokens_per_s) == (40, 2000)
     assert (tally.generation_tokens_per_s(), tally.prompt_tokens_per_s()) == (40, 2000)
+
+
+def test_koboldcpps_batched_requests_count_and_their_prompts_have_no_speed() -> None:
+    tally = Tally()
+    for number in (1, 2):
+        tally = after_line(tally, f"BatchRequest:{number}, Prompt:9, Generated:64/64 in 0.50s")
+    assert (tally.requests, tally.generated_tokens, tally.prompt_tokens) == (2, 128, 18)
+    assert (tally.generation_tokens_per_s(), tally.prompt_tokens_per_s()) == (128, None)
 
 
 def test_tokens_count_as_they_come_and_once() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.plan.plan import Plan
-from splitter.plan.request import EngineKind
 from splitter.script.file import ScriptFile
 from splitter.script.posix import render_posix
 from splitter.script.render import render
@@ -16,7 +15,7 @@ from tests.commands.plans import facts, koboldcpp_plan, plan, rig, with_model
 def planned(
     engine: str | None,
     model: str,
-    kind: EngineKind = "llama-server",
+    kind: str = "llama-server",
     os: str = "windows",
     version: str = "11434",
     server: Server | None = None,

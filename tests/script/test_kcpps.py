@@ -130,7 +130,7 @@ def test_vulkan() -> None:
     ],
 )
 def test_refusals(made: Plan, version: str, server: Server, sentence: str) -> None:
-    command = build_command(made, EngineRef(made.engine, None, version), server)
+    command = build_command(made, EngineRef(made.engine.name, None, version), server)
     with pytest.raises(UsageError, match=sentence) as caught:
         render_kcpps(made, command, "")
     assert caught.value.hint

@@ -33,7 +33,7 @@ def idle(settings: Settings) -> dict[str, Any]:
 
 def read_back(made: Plan, suffix: str, content: bytes, version: str) -> Settings:
     read = read_script(content.decode(), f"run{suffix}", version=version)
-    assert read.kind == made.engine
+    assert read.kind == made.engine.name
     assert not read.unknown
     assert not read.refusals
     return replace(complete_settings(read, made.facts, made.rig).settings, **idle(made.settings))

@@ -14,7 +14,7 @@ from splitter.run.endpoint import any_free_port
 from tests.standin.state import Run
 
 QUANTKV = {0: "f16", 1: "q8_0", 2: "q4_0", 3: "bf16"}
-HIDDEN = ("srv ", "listening on", "cmn ")  # what only llama-server says
+HIDDEN = ("srv ", "listening on", "cmn ", "slot ", "eval time", "total time")  # what only llama-server says
 CONTEXT_EXTRA = 128
 
 

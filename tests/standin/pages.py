@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import sys
 import threading
 import time
@@ -13,12 +14,22 @@ from tests.standin.backend import Backend
 from tests.standin.state import Run
 
 PERF_LATE_S = 0.05  # between the last event of a stream and the new figures
+STREAM_WAIT_S, STREAM_POLL_S = 0.35, 0.02  # before a stream's first look for tokens, and between two looks
 OUT_OF_MEMORY = (
     "CUDA error: out of memory",
     "  current device: 1, in function alloc at ggml/src/ggml-cuda/ggml-cuda.cu:482",
     "  cuMemCreate(&handle, reserve_size, &prop, 0)",
     "ggml/src/ggml-cuda/ggml-cuda.cu:98: CUDA error",
 )
+
+
+def taken(come: "queue.SimpleQueue[tuple[str, str | None]]") -> tuple[str, str | None]:
+    """All tokens that have come, as one text, and why the answer ended."""
+    text, reason = "", None
+    while not come.empty():
+        more, reason = come.get()
+        text += more
+    return text, reason
 
 
 class Server(ThreadingHTTPServer):
@@ -29,7 +40,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, run: Run, backend: Backend | None) -> None:
         self.run, self.backend = run, backend
         self.perf: dict[str, Any] = dict.fromkeys(("last_process", "last_eval", "last_token_count", "total_gens"), 0)
-        self.busy, self.aborted = threading.Lock(), False
+        self.slots = int(run.get("parallelrequests") or 1)
+        self.free, self.at_work, self.batched, self.aborted = threading.Semaphore(self.slots), 0, 0, False
         self.started_s = time.monotonic()
         super().__init__((run.values["host"] or "0.0.0.0", run.port), Page)
 
@@ -39,15 +51,36 @@ class Server(ThreadingHTTPServer):
             **self.perf,
             "stop_reason": 1,
             "queue": 0,
-            "idle": 0 if self.busy.locked() else 1,
+            "idle": 0 if self.at_work else 1,
             "hordeexitcounter": -1,
             "uptime": int(time.monotonic() - self.started_s),
         }
 
-    def note(self, timings: dict[str, Any]) -> None:
+    def timing_line(self, timings: dict[str, Any], wanted: int) -> str:
+        """The line after a request in the wording of the release."""
+        read_s, wrote_s = timings["prompt_ms"] / 1000, timings["predicted_ms"] / 1000
+        read, wrote = timings["prompt_n"], timings["predicted_n"]
+        begin = f"CtxLimit:{read + wrote}/{self.run.context}, "
+        if self.run.release >= (1, 112):
+            return (
+                f"\n[12:00:01] {begin}Init:0.01s, Processed:{read} in {read_s:.2f}s ({read / read_s:.2f}T/s), "
+                f"Generated:{wrote}/{wanted} in {wrote_s:.2f}s ({wrote / wrote_s:.2f}T/s), "
+                f"Total:{read_s + wrote_s:.2f}s"
+            )
+        return (
+            f"\n{begin}Amt:{wrote}/{wanted}, Init:0.01s, Process:{read_s:.2f}s ({1000 * read_s / read:.1f}ms/T = "
+            f"{read / read_s:.2f}T/s), Generate:{wrote_s:.2f}s ({1000 * wrote_s / wrote:.1f}ms/T = "
+            f"{wrote / wrote_s:.2f}T/s), Total:{read_s + wrote_s:.2f}s"
+        )
+
+    def note(self, timings: dict[str, Any], wanted: int) -> None:
         """Takes over what llama.cpp measured: milliseconds per token, since 1.94 also counts, seconds and speeds."""
-        if (self.run.get("parallelrequests") or 1) > 1:  # its batched path sets none
+        if self.slots > 1:  # its batched path sets none, and has a line of its own
+            self.batched += 1
+            taken = f"{timings['predicted_n']}/{wanted} in {timings['predicted_ms'] / 1000:.2f}s"
+            print(f"BatchRequest:{self.batched}, Prompt:{timings['prompt_n']}, Generated:{taken}", flush=True)
             return
+        print(self.timing_line(timings, wanted), flush=True)
         time.sleep(PERF_LATE_S)
         self.perf = {
             "last_process": timings["prompt_ms"] / timings["prompt_n"],
@@ -78,15 +111,27 @@ class Server(ThreadingHTTPServer):
             "temperature": body.get("temperature", 0.75),
             "ignore_eos": body.get("bypass_eos", False),
         }
-        with self.busy:
+        if not self.run.values.get("quiet"):
+            print(f"\nInput: {body['prompt']}", flush=True)
+        with self.free:
+            self.at_work += 1
             self.aborted = False
-            for event in self.backend.complete(asked):
-                if event["stop"] or self.aborted:
-                    yield "", "stop" if event.get("stop_type") == "eos" else "length"
-                    if event["stop"]:
-                        self.note(event["timings"])
-                    return
-                yield event["content"], None
+            try:
+                yield from self.pieces(asked)
+            finally:
+                self.at_work -= 1
+
+    def pieces(self, asked: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+        assert self.backend
+        for number, event in enumerate(self.backend.complete(asked)):
+            if event["stop"] or self.aborted:
+                yield "", "stop" if event.get("stop_type") == "eos" else "length"
+                if event["stop"]:
+                    self.note(event["timings"], asked["n_predict"])
+                return
+            if not self.run.values.get("quiet"):  # one line that is written over itself
+                sys.stdout.write(f"\rGenerating ({number + 1} / {asked['n_predict']} tokens)")
+            yield event["content"], None
 
 
 class Page(BaseHTTPRequestHandler):
@@ -150,15 +195,26 @@ class Page(BaseHTTPRequestHandler):
         return {"value": len(ids), "ids": ids}
 
     def stream(self, body: dict[str, Any]) -> None:
-        """Server-sent events on a connection that stays open after the last one."""
+        """Server-sent events: it looks for new tokens now and then, and sends what has come by then as one event."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        for text, reason in self.server.generate(body):
-            event = {"token": text, "finish_reason": reason}
-            self.wfile.write(f"event: message\ndata: {json.dumps(event)}\n\n".encode())
-            self.wfile.flush()
+        come: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+        threading.Thread(target=self.fill, args=(body, come), daemon=True).start()
+        wait_s, reason = STREAM_WAIT_S, None
+        while reason is None:
+            time.sleep(wait_s)
+            text, reason = taken(come)
+            wait_s = STREAM_POLL_S
+            if text or reason:
+                event = {"token": text, "finish_reason": reason}
+                self.wfile.write(f"event: message\ndata: {json.dumps(event)}\n\n".encode())
+                self.wfile.flush()
         self.close_connection = True
+
+    def fill(self, body: dict[str, Any], come: "queue.SimpleQueue[tuple[str, str | None]]") -> None:
+        for piece in self.server.generate(body):
+            come.put(piece)
 
     def openai(self, body: dict[str, Any]) -> None:
         """Usage in the reply, no timings of llama.cpp."""

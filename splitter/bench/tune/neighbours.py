@@ -8,7 +8,6 @@ from typing import Any
 from splitter.bench.tune.trial import Candidate, candidate
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.defaults import KOBOLDCPP_BATCHES
 from splitter.plan.finder import PIPELINE_OFF, in_ram
 from splitter.plan.placement import counts_of
 from splitter.plan.plan import Plan
@@ -173,7 +172,7 @@ def _solved_again(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
 def _smaller_batches(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
     """The split that a smaller micro-batch leaves room for, where that is the faster one."""
     settings = base.settings
-    if base.engine == "koboldcpp" or not space.frees("ubatch_size", "device_order", "tensor_split"):
+    if base.engine.one_batch or not space.frees("ubatch_size", "device_order", "tensor_split"):
         return
     best = base.speed.generation_tokens_per_s or 0.0
     for size in [size for size in UBATCHES if size < settings.ubatch_size][:-3:-1]:
@@ -185,7 +184,7 @@ def _smaller_batches(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]
 
 
 def _allows(base: Plan, mode: str) -> bool:
-    if mode == base.settings.split_mode or (mode == "tensor" and base.engine != "llama-server"):
+    if mode == base.settings.split_mode or mode not in base.engine.split_modes:
         return False
     return mode != "tensor" or refusal(base.facts.architecture, base.settings) is None
 
@@ -215,14 +214,12 @@ def _batches(space: Space, base: Plan) -> Iterator[Varied]:
     settings = base.settings
     if not space.frees("ubatch_size"):
         return
-    sizes = KOBOLDCPP_BATCHES if base.engine == "koboldcpp" else UBATCHES
+    sizes = base.engine.batch_sizes or UBATCHES
     near = [s for s in sizes if settings.ubatch_size / 2 <= s <= settings.ubatch_size * 2 and s != settings.ubatch_size]
     for size in (size for size in near if min(size, settings.ubatch_size) < space.n_prompt):
-        if base.engine == "koboldcpp":
-            yield "micro-batch", f"-ub {size}", {"ubatch_size": size, "batch_size": size}
-        elif size <= settings.batch_size:
-            yield "micro-batch", f"-ub {size}", {"ubatch_size": size}
-    if base.engine != "koboldcpp" and space.frees("batch_size"):
+        if base.engine.one_batch or size <= settings.batch_size:
+            yield "micro-batch", f"-ub {size}", base.engine.batches(size)
+    if not base.engine.one_batch and space.frees("batch_size"):
         for size in (settings.batch_size // 2, settings.batch_size * 2):
             if settings.ubatch_size <= size <= 8192 and min(size, settings.batch_size) < space.n_prompt:
                 yield "batch", f"-b {size}", {"batch_size": size}

@@ -12,6 +12,7 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
+from splitter.engine.engines import ENGINES
 from splitter.errors import UsageError
 
 EXAMPLES = """Examples:
@@ -57,8 +58,10 @@ def calibrate(
         output.show(*(kept_view(kept) if show else [f"forgot {len(kept)} calibrations"]))
         output.data(kept_data(kept) if show else {"forgotten": len(kept)})
         return
-    if engine.engine == "embedded":
-        raise UsageError("the embedded engine computes on the CPU: no card to calibrate", "name another --engine")
+    if engine.engine and ENGINES[engine.engine].cpu_only:
+        raise UsageError(
+            f"the {engine.engine} engine computes on the CPU: no card to calibrate", "name another --engine"
+        )
     wishes = wishes_of(model, devices, engine, margin)
     task = resolve(wishes, output, local=True)
     shape = TrialShape(prompt_tokens, generate)

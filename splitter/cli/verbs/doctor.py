@@ -12,7 +12,6 @@ from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineRef
-    from splitter.plan.request import EngineKind
     from splitter.run.diagnosis import Seen
 
 EXAMPLES = """Example:
@@ -20,7 +19,6 @@ EXAMPLES = """Example:
 splitter doctor --json
 """
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
-PORTS = (8080, 5001)
 
 
 @with_options(OutputOptions)
@@ -39,24 +37,26 @@ def doctor(report: OutputOptions) -> None:
 
 
 def _look() -> "Seen":
+    from splitter.engine.engines import ENGINES, NAMES
     from splitter.engine.llama_server.dry_run import find_dry_run
     from splitter.rig.probe import probe_rig
     from splitter.run.diagnosis import Seen
     from splitter.run.endpoint import is_free, port_owner
 
-    kinds: tuple[EngineKind, ...] = ("llama-server", "koboldcpp", "embedded")
-    engines: dict[str, EngineRef | None] = {kind: _engine(kind) for kind in kinds}
-    llama = engines["llama-server"]
+    found: dict[str, EngineRef | None] = {name: _engine(name) for name in NAMES}
+    here = [(ENGINES[name], engine) for name, engine in found.items() if engine]
+    lister = next((path for kind, engine in here if (path := kind.lister(engine.path))), None)
+    ports = dict.fromkeys(engine.port for engine in ENGINES.values())
     return Seen(
-        rig=probe_rig(llama.path if llama else None),
-        engines=engines,
-        ports={port: None if is_free("127.0.0.1", port) else port_owner(port) or "another program" for port in PORTS},
+        rig=probe_rig(lister),
+        engines=found,
+        ports={port: None if is_free("127.0.0.1", port) else port_owner(port) or "another program" for port in ports},
         environment=dict(os.environ),
-        dry_run=find_dry_run(llama) if llama else None,
+        dry_run=next((tool for _, engine in here if (tool := find_dry_run(engine))), None),
     )
 
 
-def _engine(kind: "EngineKind") -> "EngineRef | None":
+def _engine(kind: str) -> "EngineRef | None":
     from splitter.engine.find import find_engine
     from splitter.errors import EngineNotFoundError
 

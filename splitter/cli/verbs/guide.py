@@ -39,9 +39,10 @@ def _step(run: Run, words: list[str]) -> None:
 
 def _engine() -> list[str]:
     """The embedded engine where there is no GPU to plan for; else each verb's own default."""
+    from splitter.engine.engines import EVERYWHERE
     from splitter.rig.probe import probe_rig
 
-    return [] if probe_rig().devices else ["--engine", "embedded"]
+    return [] if probe_rig().devices else ["--engine", EVERYWHERE.name]
 
 
 def choose_model(output: Output) -> str:

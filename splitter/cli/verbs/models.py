@@ -30,6 +30,7 @@ def models(
     from splitter.app.planning import margin_bytes, resolve_engine
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.models import models_data, models_view
+    from splitter.engine.engines import DEFAULT, rules_of
     from splitter.model.found import find_models
     from splitter.plan.request import Request
 
@@ -38,9 +39,9 @@ def models(
     with output.step("looking into the caches"):
         found = find_models()
     named = tuple(model for model in found.models if wanted.lower() in model.name.lower())
-    chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
+    chosen = resolve_engine(engine.engine or DEFAULT.name, engine.engine_path, engine.engine_version)
     rig = rig_or_none(wishes, chosen, output)
-    request = Request(margin_bytes=margin_bytes(wishes), engine=chosen.kind, engine_version=chosen.version)
+    request = Request(margin_bytes=margin_bytes(wishes), engine=rules_of(chosen.kind, chosen.version))
     listed = tuple(listed_models(named, rig, request, output))
     output.show(*models_view(listed, rig))
     for note in found.notes:

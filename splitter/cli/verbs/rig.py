@@ -30,17 +30,18 @@ def rig(
     from splitter.app.wire import rig_data
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.rig import rig_view
+    from splitter.engine.engines import DEFAULT, ENGINES
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
     with output.step("looking at the devices"):
-        chosen = resolve_engine(engine.engine or "llama-server", engine.engine_path, engine.engine_version)
+        chosen = resolve_engine(engine.engine or DEFAULT.name, engine.engine_path, engine.engine_version)
         found = rig_of(wishes_of(None, devices, engine, MarginOptions()), chosen, needed=False)
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")
     output.show(*rig_view(found))
-    if found.devices or chosen.kind == "embedded":
+    if found.devices or ENGINES[chosen.kind].cpu_only:
         output.data(rig_data(found))
         return
     missing = no_device(found)

@@ -28,7 +28,7 @@ def load_wheel() -> Any:
         import xllamacpp
     except ImportError as error:
         message = f"the embedded engine needs the wheel xllamacpp, which cannot be imported: {error}"
-        raise EngineNotFoundError(message, "pip install 'splitter[embedded]'") from None
+        raise EngineNotFoundError(message, "pip install 'tensor-splitter[embedded]'") from None
     return xllamacpp
 
 

@@ -9,15 +9,26 @@ from collections.abc import Callable
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.flags import overrides_of, program, split_of
 from splitter.engine.koboldcpp.devices import backend_args, device_env
-from splitter.engine.llama_server.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import (
+    FLASH_ATTENTION,
+    MOECPU,
+    OVERRIDE_TENSORS,
+    PROJECTOR_ON_CPU,
+    QUANTKV_NUMBERS,
+    SLOTS,
+    SPLIT_MODE,
+    SWA,
+    Release,
+    batch_sizes,
+    cache_types,
+    koboldcpp_release,
+    largest_context,
+)
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 
 Args = tuple[str, ...]
-Release = tuple[int, ...]
 OLDEST = (1, 60)
-QUANTKV_NUMBERS = {"f16": "0", "q8_0": "1", "q4_0": "2", "bf16": "3"}
-QUANTKV_NAMES = ("f16", "bf16", "q8_0", "q5_1", "q4_0")
 MAX_MOECPU = 200
 
 
@@ -54,14 +65,14 @@ def _split(plan: Plan, release: Release) -> Args:
         return ()
     if settings.split_mode == "none":
         raise refuse("has no split mode none", release, "plan with one device (--device) instead of -sm none")
-    if settings.split_mode == "tensor" and release < (1, 113):
+    if settings.split_mode == "tensor" and release < SPLIT_MODE:
         raise refuse("has no split mode tensor", release, "plan with -sm layer, or take koboldcpp 1.113 or newer")
     mode = ("--splitmode", "tensor") if settings.split_mode == "tensor" else ()
     return (*mode, "--tensor_split", *split_of(plan))
 
 
 def _context(plan: Plan, release: Release) -> Args:
-    size, largest = plan.settings.context_size, 524288 if release >= (1, 118) else 262144
+    size, largest = plan.settings.context_size, largest_context(release)
     if not 256 <= size <= largest:
         raise refuse(f"takes a context of 256 to {largest}, not {size}", release, f"plan with -c {largest} or less")
     return ("--contextsize", str(size))
@@ -81,17 +92,11 @@ def _batch(plan: Plan, release: Release) -> Args:
     return ("--batchsize" if release >= (1, 100, 1) else "--blasbatchsize", str(batch))
 
 
-def batch_sizes(release: Release) -> tuple[int, ...]:
-    """The batch sizes that `release` accepts."""
-    small = (16,) if release >= (1, 90) else ()
-    return (*small, 32, 64, 128, 256, 512, 1024, 2048, *((4096,) if release >= (1, 98, 1) else ()))
-
-
 def _flash_attention(plan: Plan, release: Release) -> Args:
     on = plan.settings.flash_attention != "off"
     if release >= (1, 107):
         return () if on else ("--noflashattention",)
-    if on and release < (1, 64):
+    if on and release < FLASH_ATTENTION:
         raise refuse("has no flash attention", release, "plan with -fa off, or take koboldcpp 1.64 or newer")
     return ("--flashattention",) if on else ()
 
@@ -112,15 +117,6 @@ def _cache_type(plan: Plan, release: Release) -> Args:
     return ("--quantkv", kind if release >= (1, 112) else QUANTKV_NUMBERS[kind])
 
 
-def cache_types(release: Release) -> tuple[str, ...]:
-    """The cache types that `release` can say with --quantkv; f16 alone before 1.67."""
-    if release >= (1, 112):
-        return QUANTKV_NAMES
-    if release >= (1, 111):
-        return ("f16", "q8_0", "q4_0", "bf16")
-    return ("f16", "q8_0", "q4_0") if release >= (1, 67) else ("f16",)
-
-
 def _sliding_window(plan: Plan, release: Release) -> Args:
     """SWA is the default since 1.114, opt-in since 1.92 (without context shift), unknown before."""
     if not plan.facts.hparam("attention.sliding_window"):
@@ -130,7 +126,7 @@ def _sliding_window(plan: Plan, release: Release) -> Args:
         return ("--noswa",) if full else ()
     if full:
         return ()
-    if release < (1, 92):
+    if release < SWA:
         raise refuse("keeps the full cache of sliding-window layers", release, "plan with --swa-full")
     return ("--useswa", "--noshift")
 
@@ -141,7 +137,7 @@ def _slots(plan: Plan, release: Release) -> Args:
         return ()
     if not plan.settings.kv_unified or not 1 <= count <= 32:
         raise refuse(f"cannot give each of {count} slots a cache of its own", release, "plan with -np 1")
-    if release < (1, 114):
+    if release < SLOTS:
         raise refuse(f"serves one request at a time, not {count}", release, "plan with -np 1")
     return ("--parallelrequests", str(count))
 
@@ -151,7 +147,7 @@ def _experts(plan: Plan, release: Release) -> Args:
     count = plan.facts.layers if settings.cpu_moe else settings.n_cpu_moe
     if not count:
         return ()
-    if release < (1, 97):
+    if release < MOECPU:
         raise refuse("has no --moecpu", release, "plan without -ncmoe/-cmoe, or take koboldcpp 1.97 or newer")
     if count > MAX_MOECPU:
         raise refuse(f"keeps the experts of at most {MAX_MOECPU} layers on the CPU", release, "plan with fewer")
@@ -161,7 +157,7 @@ def _experts(plan: Plan, release: Release) -> Args:
 def _overrides(plan: Plan, release: Release) -> Args:
     if not plan.settings.override_tensors:
         return ()
-    if release < (1, 89):
+    if release < OVERRIDE_TENSORS:
         raise refuse("has no --overridetensors", release, "plan without -ot, or take koboldcpp 1.89 or newer")
     return ("--overridetensors", overrides_of(plan))
 
@@ -215,7 +211,7 @@ def _projector(plan: Plan, release: Release) -> Args:
     settings = plan.settings
     if settings.mmproj_device not in (None, "none", *settings.device_order[:1]):
         raise refuse("puts a projector on its first device only", release, "leave out -mmdev, or name --device first")
-    if settings.mmproj_device == "none" and release < (1, 89):
+    if settings.mmproj_device == "none" and release < PROJECTOR_ON_CPU:
         raise refuse("has no --mmprojcpu", release, "take koboldcpp 1.89 or newer")
     cpu = ("--mmprojcpu",) if settings.mmproj_device == "none" else ()
     return ("--mmproj", str(settings.mmproj), *cpu)

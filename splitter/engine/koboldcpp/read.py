@@ -25,7 +25,7 @@ from splitter.engine.koboldcpp.values import (
     spread_usecuda,
     whole_number,
 )
-from splitter.engine.llama_server.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import koboldcpp_release
 from splitter.engine.reading.value import Findings, ReadCommand, nearest_word
 from splitter.errors import UsageError
 from splitter.masking import MASK, SECRET_FLAGS, masked_argv

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.koboldcpp.complete import kobold_autofit
 from splitter.engine.reading.case import Case, Trap, shown
-from splitter.engine.reading.complete import kobold_autofit
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.plan.plan import Notice
 

@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from splitter.engine.koboldcpp.command import QUANTKV_NAMES, QUANTKV_NUMBERS, batch_sizes
+from splitter.engine.koboldcpp.versions import QUANTKV_NAMES, QUANTKV_NUMBERS, batch_sizes, koboldcpp_release
 from splitter.engine.llama_server.values import FFN_PATTERN
-from splitter.engine.llama_server.versions import koboldcpp_release
 from splitter.engine.reading.value import Findings
 from splitter.errors import UsageError
 

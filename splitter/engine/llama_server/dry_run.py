@@ -8,6 +8,7 @@ from pathlib import Path
 
 from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
+from splitter.engine.engines import ENGINES
 from splitter.engine.llama_server.command import ENV, load_args
 from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare, corrected, dry_settings, parse_rows
 from splitter.engine.log.last_words import last_words
@@ -24,7 +25,7 @@ UNPROVEN = Notice(
 
 def find_dry_run(engine: EngineRef) -> str | None:
     """The llama-fit-params that belongs to `engine`: beside its llama-server; None for other engines or none there."""
-    if engine.kind != "llama-server" or engine.path is None:
+    if engine.path is None or not ENGINES[engine.kind].tools_beside:
         return None
     named = Path(engine.path)
     for folder in (named.parent, named.resolve().parent):

@@ -63,7 +63,11 @@ def compare(plan: Plan, rows: Sequence[DryRunRow]) -> tuple[DeviceDifference, ..
     The estimate is made for the settings that the dry run was told (`dry_settings`).
     """
     told = dry_settings(plan.settings)
-    ours = plan.footprint if told == plan.settings else MemoryModel(plan.facts, told).footprint(plan.placement)
+    ours = (
+        plan.footprint
+        if told == plan.settings
+        else MemoryModel(plan.facts, told, plan.engine.memory).footprint(plan.placement)
+    )
     by_name = {row.device: row for row in rows}
     names = (*plan.settings.device_order, HOST)
     uses = (*ours.devices, ours.host)

@@ -12,13 +12,14 @@ from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Notice, Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.units import format_bytes
 
 MAX_CORRECTIONS = 6
 
 
-def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Constants = ROOFLINE) -> Plan:
+def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Constants = TYPICAL) -> Plan:
     """`plan` with the engine's figures; where a device would not fit, solved again with what was learned.
 
     `constants` priced `plan`. A corrected plan says so in its warnings, and what the estimate lacked is remembered for
@@ -84,7 +85,6 @@ def _solved_again(plan: Plan, request: Request, extra: list[int], engine: Engine
         again.settings,
         margin_bytes=margins,
         engine=plan.engine,
-        engine_version=plan.engine_version,
         constants=constants,
         overhead=overhead,
         extra=ExtraModels(request.draft, request.projector),

@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 from splitter.engine.command import Server
 from splitter.engine.llama_server.flags import REMOVED, Flag, flags_by_name, known_flags
 from splitter.engine.llama_server.values import OFF, ON, Values, integer, llama_settings
-from splitter.engine.llama_server.versions import FIT_BUILD, FLASH_ATTENTION_VALUE_BUILD, llama_build
+from splitter.engine.llama_server.versions import (
+    FIT_BUILD,
+    FLASH_ATTENTION_VALUE_BUILD,
+    NO_MMAP_GONE_BUILD,
+    llama_build,
+)
 from splitter.engine.reading.value import Findings, ReadCommand, nearest_word
 from splitter.errors import UsageError
 from splitter.masking import MASK, SECRET_FLAGS, masked_argv
 
 BARE = {"flash_attn": "bare", "fit": "bare"}  # flags whose value people leave out
 REPEATABLE = frozenset({"override_tensor", "n_cpu_ffn", "--lora", "--override-kv", "--spec-type", "spec_type"})
-NO_MMAP_GONE_BUILD = 10875  # ggml-org/llama.cpp#28334
 
 
 def read_llama(program: str, args: Sequence[str], env: Mapping[str, str], version: str | None = None) -> ReadCommand:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from splitter.engine.llama_server.versions import koboldcpp_release, llama_build
+from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.llama_server.versions import llama_build
 from splitter.engine.reading.value import ReadCommand
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Notice, Plan

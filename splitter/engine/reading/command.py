@@ -4,20 +4,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from splitter.engine.koboldcpp.flags import kobold_flags
-from splitter.engine.llama_server.flags import flags_by_name
+from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
 from splitter.engine.reading.value import Around, ReadCommand, ReadText
 from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
 from splitter.masking import MASK
-from splitter.plan.request import EngineKind
 
-_KOBOLD = re.compile(r"koboldcpp[\w.-]*", re.IGNORECASE)
-_LLAMA = re.compile(
-    r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*", re.IGNORECASE
-)
 _FOUND_NONE = "no koboldcpp or llama-server stands in this command"
 MAX_TEXT = 262144
 FILES = ("mmproj", "draft_model")  # settings that name files
@@ -33,7 +27,7 @@ def read_command(
     command: str | Sequence[str],
     env: Mapping[str, str] | None = None,
     *,
-    kind: EngineKind | None = None,
+    kind: str | None = None,
     version: str | None = None,
     read_text: ReadText | None = None,
 ) -> ReadCommand:
@@ -51,7 +45,7 @@ def read_command(
 
 
 def first_engine_command(
-    commands: Iterable[Named], kind: EngineKind | None, version: str | None, read_text: ReadText | None = None
+    commands: Iterable[Named], kind: str | None, version: str | None, read_text: ReadText | None = None
 ) -> ReadCommand:
     """The first of `commands` (entry, words and variables) that starts an engine, understood."""
     for entry, words, env in commands:
@@ -70,49 +64,45 @@ def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
     return replace(inner, around=replace(inner.around, words=tuple(in_front)))
 
 
-def find_program(words: Sequence[str], kind: EngineKind | None) -> tuple[int, EngineKind] | None:
+def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | None:
     """Where in `words` the engine's program stands and which engine it is; index -1 when only flags are given."""
     first = re.split(r"[\\/]", words[0])[-1].lower() if words else ""
     if not words or first.removesuffix(".exe") in TALK:
         return None
     if first.startswith("-"):
         return -1, kind or _kind_by_flags(words)
-    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word))]
+    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word, kind))]
     if first == "start":  # its first quoted word is the window's title, which may be the engine's name
         flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
         found = [item for item in found if item[0] < flags][-1:] or found
     return found[0] if found else None
 
 
-def _engine_of(word: str) -> EngineKind | None:
+def _engine_of(word: str, kind: str | None) -> str | None:
+    """The engine that `word` starts; `kind` where several have programs of that name."""
     name = re.split(r"[\\/]", word)[-1]
-    if _KOBOLD.fullmatch(name) and not name.lower().endswith((".gguf", ".kcpps", ".kcppt", ".txt", ".log")):
-        return "koboldcpp"
-    return "llama-server" if _LLAMA.fullmatch(name) else None
+    found = [engine.name for engine in ENGINES.values() if engine.reads(name)]
+    return kind if kind in found else found[0] if found else None
 
 
-def _kind_by_flags(words: Sequence[str]) -> EngineKind:
-    kobold = {name for _, _, names in kobold_flags() for name in names}
-    ours = [word for word in words if word.startswith("--")]
-    only_kobold = [word for word in ours if word in kobold and word.replace("_", "-") not in flags_by_name()]
-    return "koboldcpp" if only_kobold else "llama-server"
+def _kind_by_flags(words: Sequence[str]) -> str:
+    """The engine that knows most of the flags, of equals the first in the table."""
+    flags = [word for word in words if word.startswith("-")]
+
+    def known(name: str) -> int:
+        return sum(ENGINES[name].knows_flag(flag) for flag in flags)
+
+    return max(ENGINES, key=known) if flags else DEFAULT.name
 
 
 def _read(
-    inner: Unwrapped, entry: str, program: tuple[int, EngineKind], version: str | None, read_text: ReadText | None
+    inner: Unwrapped, entry: str, program: tuple[int, str], version: str | None, read_text: ReadText | None
 ) -> ReadCommand:
     at, kind = program
     name = inner.words[at] if at >= 0 else kind
     args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
-    if kind == "koboldcpp":
-        from splitter.engine.koboldcpp.read import read_kobold
-
-        read = read_kobold(name, args, _relevant(inner.env), version)
-    else:
-        args, env = _from_preset(args, dict(inner.env), entry, read_text)
-        from splitter.engine.llama_server.read import read_llama
-
-        read = read_llama(name, args, _relevant(env), version)
+    args, env = _from_preset(args, dict(inner.env), entry, read_text)
+    read = ENGINES[kind].read(name, args, _relevant(env), version)
     return _surrounded(read, inner.around)
 
 

@@ -8,13 +8,12 @@ from splitter.engine.reading.command import MAX_TEXT, first_engine_command
 from splitter.engine.reading.dialects import SCRIPT_SUFFIXES, commands_in, one_entry
 from splitter.engine.reading.value import ReadCommand, ReadText
 from splitter.errors import UsageError
-from splitter.plan.request import EngineKind
 
 __all__ = ["SCRIPT_SUFFIXES", "read_script"]
 
 
 def read_script(
-    text: str, name: str, env: Mapping[str, str] | None = None, *, kind: EngineKind | None = None,
+    text: str, name: str, env: Mapping[str, str] | None = None, *, kind: str | None = None,
     version: str | None = None, entry: str = "", read_text: ReadText | None = None,
 ) -> ReadCommand:  # fmt: skip
     """The first engine command in the script `text` called `name` (its suffix tells the dialect).

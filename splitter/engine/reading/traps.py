@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from splitter.engine.koboldcpp.traps import KOBOLD_TRAPS
-from splitter.engine.llama_server.traps import LLAMA_TRAPS
+from splitter.engine.engines import ENGINES
 from splitter.engine.reading.case import Case, Trap
 from splitter.engine.reading.complete import Completed
 from splitter.engine.reading.split_traps import SPLIT_TRAPS
@@ -23,7 +22,7 @@ def find_traps(
     Without a plan (the model is not at hand) the traps that need one are left out.
     """
     case = Case(read, settings, rig, plan, version)
-    own = KOBOLD_TRAPS if case.kobold else LLAMA_TRAPS
+    own = ENGINES[read.kind].traps()
     return tuple(notice for trap in (*own, *SPLIT_TRAPS, *SAFETY_TRAPS) for notice in trap(case))
 
 

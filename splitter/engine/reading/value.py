@@ -6,8 +6,8 @@ from typing import Any
 
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
-from splitter.plan.request import EngineKind
 
+AUTO, ALL = -1, -2  # gpu_layers of a command
 ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
 
 
@@ -54,7 +54,7 @@ class ReadCommand:
     the words that are no flag of the engine; `around` is what stands around it (wrappers, a container).
     """
 
-    kind: EngineKind
+    kind: str
     program: str
     argv: tuple[str, ...]
     model: str | None = None

@@ -1,8 +1,24 @@
-"""What a running engine says of its work now: llama-server's /slots, koboldcpp's /api/extra/perf. Pure."""
+"""What a running engine answers over HTTP, read: llama-server's /slots, koboldcpp's /api/extra/perf. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value; None when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""What koboldcpp fills in where a command says nothing: its argument defaults from 1.60 to 1.123.
+
+The tokens that it adds to its context are added by its MemoryRules.
+"""
+
+from typing import Any
+
+from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.reading.value import AUTO, Findings, ReadCommand
+from splitter.model.facts import ModelFacts
+
+# The default context, from the release that brought it.
+KOBOLD_CONTEXTS = (((1, 122), 16384), ((1, 117), 12288), ((1, 115), 16384), ((1, 96), 8192), ((1, 70), 4096))
+
+
+def fill_kobold(
+    read: ReadCommand, given: dict[str, Any], facts: ModelFacts, version: str | None, findings: Findings
+) -> dict[str, Any]:
+    """`given` of `read` with koboldcpp's own values; notes what it decides at start."""
+    release = koboldcpp_release(version)
+    out: dict[str, Any] = {
+        "context_size": kobold_context(release),
+        "gpu_layers": AUTO if release >= (1, 75) else 0,
+        "batch_size": 512,
+        "flash_attention": "on" if release >= (1, 107) else "off",
+        "parallel": 1,
+        "kv_unified": True,
+        "swa_full": release < (1, 114) and bool(facts.hparam("attention.sliding_window")),
+        "mmap": release < (1, 82),
+    } | given
+    if out["batch_size"] == -1:
+        out["batch_size"] = 1
+    if out.get("ubatch_size", -1) == -1:
+        out["ubatch_size"] = out["batch_size"]
+    if release >= (1, 107) and out["flash_attention"] != "off":
+        out["flash_attention"] = "on"
+    if out["flash_attention"] == "off" and "cache_type_v" in out:
+        out["cache_type_v"] = "f16"
+    if kobold_autofit(read, release):
+        out["tensor_split"] = ()
+        findings.note(
+            "autofit_decides",
+            "koboldcpp fits layers and split by itself (autofit); the figures are those with all layers on GPUs",
+            "give --gpulayers and --tensor_split to have exactly one placement",
+        )
+    elif out["gpu_layers"] == AUTO and out["device_order"]:
+        findings.note(
+            "auto_layers_guess",
+            "koboldcpp guesses how many layers to offload; the figures are those with all layers on GPUs",
+            "give --gpulayers N",
+        )
+    out["n_cpu_moe"] = min(out.get("n_cpu_moe", 0), facts.layers)
+    return out
+
+
+def kobold_context(release: tuple[int, ...]) -> int:
+    """koboldcpp's context where --contextsize is missing."""
+    return next((size for since, size in KOBOLD_CONTEXTS if release >= since), 2048)
+
+
+def kobold_autofit(read: ReadCommand, release: tuple[int, ...]) -> bool:
+    """Whether koboldcpp lets llama.cpp fit the placement: --autofit, or auto layers with nothing placed by hand."""
+    if read.flags.get("autofit"):
+        return release >= (1, 104)
+    by_hand = {"tensor_split", "override_tensors", "n_cpu_moe"} & set(read.settings)
+    return release >= (1, 108) and read.settings.get("gpu_layers", AUTO) == AUTO and not by_hand

@@ -1,0 +1,62 @@
+"""What llama-server fills in where a command says nothing, by build.
+
+`common/arg.cpp`, `tools/server/server.cpp` and `common/fit.cpp` of build 11434.
+"""
+
+from typing import Any
+
+from splitter.engine.llama_server.versions import AUTO_SLOTS, KV_UNIFIED_BUILD, llama_build
+from splitter.engine.reading.value import AUTO, Findings, ReadCommand
+from splitter.errors import UsageError
+from splitter.model.facts import ModelFacts
+
+
+def fill_llama(
+    read: ReadCommand, given: dict[str, Any], facts: ModelFacts, version: str | None, findings: Findings
+) -> dict[str, Any]:
+    """`given` of `read` with llama-server's own values; notes what it decides at start."""
+    out: dict[str, Any] = {"batch_size": 2048, "ubatch_size": 512, "gpu_layers": AUTO} | given
+    if out["ubatch_size"] == 0:
+        out["ubatch_size"] = out["batch_size"]
+    _llama_slots(read, out, llama_build(version))
+    _llama_context(read, out, facts)
+    if fit_decides(read) and out["device_order"]:
+        lowers = "layers" if "context_size" in read.settings else "the context, then layers"
+        findings.note(
+            "fit_decides",
+            f"--fit is on and no -ngl is given: where all layers do not fit, llama-server lowers {lowers} by itself; "
+            "the figures are those before it does",
+            "give -ngl, -ts, -c and --fit off to have exactly one placement",
+        )
+    return out
+
+
+def _llama_slots(read: ReadCommand, out: dict[str, Any], build: int) -> None:
+    """Without -np: 4 slots over one cache in llama-server, one sequence in the other programs."""
+    count = out.get("parallel", AUTO)
+    if "cli" in read.program or "completion" in read.program or "fit-params" in read.program:
+        out["parallel"] = max(count, 1)
+        out.setdefault("kv_unified", True)
+    elif count < 0:
+        out |= {"parallel": AUTO_SLOTS, "kv_unified": True}
+    else:
+        out.setdefault("kv_unified", build < KV_UNIFIED_BUILD or count == 1)  # one slot shares with nobody
+
+
+def _llama_context(read: ReadCommand, out: dict[str, Any], facts: ModelFacts) -> None:
+    if out.get("context_size", 0) != 0:
+        return
+    per_slot = str(read.flags.get("kv_unified_per_slot", ""))
+    if per_slot.isdigit() and "context_size" not in read.settings and int(per_slot[:9]):
+        out["context_size"] = int(per_slot[:9]) * out["parallel"]
+    elif facts.context_train:
+        out["context_size"] = facts.context_train
+    else:
+        raise UsageError("no -c is given and the model does not say its context", "give -c TOKENS")
+
+
+def fit_decides(read: ReadCommand) -> bool:
+    """Whether llama.cpp's own fit may still change the placement (it gives up when any of these is given)."""
+    off = str(read.flags.get("fit", "on")) in {"off", "disabled", "false", "0"}
+    decided = {"tensor_split", "override_tensors", "n_cpu_moe", "cpu_moe"} & set(read.settings)
+    return not off and read.settings.get("gpu_layers", AUTO) == AUTO and not decided
