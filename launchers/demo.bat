@@ -8,7 +8,6 @@ rem Plan:     context 2048, 0 layers on GPUs
 rem Remake:   splitter script --profile demo -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
-set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
 set "FLAGS=--fit off -c 2048 --device none -ngl 0 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("python.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
@@ -17,6 +16,10 @@ set MODEL_AT=none
 if exist "../examples/tiny.gguf" set MODEL_AT=planned
 if exist "tiny.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
+if defined SPLITTER_NO_BROWSER goto launch
+if not exist "%SystemRoot%\System32\curl.exe" goto launch
+start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -o nul http://127.0.0.1:8080/health && start http://127.0.0.1:8080 && exit) & ping -n 2 127.0.0.1 >nul"
+:launch
 goto %ENGINE_AT%_%MODEL_AT%
 :on_path_beside
 "python.exe" -m splitter.engine.embedded.server -m "tiny.gguf" %FLAGS%

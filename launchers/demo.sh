@@ -14,7 +14,6 @@ missing() {
   for place in "$@"; do printf '  %s\n' "$place" >&2; done
   exit "$code"
 }
-export CUDA_DEVICE_ORDER=PCI_BUS_ID
 ENGINE=
 [ -x "$ENGINE" ] || ENGINE=$(command -v python) || ENGINE=
 [ -x "$ENGINE" ] || missing engine 4 'on PATH: python'

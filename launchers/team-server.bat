@@ -20,6 +20,10 @@ if exist "Qwen2.5-14B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
 if not exist "splitter-keys.txt" goto no_api_key_file
 for %%I in ("splitter-keys.txt") do if %%~zI LSS 1 goto no_api_key_file
+if defined SPLITTER_NO_BROWSER goto launch
+if not exist "%SystemRoot%\System32\curl.exe" goto launch
+start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -o nul http://127.0.0.1:8080/health && start http://127.0.0.1:8080 && exit) & ping -n 2 127.0.0.1 >nul"
+:launch
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
 ".\llama-server.exe" -m "Qwen2.5-14B-Instruct-Q4_K_M.gguf" %FLAGS% --api-key-file "splitter-keys.txt"

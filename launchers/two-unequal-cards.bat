@@ -5,13 +5,13 @@ rem Model:    Qwen2.5-14B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-14B-Inst
 rem Rig:      budget-pair
 rem Engine:   llama-server (flags of the newest release)
 rem Plan:     context 8192, 49 layers on GPUs
-rem Device:   CUDA0 GTX 1660 SUPER: 20 layers, 4.43 GiB of 5.66 GiB free
-rem Device:   CUDA1 RTX 3070: 28 layers and the output layer, 6.91 GiB of 7.52 GiB free
+rem Device:   CUDA1 RTX 3070: 48 layers and the output layer, 6.96 GiB of 7.52 GiB free
+rem Device:   CUDA0 GTX 1660 SUPER: 48 layers and the output layer, 4.38 GiB of 5.66 GiB free
 rem Remake:   splitter script --profile two-unequal-cards -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 8192 --device CUDA0,CUDA1 -ngl 49 -sm layer -ts 20,29 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
+set "FLAGS=--fit off -c 8192 --device CUDA1,CUDA0 -ngl 49 -sm tensor -ts 629,371 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside
@@ -19,6 +19,10 @@ if %ENGINE_AT%==none goto no_engine
 set MODEL_AT=none
 if exist "Qwen2.5-14B-Instruct-Q4_K_M.gguf" set MODEL_AT=beside
 if %MODEL_AT%==none goto no_model
+if defined SPLITTER_NO_BROWSER goto launch
+if not exist "%SystemRoot%\System32\curl.exe" goto launch
+start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -o nul http://127.0.0.1:8080/health && start http://127.0.0.1:8080 && exit) & ping -n 2 127.0.0.1 >nul"
+:launch
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
 ".\llama-server.exe" -m "Qwen2.5-14B-Instruct-Q4_K_M.gguf" %FLAGS%

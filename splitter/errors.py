@@ -21,7 +21,7 @@ class SplitterError(Exception):
 
 
 class UsageError(SplitterError):
-    """The command line, a flag's value or a combination of flags cannot be meant."""
+    """The command line, a flag's value or a combination of flags makes no sense."""
 
     code = "usage"
     exit_code = 2
@@ -34,7 +34,7 @@ class ModelError(SplitterError):
 
 
 class ModelNotFoundError(ModelError):
-    """No file, repository or cached model answers to the given name."""
+    """No file, repository or cached model has the given name."""
 
     code = "model_not_found"
 
@@ -73,12 +73,12 @@ class EngineNotFoundError(EngineError):
 
 
 class ProfileError(SplitterError):
-    """A profile that cannot be read or holds what it may not."""
+    """A profile that cannot be read or contains an invalid value."""
 
     code = "bad_profile"
 
 
 class RecordsError(SplitterError):
-    """The file of measurements cannot be read, or not be written."""
+    """The file of measurements cannot be read or written."""
 
     code = "bad_records"

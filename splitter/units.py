@@ -21,12 +21,12 @@ def pad(value: int, multiple: int) -> int:
 
 
 def format_bytes(size_bytes: int | None) -> str:
-    """A size for people: GiB with two decimals from 1 GiB on, else MiB, KiB or B; '?' when unknown."""
+    """A size for people: 2861 GiB, 58.59 GiB, 512 MiB, 3 KiB, 7 B; '?' when unknown."""
     if size_bytes is None:
         return "?"
     magnitude = abs(size_bytes)
     if magnitude >= GIB:
-        return f"{size_bytes / GIB:.2f} GiB"
+        return f"{size_bytes / GIB:.{2 if magnitude < 100 * GIB else 0}f} GiB"
     if magnitude >= MIB:
         return f"{size_bytes / MIB:.0f} MiB"
     if magnitude >= KIB:

@@ -1,6 +1,7 @@
 """Writes a file whole or not at all: a temporary file beside it, then replace."""
 
 import os
+import uuid
 from pathlib import Path
 
 
@@ -10,7 +11,7 @@ def write_whole(target: Path, content: str | bytes, mode: int = 0o644) -> None:
     OSError when the system refuses; what was there is then still there, and nothing else is.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{os.getpid()}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), mode)
         with os.fdopen(descriptor, "wb") as file:

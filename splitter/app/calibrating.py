@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from splitter.app.events import Events
-from splitter.app.measured_before import driver_version
+from splitter.app.planner import driver_version
 from splitter.app.planning import Job, no_device
 from splitter.app.recording import trial_record
 from splitter.bench.calibrate.fit import Fitted, Run, fit
@@ -35,9 +35,11 @@ def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: 
     """Measures the rig of `task` and keeps the constants. EngineError when too little could be measured."""
     if not task.rig.devices:
         raise no_device(task.rig)
-    wanted = _loads(task, context_size)
+    wanted = loads_of(task, context_size)
     if not wanted:
-        raise DoesNotFitError(f"{task.facts.name} fits no card of {task.rig.name}", "calibrate with a smaller model")
+        raise DoesNotFitError(
+            f"{task.facts.name} does not fit on any card of {task.rig.name}", "calibrate with a smaller model"
+        )
     group = f"calibrate {datetime.now(UTC).isoformat()}"
     done = []
     with Records() as records:
@@ -55,7 +57,7 @@ def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: 
     return Calibrated(tuple(done), fitted)
 
 
-def _loads(task: Job, context_size: int) -> tuple[Load, ...]:
+def loads_of(task: Job, context_size: int) -> tuple[Load, ...]:
     """The model's own loads and, where it fits at all, those that tell a layer's launch from its bytes."""
     found = loads(task.rig, task.facts.layers + 1, _planner(task, context_size))
     if not found:
@@ -65,23 +67,19 @@ def _loads(task: Job, context_size: int) -> tuple[Load, ...]:
 
 
 def _planner(task: Job, context_size: int) -> Solve:
-    from splitter.engine.learnt import learnt_overhead
-    from splitter.plan.solve import solve
-
-    overhead = learnt_overhead(task.facts, task.rig, task.engine)
     base = {"context_size": context_size, "parallel": 1}
     kept = {k: v for k, v in task.request.fixed.items() if k in {"flash_attention", "ubatch_size", "mmap", "threads"}}
 
     def planned(fixed: Mapping[str, Any]) -> Plan:
         request = replace(task.request, fixed={**base, **kept, **fixed}, context_max=False, draft=None, projector=None)
-        return solve(task.facts, task.rig, request, overhead=overhead, details=False)
+        return task.planner.solve(task.facts, request, details=False)
 
     return planned
 
 
 def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
     """The constants, from the loads that were measured; a card whose own load failed is told nothing by a tiny one.
-    EngineError where nothing but tiny ones were."""
+    EngineError where only tiny ones were measured."""
     measured = [(load, found, card_work(load.plan)) for load, found in done if found.outcome.failed is None]
     known = {name for load, _, work in measured if load.heavy for name, _ in work.bytes_read}
     if not known:

@@ -1,30 +1,46 @@
 """The steps of `splitter check`: read the command, find its model, evaluate what it would do, name its traps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splitter.app.events import Events
-from splitter.app.planning import Wishes, margin_bytes, resolve_engine, rig_of
+from splitter.app.planning import find_planner
+from splitter.app.wishes import Wishes, ask
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.command import MAX_TEXT, read_command
 from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import ModelNotFoundError, UsageError
+from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Notice, Plan
+from splitter.plan.planner import Planner
+from splitter.plan.request import Request
+from splitter.rig.device import Rig
+
+if TYPE_CHECKING:
+    from splitter.engine.reading.judge import Oracle
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An evaluated command: `command` is its JSON form, as written; with `refusals` the engine would not start."""
+    """An evaluated command: `command` is its JSON form, as written; with `refusals` the engine would not start.
+
+    Where it does not fit: the `culprit` in a sentence, the command to run `instead` (the same form), and what that
+    does (`better`); None where nothing was found.
+    """
 
     plan: Plan
     engine: EngineRef
     command: dict[str, Any]
     refusals: tuple[Notice, ...]
+    culprit: str | None = None
+    instead: dict[str, Any] | None = None
+    better: Plan | None = None
 
 
 def read_target(target: str | None, line: str | None, flags: list[str], wishes: Wishes) -> ReadCommand:
@@ -37,13 +53,13 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
     if target.startswith("-"):
         raise UsageError(
-            f"{target} stands where the model should", "the model comes first: splitter check MODEL -ngl 40"
+            f"{target} stands where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
         )
     name, _, entry = target.partition("#")
     if name.lower().endswith(SCRIPT_SUFFIXES):
         return read_file(Path(name).expanduser(), wishes, entry)
     program = ENGINES[kind or DEFAULT.name].command_word
-    return replace(read_command([program, *flags], kind=kind, version=version), model=target)
+    return replace(read_command([program, "--model", target, *flags], kind=kind, version=version), model=target)
 
 
 def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
@@ -71,29 +87,57 @@ def _text_beside(folder: Path) -> Callable[[str], str | None]:
     return lambda name: _text(folder / Path(name).expanduser())
 
 
-def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events) -> Checked:
-    """What the command does on the rig, with its traps as warnings."""
-    from splitter.app.extra_models import known_extra_models
-    from splitter.engine.reading.complete import complete_settings
-    from splitter.engine.reading.traps import all_findings
-    from splitter.plan.evaluate import evaluate
+def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:
+    """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit.
 
-    asked, facts = wishes.values, _load(read, events)
-    found = resolve_engine(read.kind, asked.get("engine.path"), asked.get("engine.version") or read.version)
-    with events.step("looking at the devices"):
-        rig = rig_of(wishes, found, needed=read.settings.get("gpu_layers") != 0)
-    completed = complete_settings(read, facts, rig, found.version)
-    plan = evaluate(
-        facts,
-        rig,
-        completed.settings,
-        margin_bytes=margin_bytes(wishes),
-        engine=ENGINES[read.kind].rules(found.version),
-        extra=known_extra_models(completed.settings),
-    )
-    notices = all_findings(read, completed, plan, rig, version=found.version)
-    command = {"argv": list(read.argv), "env": dict(read.env), "line": " ".join(read.argv)}
-    return Checked(replace(plan, warnings=(*notices, *plan.warnings)), found, command, read.refusals)
+    `rig` stands in for the machine's own; one that the user names counts more.
+    """
+    from splitter.engine.reading.edits import line_of
+    from splitter.engine.reading.judge import judge
+
+    asked, facts = ask(wishes), _load(read, events)
+    own = rig is None or any(wishes.values.get(f"rig.{key}") for key in ("name", "file", "gpus"))
+    needed = own and read.settings.get("gpu_layers") != 0
+    said = wishes.values.get("engine.version") or read.version
+    engine, planner = find_planner(asked, events, kind=read.kind, version=said, needed=needed)
+    planner = planner if own or rig is None else planner.on(rig)
+    planner = replace(planner, engine=ENGINES[read.kind].rules_of_command(read, engine.version))
+    margins = asked.task.request.margin_bytes
+    with events.step("looking for what fits"):
+        judged = judge(read, facts, planner.rig, oracle(facts, planner, margins), engine.version)
+    instead = None if judged.instead is None else _command(judged.instead, line_of(judged.instead))
+    better = judged.remedy.plan if judged.remedy else None
+    plan = planner.noted(planner.as_measured(judged.plan))
+    return Checked(plan, engine, _command(read, " ".join(read.argv)), read.refusals, judged.culprit, instead, better)
+
+
+def _command(read: ReadCommand, line: str) -> dict[str, Any]:
+    return {"argv": list(read.argv), "env": dict(read.env), "line": line}
+
+
+def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) -> "Oracle":
+    """The plans of `facts` by `planner`, beside what can be read of the other models that settings name."""
+    from splitter.app.extra_models import known_extra_models
+    from splitter.engine.reading.judge import Oracle
+
+    known = cache(known_extra_models)
+    evaluators: dict[tuple[int, str | None, str | None], Callable[[Settings], Plan]] = {}
+
+    def evaluated(rig: Rig, settings: Settings) -> Plan:
+        key = (len(rig.devices), settings.draft_model, settings.mmproj)
+        if key not in evaluators:
+            workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
+            extra = known(settings.draft_model, settings.mmproj)
+            margins = (*(0,) * workers, *margin)
+            evaluators[key] = planner.on(rig).evaluator(facts, margin_bytes=margins, extra=extra)
+        return evaluators[key](settings)
+
+    def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
+        extra = known(fixed.get("draft_model"), fixed.get("mmproj"))
+        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector, hints=False)
+        return planner.on(rig).solve(facts, request, details=False)
+
+    return Oracle(evaluated, solved)
 
 
 def _load(read: ReadCommand, events: Events) -> ModelFacts:
@@ -107,6 +151,6 @@ def _load(read: ReadCommand, events: Events) -> ModelFacts:
             return load_model(locate(read.model))
         except ModelNotFoundError as error:
             hint = (
-                f"{error.hint} or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
+                f"{error.hint} Or name a model of the same shape first: splitter check MODEL --command 'LINE'".strip()
             )
             raise ModelNotFoundError(error.message, hint) from None

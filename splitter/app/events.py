@@ -22,7 +22,7 @@ class Events(Protocol):
 
 
 class Silent:
-    """Events that nobody looks at; the remarks are kept."""
+    """Events that nobody watches; the remarks are kept."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

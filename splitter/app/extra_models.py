@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from splitter.app.events import Events
 from splitter.errors import ModelError
-from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.request import Request
@@ -31,11 +30,11 @@ def _read(
         return reference, read(reference)
 
 
-def known_extra_models(settings: Settings) -> ExtraModels:
+def known_extra_models(draft_model: str | None, mmproj: str | None) -> ExtraModels:
     """What can be read of the models that a written command names; the plan then warns of the others."""
     return ExtraModels(
-        _or_none(read_draft, settings.draft_model) if settings.draft_model else None,
-        _or_none(read_projector, settings.mmproj) if settings.mmproj else None,
+        _or_none(read_draft, draft_model) if draft_model else None,
+        _or_none(read_projector, mmproj) if mmproj else None,
     )
 
 
@@ -62,5 +61,5 @@ def _of_kind(reference: str, wanted: str, flag: str, what: str) -> ModelFacts:
 
     facts = load_model(reference)
     if kind_of(facts) != wanted:
-        raise ModelError(f"{reference} is not {what}, which {flag} takes.", f"Give {flag} another file.")
+        raise ModelError(f"{flag} takes {what}; {reference} is not one.", f"Give {flag} another file.")
     return facts

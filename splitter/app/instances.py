@@ -36,8 +36,14 @@ def log_of(entries: Sequence[Entry], name: str | None) -> tuple[str, Path, Entry
 
 def _unknown(name: str | None, known: Sequence[str]) -> SplitterError:
     if name is None:
-        return SplitterError("nothing was launched yet", "splitter launch MODEL")
+        return SplitterError("nothing has been launched yet", "splitter launch MODEL")
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     listed = ", ".join(dict.fromkeys(known))
-    hint = f"did you mean {near[0]}?" if near else f"known are: {listed}" if known else "none runs: see `splitter ps`"
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"known instances: {listed}"
+        if known
+        else "none is running: see `splitter ps`"
+    )
     return SplitterError(f"there is no instance called {name!r}", hint)

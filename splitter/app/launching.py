@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splitter.app.background import Background
-from splitter.app.planning import Planned, Wishes, ask
+from splitter.app.planning import Planned
+from splitter.app.wishes import Wishes, ask
 from splitter.errors import UsageError
 from splitter.folders import state_folder
 from splitter.run.endpoint import url_of
@@ -93,7 +94,7 @@ def _name(given: str | None, otherwise: str) -> str:
         return script_name(otherwise)
     if script_name(given) != given:
         hint = "use at most 80 small letters, digits, dots, dashes and underscores"
-        raise UsageError(f"--name {given!r} cannot name an instance", hint)
+        raise UsageError(f"--name {given!r} is not a usable instance name", hint)
     return given
 
 
@@ -117,7 +118,9 @@ def _words_into(log: LogFile, background: Background) -> Iterator[None]:
         with redirect_stdout(words), redirect_stderr(words):
             yield
     finally:
-        background.words.unlink(missing_ok=True)
+        # On Windows this process still has the file open as its standard output: the next launch sweeps it away.
+        with suppress(OSError):
+            background.words.unlink(missing_ok=True)
 
 
 class LogWords(io.TextIOBase):

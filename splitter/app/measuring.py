@@ -74,16 +74,15 @@ def bench_url(url: str, api_key: str | None, wishes: BenchWishes, events: Events
 
 def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     """Launches the plan, measures, stops."""
-    from splitter.run.endpoint import read_key
+    from splitter.run.keys import key_of
     from splitter.run.supervisor import launch
 
     command = planned.command
     with launch(command) as instance:
         with events.step("loading the model"):
             instance.wait_ready()
-        target = replace(
-            identify(instance.url, read_key(command.server), None, wishes.sweep.timeout_s), log=lambda: instance.lines
-        )
+        found = identify(instance.url, key_of(command.server), None, wishes.sweep.timeout_s)
+        target = replace(found, log=lambda: instance.lines)
         fields = measured(target, wishes, events, planned.plan.rig)
     return planned_record(planned, command, target.build, **fields)
 

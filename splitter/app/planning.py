@@ -1,131 +1,134 @@
-"""The steps that the planning verbs share: model, engine, rig, request, plan, command."""
+"""From what is asked for to a plan and its command: the way that every use case about a model begins."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
+from splitter.app.planner import planner_for
+from splitter.app.wishes import Asked, Wishes, ask
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.errors import EngineNotFoundError, NoDeviceError, UsageError
+from splitter.errors import EngineNotFoundError, NoDeviceError
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan
+from splitter.plan.planner import Planner
 from splitter.plan.request import Request
-from splitter.plan.speed import Constants
-from splitter.plan.speed_constants import TYPICAL
-from splitter.profile.profile import Supervision
+from splitter.profile.profile import LogSettings, Supervision
 from splitter.rig.device import Rig
-from splitter.units import from_mib
-from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from splitter.profile.profile import Profile, ProfileTask
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is asked for: `values` by the profile's dotted keys (`model`, `rig.gpus`, `settings.context_size`, ...),
-    from flags, keyword arguments or JSON, over the profile of the name or file `profile`."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    profile: str | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """The engine settings among them, by their short names."""
-        prefix = "settings."
-        return {key.removeprefix(prefix): value for key, value in self.values.items() if key.startswith(prefix)}
+    from splitter.profile.profile import RigChoice
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A planning task with every part resolved: command line over profile over project over user over built-in."""
+    """A planning task with every part resolved; `planner` knows the rig, and what `engine` can do."""
 
     facts: ModelFacts
-    rig: Rig
     engine: EngineRef
+    planner: Planner
     request: Request
     server: Server
     supervision: Supervision = field(default_factory=Supervision)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def rig(self) -> Rig:
+        """As it was reported; `planner.measured_rig()` is what is planned on."""
+        return self.planner.rig
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan and the command that carries it out; the command's program may be a name when no engine is here.
-
-    `constants` priced the plan.
-    """
+    """A plan and the command that carries it out; the command's program may be a name when no engine is here."""
 
     task: Job
     plan: Plan
     command: EngineCommand
-    constants: Constants = TYPICAL
+
+    @property
+    def line(self) -> str:
+        """The command for the rig's shell."""
+        from splitter.engine.rendering import command_line
+
+        return command_line(self.command, self.plan.rig.host.os)
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it (design.md 3)."""
+        from splitter.app.wire import command_data, plan_data
+
+        return plan_data(self.plan, self.task.engine, command_data(self.command, self.line))
 
 
-def resolve(wishes: Wishes, events: Events, *, local: bool = False) -> Job:
-    """Reads the model, finds the engine and the rig. `local`: the file must be here, and is fetched if it is not."""
+def plan_model(wishes: Wishes, events: Events, *, verify: bool = False) -> Planned:
+    """The best plan for what is asked, where nothing is to be started; `verify`: proven by the engine's dry run."""
+    planned = solve(resolve(wishes, events), events)
+    return prove(planned, events) if verify else planned
+
+
+def plan_script(wishes: Wishes, events: Events) -> Planned:
+    """The same for a script, whose files are named from the root: it may lie and run anywhere."""
+    planned = solve(resolve(wishes, events, makes_key=True), events)
+    return _findable(planned)
+
+
+def plan_launch(wishes: Wishes, events: Events) -> Planned:
+    """The same for an engine that will be started here: the model is fetched, the plan proven where it can be."""
+    return prove_if_possible(solve(resolve(wishes, events, fetches=True, makes_key=True), events), events)
+
+
+def resolve(wishes: Wishes, events: Events, *, fetches: bool = False, makes_key: bool = False) -> Job:
+    """Reads the model, finds the engine and the rig. `fetches`: the files must be here, and are fetched if they are
+    not. `makes_key`: an API key is made where the server needs one, for what starts an engine or writes what does."""
     from splitter.model.found import locate
-    from splitter.model.load import load_model
 
     asked = ask(wishes)
-    reference = locate(asked.reference)
-    if local:
-        reference = _fetched(reference, events)
-    with events.step("reading the model's header"):
-        facts = load_model(reference)
-    task = prepare(facts, asked, events)
-    fetched = partial(_fetched, events=events) if local else None
+    fetched = partial(_fetched, events=events) if fetches else None
+    reference = locate(asked.model())
+    facts = read_model(fetched(reference) if fetched else reference, events)
+    task = prepare(facts, asked, events, makes_key=makes_key)
     return replace(task, request=with_extra_models(task.request, events, fetched))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The model's reference, with all that is asked for and what it means for the rooms."""
+def read_model(reference: str, events: Events) -> ModelFacts:
+    """The header of a model's file."""
+    from splitter.model.load import load_model
 
-    reference: str
-    profile: "Profile"
-    task: "ProfileTask"
-
-
-def ask(wishes: Wishes) -> Asked:
-    """What is asked for, before anything is read."""
-    from splitter.profile.files import load_profile
-    from splitter.profile.profile import to_request
-
-    refuse_two_rigs(wishes)
-    profile = load_profile(wishes.profile, wishes.values)
-    task = to_request(profile)
-    if not task.model:
-        raise UsageError("no model given", "name a GGUF file, hf:OWNER/REPO/FILE, or --profile P")
-    return Asked(task.model, profile, task)
+    with events.step("reading the model's header"):
+        return load_model(reference)
 
 
-def refuse_two_rigs(wishes: Wishes) -> None:
-    """UsageError where both a rig and a list of cards are asked for."""
-    if wishes.values.get("rig.gpus") and {"rig.name", "rig.file"} & wishes.values.keys():
-        raise UsageError("--rig and --gpus both name the devices", "give one of them")
-
-
-def prepare(facts: ModelFacts, asked: Asked, events: Events) -> Job:
+def prepare(facts: ModelFacts, asked: Asked, events: Events, *, makes_key: bool = False) -> Job:
     """The task of a model that is read: engine, rig and server found."""
-    from splitter.engine.engines import rules_of
-
     wanted = asked.task
-    engine = resolve_engine(wanted.engine.kind, wanted.engine.path, wanted.engine.version)
-    request = replace(wanted.request, engine=rules_of(engine.kind, engine.version))
+    request = wanted.request
+    engine, planner = find_planner(asked, events, needed=_wants_devices(request))
+    request = replace(request, engine=planner.engine)
+    server = _keyed(wanted.server, events, makes_key)
+    return Job(facts, engine, planner, request, server, wanted.supervision, wanted.log)
+
+
+def find_planner(
+    asked: Asked, events: Events, *, kind: str | None = None, version: str | None = None, needed: bool = True
+) -> tuple[EngineRef, Planner]:
+    """The engine and the planner of the rig that are asked for; `kind` and `version` are a written command's own.
+
+    NoDeviceError when the rig is this machine, which has no device, and one is `needed`.
+    """
+    wanted = asked.task.engine
+    same = kind is None or kind == wanted.kind
+    path = wanted.path if same or asked.said("engine.path") else None
+    engine = resolve_engine(kind or wanted.kind, path, version if kind else wanted.version)
     with events.step("looking at the devices"):
-        rig = resolve_rig(
-            wanted.rig.name or wanted.rig.file, ",".join(wanted.rig.gpus), engine, needed=_wants_devices(request)
-        )
-    return Job(facts, rig, engine, request, _secured(wanted.server, events), wanted.supervision)
+        return engine, planner_for(resolve_rig(asked.task.rig, engine, needed=needed), engine)
 
 
-def _secured(server: Server, events: Events) -> Server:
+def _keyed(server: Server, events: Events, makes_key: bool) -> Server:
     """The server with an API key where others can reach it; the key's file is told, the key never."""
-    from splitter.run.keys import secured
+    from splitter.run.keys import named, secured
 
-    server, said = secured(server)
+    server, said = secured(server) if makes_key else named(server)
     for line in said:
         events.say(line)
     return server
@@ -137,7 +140,7 @@ def _wants_devices(request: Request) -> bool:
 
 
 def _fetched(reference: str, events: Events) -> str:
-    """The local path of what `reference` names; downloads from the Hub with a progress bar."""
+    """The local path of what `reference` names; downloads from the Hub."""
     from splitter.model.fetch import fetch
     from splitter.model.load import is_remote
 
@@ -148,7 +151,7 @@ def _fetched(reference: str, events: Events) -> str:
         with events.transfer() as on_progress:
             return fetch(reference, on_progress, events.say)
     except KeyboardInterrupt:
-        events.say("what has arrived is kept: run the same command again to go on")
+        events.say("what has arrived is kept; run the same command again to continue")
         raise
 
 
@@ -164,36 +167,23 @@ def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRe
         return EngineRef(kind, None, version)
 
 
-def resolve_rig(named: str | None, gpus: str | None, engine: EngineRef, *, needed: bool = True) -> Rig:
-    """The named rig, or the host's own; NoDeviceError (exit 5) when the host has none and one is needed."""
+def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) -> Rig:
+    """The named rig, or the host's own, as its backend numbers it; NoDeviceError (exit 5) when the host has none and
+    one is needed."""
     from splitter.engine.engines import ENGINES
     from splitter.rig.files import load_rig, rig_from_gpus
     from splitter.rig.probe import probe_rig
 
-    if named and gpus:
-        raise UsageError("--rig and --gpus both name the devices", "give one of them")
+    named = choice.name or choice.file
     if named:
-        return load_rig(named)
-    if gpus:
-        return rig_from_gpus(gpus)
+        return load_rig(named, choice.backend)
+    if choice.gpus:
+        return rig_from_gpus(",".join(choice.gpus), choice.backend)
     kind = ENGINES[engine.kind]
-    rig = probe_rig(kind.lister(engine.path))
+    rig = probe_rig(kind.lister(engine.path), choice.backend)
     if not rig.devices and needed and not kind.cpu_only:
         raise no_device(rig)
     return rig
-
-
-def rig_of(wishes: Wishes, engine: EngineRef, *, needed: bool = True) -> Rig:
-    """The rig that `wishes` themselves name, or the host's own."""
-    refuse_two_rigs(wishes)
-    values = wishes.values
-    named, gpus = values.get("rig.name") or values.get("rig.file"), ",".join(values.get("rig.gpus") or ())
-    return resolve_rig(named, gpus, engine, needed=needed)
-
-
-def margin_bytes(wishes: Wishes) -> tuple[int, ...]:
-    """The memory to keep free that `wishes` themselves name, as in Request."""
-    return tuple(from_mib(mib) for mib in wishes.values.get("margin_mib") or ())
 
 
 def no_device(rig: Rig) -> NoDeviceError:
@@ -204,54 +194,41 @@ def no_device(rig: Rig) -> NoDeviceError:
 
 def solve(task: Job, events: Events) -> Planned:
     """The solver's plan and its command."""
-    from splitter.app.measured_before import measured, noted, priced
-    from splitter.engine.commands import build_command
-    from splitter.engine.learnt import learnt_overhead
-    from splitter.plan.solve import solve as solve_plan
-
-    price = priced(task.rig, task.engine)
     with events.step("solving the placement"):
-        overhead = learnt_overhead(task.facts, task.rig, task.engine)
-        plan = solve_plan(task.facts, price.rig, task.request, constants=price.constants, overhead=overhead)
-    plan = measured(noted(plan, price), task.engine)
-    return Planned(task, plan, build_command(plan, task.engine, task.server), price.constants)
+        plan = task.planner.solve(task.facts, task.request)
+    return commanded(task, task.planner.as_measured(plan))
 
 
-def findable(planned: Planned) -> Planned:
-    """The same plan with its files named from the root: a script may lie and run anywhere."""
+def commanded(task: Job, plan: Plan) -> Planned:
+    """`plan` with its command."""
     from splitter.engine.commands import build_command
+
+    return Planned(task, plan, build_command(plan, task.engine, task.server))
+
+
+def _findable(planned: Planned) -> Planned:
     from splitter.script.write import anchored
 
-    plan = anchored(planned.plan)
-    return replace(planned, plan=plan, command=build_command(plan, planned.task.engine, planned.task.server))
+    return commanded(planned.task, anchored(planned.plan))
 
 
 def prove(planned: Planned, events: Events) -> Planned:
     """The plan with the engine's own figures, corrected until they fit."""
-    from splitter.engine.commands import build_command
     from splitter.engine.llama_server.proof import proven_plan
 
     task = planned.task
     with events.step("verifying with llama-fit-params"):
-        plan = proven_plan(planned.plan, task.request, task.engine, planned.constants)
-    return replace(planned, plan=plan, command=build_command(plan, task.engine, task.server))
+        plan = proven_plan(planned.plan, task.request, task.engine, task.planner)
+    return commanded(task, task.planner.as_measured(plan))
 
 
 def prove_if_possible(planned: Planned, events: Events) -> Planned:
-    """`prove` where the engine has a dry run; the estimate as it is elsewhere."""
+    """`prove` where the engine has a dry run; elsewhere the estimate as it is, for a command that the engine itself
+    has read. EngineError where it would refuse to start."""
+    from splitter.engine.engines import ENGINES
     from splitter.engine.llama_server.dry_run import find_dry_run
 
     if find_dry_run(planned.task.engine) is None:
+        ENGINES[planned.command.engine.kind].rehearse(planned.command)
         return planned
     return prove(planned, events)
-
-
-def save_text(path: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    target = Path(path).expanduser()
-    try:
-        write_whole(target, text)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {target}: {error.strerror}", "name a file in a folder you may write to"
-        ) from None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
-from splitter.app.planning import Wishes
+from splitter.app.wishes import Wishes, ask
 from splitter.errors import ProfileError, UsageError
 
 RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
@@ -19,7 +19,7 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
     from splitter.profile.write import command_values
 
     if not name.lower().endswith(SCRIPT_SUFFIXES):
-        raise UsageError(f"{name} is no script that can be read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
+        raise UsageError(f"{name} is not a script that splitter can read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
     path = Path(name).expanduser()
     read = read_file(path, wishes)
     for notice in (*read.refusals, *read.notices):
@@ -30,18 +30,16 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
 
 def values_of_plan(wishes: Wishes, events: Events) -> dict[str, Any]:
     """The solved plan, fixed: planning with these values again gives the same."""
-    from splitter.app.planning import resolve, solve
+    from splitter.app.planning import plan_model
     from splitter.profile.write import plan_values
 
-    planned = solve(resolve(wishes, events), events)
+    planned = plan_model(wishes, events)
     values = plan_values(planned.plan, planned.task.server)
     return _anchored({**values, **rig_values(wishes)}, Path()) | _rig(wishes)
 
 
 def rig_values(wishes: Wishes) -> dict[str, Any]:
     """The rig, engine and margins that were asked for, as the profile's keys; None where nothing was."""
-    from splitter.app.planning import ask
-
     profile = ask(wishes).profile
     return {key: profile.get(key) for key in (*RIG_KEYS, *GIVEN_KEYS)} | _rig(wishes)
 
@@ -68,7 +66,7 @@ def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def value_of_words(key: str, words: str) -> Any:
-    """The text of one command-line word as the profile key `key` wants it; left as it is where it cannot be meant."""
+    """The text of one command-line word as the profile key `key` wants it; left as it is where it makes no sense."""
     from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
 
     if key not in BY_PATH:

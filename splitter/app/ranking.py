@@ -8,7 +8,8 @@ from pathlib import Path
 
 from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
-from splitter.app.planning import Asked, Job, Wishes, ask, prepare
+from splitter.app.planning import Job, prepare
+from splitter.app.wishes import Asked, Wishes, ask
 from splitter.errors import ModelError, ModelNotFoundError, SplitterError
 from splitter.model.facts import ModelFacts
 from splitter.model.hub_reference import RepoFile, model_files, parse_hub_reference
@@ -31,7 +32,7 @@ class ModelSet:
 def several_models(wishes: Wishes, events: Events) -> ModelSet | None:
     """The models of the repository or folder that MODEL names; None where it names one model."""
     asked = ask(wishes)
-    reference = asked.reference
+    reference = asked.model()
     if reference.lower().startswith("hf:"):
         return _repository(reference, asked, events)
     folder = Path(reference).expanduser()
@@ -121,13 +122,12 @@ def _read(choice: ModelSet, file: str) -> ModelFacts | SplitterError:
 
 def _candidate(file: str, facts: ModelFacts | SplitterError, task: Job) -> RankedModel:
     from splitter.model.cursor import DAMAGED_HINT
-    from splitter.plan.solve import solve
 
     if isinstance(facts, SplitterError):
         return RankedModel(file, None, facts)
-    one = replace(task, facts=facts)
+    planner = task.planner
     try:
-        return RankedModel(file, facts, solve(one.facts, one.rig, one.request, details=False))
+        return RankedModel(file, facts, planner.as_measured(planner.solve(facts, task.request, details=False)))
     except SplitterError as error:
         return RankedModel(file, facts, error)
     except KeyError as error:

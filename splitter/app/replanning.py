@@ -69,14 +69,14 @@ class Replanner:
         return self.planned.command
 
     def _taken(self, short: Shortage) -> "Learnt | None":
-        """Plans anew with what is free now, where that explains the failure: nothing is kept of it. Where it does not,
-        the plan in force is at least judged by it."""
+        """Plans again with what is free now, where that explains the failure; no lesson is kept. Where it does not,
+        the plan in force is at least checked against it."""
         from splitter.run.replan import Learnt, as_it_is_now, taken_since
 
         before = self.planned
         free = free_now(before.task.rig, short)
         now = as_it_is_now(before.plan, free)
-        task = replace(before.task, rig=before.task.rig.with_no_more_free(free))
+        task = replace(before.task, planner=before.task.planner.on(before.task.rig.with_no_more_free(free)))
         self.planned = replace(before, task=task, plan=now)
         taken = taken_since(before.plan, now)
         if not taken:
@@ -85,8 +85,8 @@ class Replanner:
         return Learnt({}, taken)
 
     def _learn(self, short: Shortage) -> "Learnt":
-        """Plans anew with what was learnt. A plan that the lesson leaves as it was had room to spare by our reckoning
-        and would fail again: then more is missing than the failure showed, each time twice as much."""
+        """Plans again with what was learnt. A plan that the lesson does not change had room to spare by our figures
+        and would fail again: so more is missing than the failure showed, and twice as much is assumed each time."""
         from splitter.engine.learnt import keep_lessons
         from splitter.run.replan import Learnt, learn, lessons
 

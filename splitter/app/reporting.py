@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from splitter.app.planning import save_text
+from splitter.app.saving import save_text
 from splitter.bench.report.memory import host_row, planned_row
 from splitter.bench.report.values import Command, Figure, Memory, Report, Series, Sheet, SpeedByDepth, Value
 from splitter.bench.report.words import bandwidth, rate, size

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
-from splitter.app.measured_before import Priced, priced
 from splitter.app.planning import Job, Planned
 from splitter.app.recording import now, trial_record
 from splitter.bench.calibrate.store import rig_key
@@ -25,7 +24,6 @@ from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Plan
-from splitter.plan.scene import Scene
 
 # What a request means: the same in every trial, whatever else is varied.
 MEANT = (
@@ -84,24 +82,14 @@ def _settings_of_line(line: str, task: Job, events: Events) -> Settings:
 
 
 def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: TuneWishes) -> Space:
-    from splitter.engine.learnt import learnt_overhead
-    from splitter.plan.evaluate import evaluate_in
-    from splitter.plan.solve import solve
-
-    price: Priced = priced(task.rig, task.engine)
-    overhead = learnt_overhead(task.facts, task.rig, task.engine)
-    request, extra = task.request, ExtraModels(task.request.draft, task.request.projector)
-    scene = Scene(task.facts, price.rig, request.engine, request.margin_bytes, price.constants, overhead, extra)
-
-    def evaluate(settings: Settings) -> Plan:
-        return evaluate_in(scene, settings)
+    request, others = task.request, ExtraModels(task.request.draft, task.request.projector)
 
     def solved(more: Mapping[str, Any]) -> Plan:
         asked = replace(request, fixed={**held, **more}, context_max=False)
-        return solve(task.facts, price.rig, asked, constants=price.constants, overhead=overhead, details=False)
+        return task.planner.solve(task.facts, asked, details=False)
 
     return Space(
-        evaluate,
+        task.planner.evaluator(task.facts, margin_bytes=request.margin_bytes, extra=others),
         solved,
         fixed,
         task.rig.host.cores,
@@ -121,7 +109,7 @@ def run(job: TuneJob, events: Events) -> Tuned:
             message = "the settings to start from do not fit"
             raise DoesNotFitError(message, "`splitter check` says where; or tune without --from")
         if state:
-            events.say(f"going on after {len(state.trials)} trials (--fresh starts anew)")
+            events.say(f"continuing after {len(state.trials)} trials (--fresh starts over)")
         else:
             group = f"tune {now()} {job.key[:8]}"
             begin_tune(records, job.key, group, json.dumps(to_plain(settings)), now())
@@ -213,8 +201,10 @@ def confirmation(tuned: Tuned) -> str:
     """How the gain was confirmed, in words; "" where it was not."""
     found = tuned.confirmed
     if found is None:
-        return "" if tuned.best.key == tuned.start.key else " (not measured again: the choice flatters it)"
+        return (
+            "" if tuned.best.key == tuned.start.key else " (not measured a second time, so probably a little too high)"
+        )
     between = ""
     if found.low is not None and found.high is not None:
         between = f", 95 % between {100 * (found.low - 1):+.1f} and {100 * (found.high - 1):+.1f} %"
-    return f" (measured again in turns at the end{between})"
+    return f" (confirmed by measuring both again in turns{between})"

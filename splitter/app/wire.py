@@ -1,15 +1,19 @@
 """The `data` objects of design.md 3: plain dictionaries, bytes as integers, unknown as null, never 0."""
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from splitter.engine.command import EngineCommand, EngineRef
-from splitter.errors import SplitterError
-from splitter.memory.footprint import MemoryUse
-from splitter.memory.settings import Settings
-from splitter.model.facts import ModelFacts
-from splitter.plan.plan import Plan, PlannedDevice
-from splitter.rig.device import Device, Rig
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from splitter.engine.command import EngineCommand, EngineRef
+    from splitter.errors import SplitterError
+    from splitter.memory.footprint import MemoryUse
+    from splitter.memory.settings import Settings
+    from splitter.model.facts import ModelFacts
+    from splitter.plan.plan import Plan, PlannedDevice
+    from splitter.rig.catalog import Card
+    from splitter.rig.device import Device, Rig
 
 JSON_VERSION = 1
 LONGEST_SENTENCE = 8000  # characters of an error: ten quoted lines of a log, a list of files
@@ -21,7 +25,7 @@ def envelope(command: str, status: Status, data: Any, errors: list[dict[str, str
     return {"version": JSON_VERSION, "command": command, "status": status, "data": data, "errors": errors or []}
 
 
-def error_item(error: SplitterError) -> dict[str, str]:
+def error_item(error: "SplitterError") -> dict[str, str]:
     """An error as the object's `errors` hold it."""
     return {"code": error.code, "message": bounded(error.message), "hint": bounded(error.hint)}
 
@@ -31,12 +35,12 @@ def bounded(text: str) -> str:
     return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 1] + "…"
 
 
-def status_of(error: SplitterError) -> Status:
+def status_of(error: "SplitterError") -> Status:
     """The object's status for an error."""
     return "does_not_fit" if error.code == "does_not_fit" else "error"
 
 
-def model_data(facts: ModelFacts) -> dict[str, Any]:
+def model_data(facts: "ModelFacts") -> dict[str, Any]:
     """The model, in the JSON form of design.md."""
     return {
         "path": facts.path,
@@ -50,19 +54,19 @@ def model_data(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
-def engine_data(engine: EngineRef) -> dict[str, Any]:
+def engine_data(engine: "EngineRef") -> dict[str, Any]:
     """The engine."""
     return {"kind": engine.kind, "version": engine.version, "path": engine.path}
 
 
-def settings_data(settings: Settings) -> dict[str, Any]:
+def settings_data(settings: "Settings") -> dict[str, Any]:
     """The settings, lists for tuples."""
     data = asdict(settings)
     data["tensor_split"] = [int(share) if share == int(share) else share for share in settings.tensor_split]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
 
 
-def device_data(planned: PlannedDevice) -> dict[str, Any]:
+def device_data(planned: "PlannedDevice") -> dict[str, Any]:
     """A device with what the plan puts on it."""
     device = planned.device
     return {
@@ -82,7 +86,7 @@ def device_data(planned: PlannedDevice) -> dict[str, Any]:
     }
 
 
-def _use_data(use: MemoryUse) -> dict[str, int]:
+def _use_data(use: "MemoryUse") -> dict[str, int]:
     return {"model_bytes": use.model_bytes, "context_bytes": use.context_bytes, "compute_bytes": use.compute_bytes}
 
 
@@ -90,7 +94,7 @@ def _integer(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
-def speed_data(plan: Plan) -> dict[str, Any]:
+def speed_data(plan: "Plan") -> dict[str, Any]:
     """The speeds that a user will see, what they rest on, their bound, and the turn that they make."""
     speed = plan.speed
     return {
@@ -108,12 +112,12 @@ def _range_data(within: tuple[float, float] | None) -> list[float] | None:
     return None if within is None else list(within)
 
 
-def command_data(command: EngineCommand, line: str) -> dict[str, Any]:
+def command_data(command: "EngineCommand", line: str) -> dict[str, Any]:
     """A command with its line for the rig's shell."""
     return {"argv": list(command.argv), "env": dict(command.env), "line": line}
 
 
-def plan_data(plan: Plan, engine: EngineRef, command: dict[str, Any] | None) -> dict[str, Any]:
+def plan_data(plan: "Plan", engine: "EngineRef", command: dict[str, Any] | None) -> dict[str, Any]:
     """The whole `data` of `plan` and `check`; `command` is null where no engine command can say it."""
     verified = plan.verified
     return {
@@ -130,7 +134,7 @@ def plan_data(plan: Plan, engine: EngineRef, command: dict[str, Any] | None) -> 
     }
 
 
-def placed_data(plan: Plan) -> dict[str, Any]:
+def placed_data(plan: "Plan") -> dict[str, Any]:
     """What the plan and each of its alternatives have in common."""
     return {
         "settings": settings_data(plan.settings),
@@ -148,7 +152,7 @@ def placed_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def rig_data(rig: Rig) -> dict[str, Any]:
+def rig_data(rig: "Rig") -> dict[str, Any]:
     """A rig with its devices."""
     host = rig.host
     return {
@@ -166,7 +170,30 @@ def rig_data(rig: Rig) -> dict[str, Any]:
     }
 
 
-def rig_device_data(device: Device) -> dict[str, Any]:
+def cards_data(cards: "Sequence[Card]") -> dict[str, Any]:
+    """Known cards with their figures and where these come from."""
+    return {"cards": [_card_data(card) for card in cards]}
+
+
+def _card_data(card: "Card") -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "vendor": card.vendor,
+        "family": card.family,
+        "total_bytes": card.total_bytes,
+        "unified": card.unified,
+        "bandwidth_bytes_per_s": _integer(card.bandwidth_bytes_per_s),
+        "fp16_flops": card.fp16_flops,
+        "int8_ops": card.int8_ops,
+        "sm_count": card.sm_count,
+        "compute_capability": card.compute_capability,
+        "link_bytes_per_s": _integer(card.link_bytes_per_s),
+        "source": card.source,
+        "measured": [asdict(speed) for speed in card.measured],
+    }
+
+
+def rig_device_data(device: "Device") -> dict[str, Any]:
     """A device of a rig, with where each value came from."""
     return {
         "id": device.id,
@@ -179,6 +206,10 @@ def rig_device_data(device: Device) -> dict[str, Any]:
         "fp16_flops": device.fp16_flops,
         "link_bytes_per_s": _integer(device.link_bytes_per_s),
         "display": device.display,
+        "unified": bool(device.unified),
+        "node": device.node,
+        "rtt_s": device.rtt_s,
+        "node_link_bytes_per_s": _integer(device.node_link_bytes_per_s),
         "uuid": device.uuid,
         "pci_bus_id": device.pci_bus_id,
         "sources": dict(device.sources),

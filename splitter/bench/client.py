@@ -21,6 +21,7 @@ from splitter.bench.dialects import (
 )
 from splitter.bench.prompts import prompt_text
 from splitter.bench.result import Arrivals, RunSample, Timings, sample
+from splitter.engine.engines import ENGINES
 from splitter.engine.http import Answer
 from splitter.engine.log.timings import Timing, timings
 from splitter.errors import EngineError
@@ -65,17 +66,18 @@ def identify(url: str, api_key: str | None, model: str | None, timeout_s: float)
     props = get(target, "/props")
     if isinstance(props, dict) and isinstance(settings := props.get("default_generation_settings"), dict):
         name = model or str(props.get("model_alias") or props.get("model_path") or "")
-        if "build_info" in props:  # koboldcpp has /props too, without it
-            slots, build = props.get("total_slots"), str(props["build_info"])
-            limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build)
-            return replace(limits, dialect=LLAMA, model=name)
+        engine = next((engine for engine in ENGINES.values() if engine.introduces(props)), None)
+        if engine is not None:
+            slots, build = props.get("total_slots"), props.get("build_info")
+            limits = replace(target, slot_tokens=settings.get("n_ctx"), slots=slots, build=build and str(build))
+            return replace(limits, dialect=replace(LLAMA, name=engine.name), model=name)
     version = get(target, "/api/extra/version")
     if isinstance(version, dict) and version.get("result") == "KoboldCpp":
         return identify_kobold(replace(target, build=version.get("version")))
     listed = get(target, "/v1/models")
     names = [m["id"] for m in listed["data"] if "id" in m] if isinstance(listed, dict) and "data" in listed else []
     if not names:
-        raise EngineError(f"{url} is no server of a model that splitter knows", "give llama-server's or an OpenAI URL")
+        raise EngineError(f"{url} is not a supported model server", "give llama-server's or an OpenAI URL")
     return replace(target, model=model or names[0])
 
 
@@ -113,7 +115,7 @@ def make_prompt(target: Target, words: int, n_prompt: int, seed: int, repetition
         refuse(target, answer)
         more = (answer.json() or {}).get("tokens")
         if not more:
-            raise EngineError(f"{target.url} could not turn a prompt into tokens", "see the server's log")
+            raise EngineError(f"{target.url} could not tokenize a prompt", "see the server's log")
         ids += more
     return ids[:n_prompt]
 
@@ -167,7 +169,7 @@ def read_answer(target: Target, task: PromptRequest, started_s: float) -> Receiv
     if ended is None:
         raise died(target)
     if not pieces:
-        raise EngineError(f"the model at {target.url} ended its answer at once", "measure another model")
+        raise EngineError(f"the model at {target.url} returned no tokens", "measure another model")
     at_s, texts = zip(*pieces, strict=True)
     return Received(said, at_s, texts, ended.whole)
 
@@ -250,7 +252,7 @@ def refuse(target: Target, answer: Answer, *, absent_is_fine: bool = False) -> N
     if answer.status == 200 or (absent_is_fine and answer.status in {404, 405, 501}):
         return
     if answer.status in {401, 403}:
-        raise EngineError(f"{target.url} wants an API key", "give it with --api-key-file")
+        raise EngineError(f"{target.url} needs an API key", "give it with --api-key-file")
     said = error_of(body) if isinstance(body := answer.json(), dict) else None
     if answer.status == 503:
         raise EngineError(f"{target.url} is not ready: {said or 'busy'}", "wait until it has loaded, then try again")
@@ -272,7 +274,7 @@ def clear_errors(target: Target) -> Iterator[None]:
     except ConnectionRefusedError:
         raise EngineError(f"nothing listens at {target.url}", "start the server, or check the port") from None
     except TimeoutError:
-        message = f"{target.url} was silent for {target.timeout_s:g} s"
+        message = f"{target.url} sent nothing for {target.timeout_s:g} s"
         raise EngineError(message, "measure fewer tokens, or allow more time") from None
     except (http.client.HTTPException, ConnectionError):
         raise died(target) from None

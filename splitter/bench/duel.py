@@ -11,9 +11,10 @@ from splitter.bench.points import joined
 from splitter.bench.records.record import Point
 from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand
+from splitter.engine.log.events import OwnPlacement, events
 from splitter.errors import EngineError
 from splitter.rig.device import Rig
-from splitter.run.endpoint import read_key
+from splitter.run.keys import key_of
 from splitter.run.supervisor import launch
 
 Say = Callable[[str], None]
@@ -73,24 +74,36 @@ def _run(lane: _Lane, plan: Duel, say: Say) -> None:
     stopping = Stopping(repetitions=plan.repetitions, budget_s=None)
     seed = plan.sweep.seed + len(lane.rounds)
     try:
-        url, build, points = launched(
+        url, build, points, said = launched(
             lane.outcome.alternative.command, replace(plan.sweep, stopping=stopping, seed=seed), plan, say
         )
     except EngineError as error:
         lane.outcome = replace(lane.outcome, error=error.message)
         return
     lane.rounds.append(points)
-    lane.outcome = replace(lane.outcome, url=url, build=build)
+    lane.outcome = replace(with_placement(lane.outcome, said), url=url, build=build)
 
 
-def launched(command: EngineCommand, sweep: Sweep, plan: Duel, say: Say) -> tuple[str, str | None, tuple[Point, ...]]:
-    """Launches, measures and stops one command: its URL, the build it states, its points."""
+def with_placement(outcome: DuelOutcome, log: Sequence[str]) -> DuelOutcome:
+    """`outcome` with where the engine put the model by itself, when its `log` tells."""
+    told = [event.arguments for event in events(log) if isinstance(event, OwnPlacement)]
+    if not told or told[-1] in outcome.alternative.note:
+        return outcome
+    note = "; ".join(part for part in (outcome.alternative.note, f"it chose {told[-1]}") if part)
+    return replace(outcome, alternative=replace(outcome.alternative, note=note))
+
+
+def launched(
+    command: EngineCommand, sweep: Sweep, plan: Duel, say: Say
+) -> tuple[str, str | None, tuple[Point, ...], tuple[str, ...]]:
+    """Launches, measures and stops one command: its URL, the build it states, its points, its log until ready."""
     with launch(command, start_timeout_s=plan.start_timeout_s) as instance:
         instance.wait_ready()
         target = replace(
-            identify(instance.url, read_key(command.server), None, sweep.timeout_s), log=lambda: instance.lines
+            identify(instance.url, key_of(command.server), None, sweep.timeout_s), log=lambda: instance.lines
         )
-        return instance.url, target.build, measure_points(target, sweep, rig=plan.rig, on_progress=say)
+        said = instance.lines
+        return instance.url, target.build, measure_points(target, sweep, rig=plan.rig, on_progress=say), said
 
 
 def _finished(lane: _Lane) -> DuelOutcome:

@@ -138,7 +138,7 @@ def notes(job: PointJob) -> tuple[str, ...]:
     """What the server's own words say about the point."""
     slots, together = job.target.slots, job.shape.concurrency
     if slots is not None and together > slots:
-        return (f"the server has {slots} slots: {together} requests at once wait for each other",)
+        return (f"the server has {slots} slots: {together} requests at once have to wait for each other",)
     return ()
 
 

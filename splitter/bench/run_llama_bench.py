@@ -39,7 +39,7 @@ def run_llama_bench(
     try:
         done = captured(argv, timeout_s, command.env)
     except subprocess.TimeoutExpired:
-        raise EngineError(f"{TOOL} was not done after {timeout_s:g} s", "measure fewer tokens") from None
+        raise EngineError(f"{TOOL} did not finish within {timeout_s:g} s", "measure fewer tokens") from None
     except OSError as error:
         raise EngineError(f"{TOOL} cannot be started: {error.strerror}", f"check {argv[0]}") from None
     if done.returncode:

@@ -1,7 +1,8 @@
 """The typer application: one module per verb under cli/verbs, imported only when that verb runs."""
 
 import sys
-from typing import Annotated
+from shutil import get_terminal_size
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,8 +35,11 @@ command, and measures tokens per second.
 """
 EPILOG = "Start with `splitter demo`, then `splitter plan MODEL.gguf`. For somebody else's cards: `--rig phoenix`."
 
+BOXES_FIT = 92  # columns; in fewer, boxes would cut the names of flags
+MARKUP: Literal["markdown"] | None = "markdown" if get_terminal_size().columns >= BOXES_FIT else None
+
 app = typer.Typer(
-    help=HELP, epilog=EPILOG, invoke_without_command=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+    help=HELP, epilog=EPILOG, invoke_without_command=True, rich_markup_mode=MARKUP, pretty_exceptions_enable=False
 )
 
 

@@ -1,13 +1,14 @@
-"""Flag values to the settings they fix. A value that cannot be meant is refused with its flag's name."""
+"""Flag values to the settings they fix. A value that makes no sense is refused with its flag's name."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from splitter.app.planning import Wishes
+from splitter.app.wishes import Wishes
 from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
 from splitter.errors import UsageError
+from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
 
-CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 NO_GOAL, NO_FLAGS, NO_SERVER = GoalOptions(), FlagOptions(), ServerOptions()
 
 
@@ -24,7 +25,8 @@ def wishes_of(
     given: dict[str, Any] = {
         "model": model or None,
         **rig_values(devices.rig),
-        "rig.gpus": tuple(devices.gpus.split(",")) if devices.gpus else None,
+        "rig.gpus": card_names(devices.gpus),
+        "rig.backend": devices.backend,
         "engine.kind": engine.engine,
         "engine.path": engine.engine_path,
         "engine.version": engine.engine_version,
@@ -33,10 +35,17 @@ def wishes_of(
         "server.host": server.host,
         "server.port": server.port,
         "server.api_key_file": server.api_key_file,
-        "settings.context_size": "max" if flags.ctx_size == "max" else None,
+        "settings.context_size": "max" if flags.typed.get("context_size") == "max" else None,
     }
     settings = {f"settings.{name}": value for name, value in fixed_settings(flags).items()}
     return Wishes({key: value for key, value in given.items() if value is not None} | settings, goal.profile)
+
+
+def card_names(text: str | None) -> tuple[str, ...] | None:
+    """The entries of --gpus; None for silence."""
+    if text is not None and not text.strip(", "):
+        raise UsageError("--gpus names no card", 'for example --gpus "1050ti,2080,1060-6gb"')
+    return None if text is None else tuple(text.split(","))
 
 
 def rig_values(named: str | None) -> dict[str, str]:
@@ -47,57 +56,41 @@ def rig_values(named: str | None) -> dict[str, str]:
 
 
 def fixed_settings(flags: FlagOptions) -> dict[str, Any]:
-    """The fields of `memory.settings.Settings` that the user gave; `-c max` is not among them."""
-    values: dict[str, Any] = {
-        "context_size": context_size(flags.ctx_size),
-        "gpu_layers": gpu_layers(flags.gpu_layers),
-        "tensor_split": numbers("-ts", flags.tensor_split),
-        "device_order": names(flags.device),
-        "split_mode": flags.split_mode,
-        "main_gpu": flags.main_gpu,
-        "batch_size": flags.batch_size,
-        "ubatch_size": flags.ubatch_size,
-        "cache_type_k": cache_type("-ctk", flags.cache_type_k),
-        "cache_type_v": cache_type("-ctv", flags.cache_type_v),
-        "flash_attention": flags.flash_attn,
-        "parallel": flags.parallel,
-        "n_cpu_moe": flags.n_cpu_moe,
-        "cpu_moe": flags.cpu_moe or None,
-        "override_tensors": override_tensors(flags.override_tensor),
-        "swa_full": flags.swa_full or None,
-        "kv_offload": False if flags.no_kv_offload else None,
-        "mmap": False if flags.no_mmap else None,
-        "threads": flags.threads,
-        "mmproj": flags.mmproj,
-        "mmproj_device": flags.mmproj_device,
-        "draft_model": flags.model_draft,
-        "draft_device_order": names(flags.device_draft),
-        "draft_gpu_layers": flags.gpu_layers_draft,
-    }
+    """The fields of Settings that the user gave; `-c max` is not among them."""
+    values = {setting.name: read_flag(setting, flags.typed.get(setting.name)) for setting in SETTINGS}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def context_size(text: str | None) -> int | None:
-    """Tokens; None for `max` and for silence."""
-    if text is None or text == "max":
+def read_flag(setting: Setting, typed: Any) -> Any:
+    """What was typed after a setting's flag as the program uses it; None for silence."""
+    if typed is None or typed is False or typed == []:
         return None
-    tokens = integer("-c", text)
+    if setting.kind == "boolean":
+        return setting.means
+    reader = READERS.get(setting.kind)
+    return reader(setting.flag(), typed) if reader else typed
+
+
+def context_size(flag: str, text: str) -> int | None:
+    """Tokens; None for `max`."""
+    if text == "max":
+        return None
+    tokens = integer(flag, text)
     if tokens <= 0:
-        raise UsageError(f"-c takes a number of tokens above 0, or max, not {text}", "give for example -c 8192")
+        raise UsageError(
+            f"{flag} takes a number of tokens above 0, or max, not {text}", f"give for example {flag} 8192"
+        )
     return tokens
 
 
-def gpu_layers(text: str | None) -> int | None:
+def gpu_layers(flag: str, text: str) -> int:
     """Layers, output included; `all` is every layer, whatever the model has."""
-    if text is None:
-        return None
     if text == "all":
         return 999
-    count = integer("-ngl", text)
+    count = integer(flag, text)
     if count < 0:
-        raise UsageError(
-            f"-ngl takes a number of layers from 0 on, or all, not {text}", "leave -ngl out to have it solved"
-        )
+        hint = f"leave {flag} out to have it solved"
+        raise UsageError(f"{flag} takes a number of layers from 0 on, or all, not {text}", hint)
     return count
 
 
@@ -125,24 +118,33 @@ def numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
     return shares
 
 
-def names(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
+def names(_flag: str, text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def cache_type(flag: str, text: str | None) -> str | None:
-    if text is not None and text not in CACHE_TYPES:
-        raise UsageError(f"{flag} does not know the type {text!r}", f"it takes one of {', '.join(CACHE_TYPES)}")
+def cache_type(flag: str, text: str) -> str:
+    """One of the cache types."""
+    if text not in ALL_CACHE_TYPES:
+        raise UsageError(f"{flag} does not know the type {text!r}", f"it takes one of {', '.join(ALL_CACHE_TYPES)}")
     return text
 
 
-def override_tensors(given: list[str] | None) -> tuple[str, ...] | None:
+def override_tensors(flag: str, given: list[str]) -> tuple[str, ...]:
     """The items `PATTERN=BUFFER` of every -ot, in order."""
-    if not given:
-        return None
     items = tuple(item for text in given for item in text.split(",") if item)
     for item in items:
         if not all(item.partition("=")):
-            raise UsageError(f"-ot takes PATTERN=BUFFER, not {item!r}", r"for example -ot 'blk\.3\.ffn_.*_exps=CPU'")
+            hint = rf"for example {flag} 'blk\.3\.ffn_.*_exps=CPU'"
+            raise UsageError(f"{flag} takes PATTERN=BUFFER, not {item!r}", hint)
     return items
+
+
+READERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "context": context_size,
+    "layers": gpu_layers,
+    "numbers": numbers,
+    "texts": names,
+    "type": cache_type,
+    "items": override_tensors,
+}

@@ -112,7 +112,7 @@ class LaunchWatch:
 
 @contextmanager
 def watching(output: Output, planned: "Planned", *, quiet: bool, metrics: str | None) -> Iterator[LaunchWatch]:
-    """Everything that watches one launch. EngineError for a metrics port that is taken: nothing has started then."""
+    """Everything that watches one launch. EngineError, before anything starts, for a metrics port that is taken."""
     gc.collect()
     gc.set_threshold(700, 10, 10)  # planning wants few collections; what lives for weeks wants them
     seen = LaunchWatch(output, quiet=quiet)
@@ -149,5 +149,7 @@ def _serving(
     with serving_metrics(address, lambda: watch.latest, expected):
         output.say(f"metrics at {address.url()}")
         if address.beyond_loopback():
-            output.say("anyone who reaches that address can read the metrics: they hold no prompts, but need no key")
+            output.say(
+                "anyone who can reach that address can read the metrics: no key is needed, and they contain no prompts"
+            )
         yield

@@ -1,6 +1,7 @@
 """The one error boundary: verbs raise, this turns the error into a sentence (or JSON) and the exit code."""
 
 import gc
+import os
 import re
 import signal
 import sys
@@ -19,7 +20,7 @@ import typer
 from splitter.app.background import leave_word
 from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
-from splitter.cli.output import Reported, print_error, print_json
+from splitter.cli.output import print_error, print_json, reported
 from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
 from splitter.masking import MASK, masked
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line; returns the exit code."""
-    Reported.now = False
+    reported.set(False)
     try:
         code = app(arguments, prog_name="splitter", standalone_mode=False, obj=arguments)
     except SplitterError as error:
@@ -74,7 +75,7 @@ def _report_unforeseen(error: Exception, arguments: list[str]) -> int:
 
 
 def _terminal_closed(error: BaseException) -> bool:
-    """SIGHUP interrupts, and what would say goodbye to the terminal finds it gone (EIO)."""
+    """After SIGHUP the terminal is gone, and the next word to it fails (EIO)."""
     cause = error.__context__
     return isinstance(error, OSError) and error.errno == EIO and isinstance(cause, KeyboardInterrupt)
 
@@ -82,7 +83,27 @@ def _terminal_closed(error: BaseException) -> bool:
 def _usage_error(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "splitter"
-    return UsageError(error.format_message(), f"see `{path} --help`")
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+        return UsageError(f"{path} needs a command", f"see `{path} --help`")
+    return UsageError(_plainer(error.format_message()), f"see `{path} --help`")
+
+
+# Typer's and pydantic's words, and ours for them.
+PLAINER = (
+    (r"Value error, ", ""),
+    (r"Input should be ", "it must be "),
+    (r", unable to parse string as .*", ""),
+    (r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)", r"unexpected: \1"),
+    (r"^Missing argument '(.*)'\.$", r"\1 is missing"),
+    (r"^Invalid value for ", "wrong value for "),
+    (r"^No such ", "no such "),
+)
+
+
+def _plainer(message: str) -> str:
+    for pattern, words in PLAINER:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _verb(arguments: list[str]) -> str:
@@ -91,7 +112,7 @@ def _verb(arguments: list[str]) -> str:
 
 def _report(error: SplitterError, arguments: list[str]) -> int:
     leave_word(error)
-    if "--json" in arguments and not Reported.now:
+    if "--json" in arguments and not reported.get():
         print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))
     else:
         print_error(error)
@@ -99,7 +120,7 @@ def _report(error: SplitterError, arguments: list[str]) -> int:
 
 
 def _report_interrupt(arguments: list[str]) -> int:
-    if "--json" in arguments and not Reported.now:
+    if "--json" in arguments and not reported.get():
         item = {"code": "interrupted", "message": "interrupted", "hint": ""}
         print_json(envelope(_verb(arguments), "error", None, [item]))
     elif sys.stderr is not None:
@@ -110,16 +131,16 @@ def _report_interrupt(arguments: list[str]) -> int:
 
 
 def _refused(error: Exception) -> SplitterError | None:
-    """What the system may refuse to any file access: a full disk, an endless name, the home folder of nobody."""
+    """What the system may refuse any program: a full disk, a name that is too long, a home folder of nobody."""
     if isinstance(error, OSError) and error.errno == ENOSPC:
         sys.stdout = None  # else its rest is written once more at exit
-        Reported.now = True
+        reported.set(True)
         where = error.filename or "standard output"
         return SplitterError(f"{where} cannot be written: {error.strerror}", "free some space, or write elsewhere")
     if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
         return UsageError(f"{str(error.filename)[:80]}...: {error.strerror}", "check the path")
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib, for ~nobody/file
-        return UsageError("a path begins with ~, and that home folder is not known", "write the path out")
+        return UsageError("a path begins with ~, and that home folder is not known", "write the path in full")
     return None
 
 
@@ -135,7 +156,7 @@ def _report_bug(arguments: list[str]) -> int:
 
 
 def without_secrets(text: str, arguments: Iterable[str]) -> str:
-    """`text` without the keys that stand in `arguments`: in a command given to `check`, which may hold one."""
+    """`text` without the keys that stand in `arguments`: a command given to `check` may contain one."""
     words = [word for argument in arguments for word in re.split(r"[\s=\"']+", argument)]
     secrets = {value for flag, value in pairwise(words) if SECRET_NAME.search(flag)}
     secrets = {value for value in secrets if value and not value.startswith("-")}
@@ -145,11 +166,13 @@ def without_secrets(text: str, arguments: Iterable[str]) -> str:
 
 
 def _replace_unprintable() -> None:
-    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback."""
+    """A terminal that is not UTF-8 gets '?' for what it cannot show, never a traceback. What goes into a pipe or a file
+    on Windows is UTF-8: in its code page a path of the printed command would be another path."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with suppress(ValueError):
-                stream.reconfigure(errors="replace")
+                piped = sys.platform == "win32" and not stream.isatty() and "PYTHONIOENCODING" not in os.environ
+                stream.reconfigure(errors="replace", encoding="utf-8" if piped else stream.encoding)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,18 @@ hands the verb the groups back as values. A flag that exists in llama.cpp keeps 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from splitter.engine.engines import DEFAULT, NAMES
+from splitter.memory.setting_table import SETTINGS, Setting
 
 RIG_PANEL = "Rig and engine"
-FLAG_PANEL = "llama.cpp flags (obeyed or refused, never repaired)"
+FLAG_PANEL = "llama.cpp flags (obeyed or refused, never changed)"
 GOAL_PANEL = "Goal"
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 else:
     EngineName = Literal[NAMES]  # the choices of --engine
 GoalName = Literal["speed", "context", "balanced"]
-OnOffAuto = Literal["on", "off", "auto"]
-SplitModeName = Literal["none", "layer", "tensor"]
+BackendOption = Literal["cuda", "vulkan", "rocm", "sycl", "metal"]
 
 
 def rig_option(*names: str, text: str, metavar: str | None = None) -> Any:
@@ -52,6 +52,10 @@ class RigOptions:
     gpus: Annotated[
         str | None, rig_option("--gpus", text='Cards by name, e.g. "1050ti,2080,1060-6gb".', metavar="LIST")
     ] = None
+    backend: Annotated[
+        BackendOption | None,
+        rig_option("--backend", text="The engine's backend (default: CUDA for NVIDIA alone, else Vulkan)."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class EngineOptions:
         str | None, rig_option("--engine-path", text="The engine's file, or its folder.", metavar="P")
     ] = None
     engine_version: Annotated[
-        str | None, rig_option("--engine-version", text="Plan for this version of an absent engine.", metavar="V")
+        str | None,
+        rig_option("--engine-version", text="Plan for this version; the engine need not be here.", metavar="V"),
     ] = None
 
 
@@ -73,7 +78,7 @@ class MarginOptions:
 
     margin: Annotated[
         str | None,
-        rig_option("--margin", text="Free memory kept per device, in rig order.", metavar="MIB[,MIB...]"),
+        rig_option("--margin", text="Memory to keep free per device, in rig order.", metavar="MIB[,MIB...]"),
     ] = None
 
 
@@ -94,58 +99,32 @@ class GoalOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
 class FlagOptions:
-    """The settings that a user may fix."""
+    """The settings that a user may fix: one option for each line of the table of settings, as `typed`, by its name."""
 
-    ctx_size: Annotated[
-        str | None, flag_option("-c", "--ctx-size", text="Context in tokens, or `max`.", metavar="N|max")
-    ] = None
-    gpu_layers: Annotated[
-        str | None,
-        flag_option("-ngl", "--gpu-layers", "--n-gpu-layers", text="Layers on GPUs, output included.", metavar="N|all"),
-    ] = None
-    tensor_split: Annotated[
-        str | None, flag_option("-ts", "--tensor-split", text="Share per device, in device order.", metavar="N,N,...")
-    ] = None
-    device: Annotated[
-        str | None, flag_option("-dev", "--device", text="Devices and their order.", metavar="ID,ID,...")
-    ] = None
-    split_mode: Annotated[SplitModeName | None, flag_option("-sm", "--split-mode", text="How layers are split.")] = None
-    main_gpu: Annotated[int | None, flag_option("-mg", "--main-gpu", text="Device for -sm none.", minimum=0)] = None
-    batch_size: Annotated[int | None, flag_option("-b", "--batch-size", text="Logical batch.", minimum=1)] = None
-    ubatch_size: Annotated[int | None, flag_option("-ub", "--ubatch-size", text="Physical batch.", minimum=1)] = None
-    cache_type_k: Annotated[
-        str | None, flag_option("-ctk", "--cache-type-k", text="Type of the K cache.", metavar="TYPE")
-    ] = None
-    cache_type_v: Annotated[
-        str | None, flag_option("-ctv", "--cache-type-v", text="Type of the V cache.", metavar="TYPE")
-    ] = None
-    flash_attn: Annotated[OnOffAuto | None, flag_option("-fa", "--flash-attn", text="Flash attention.")] = None
-    parallel: Annotated[int | None, flag_option("-np", "--parallel", text="Slots served at once.", minimum=1)] = None
-    n_cpu_moe: Annotated[
-        int | None, flag_option("-ncmoe", "--n-cpu-moe", text="Experts of the first N layers on CPU.", minimum=0)
-    ] = None
-    cpu_moe: Annotated[bool, flag_option("-cmoe", "--cpu-moe", text="All experts on CPU.")] = False
-    override_tensor: Annotated[
-        list[str] | None,
-        flag_option("-ot", "--override-tensor", text="Tensors to a buffer type.", metavar="PATTERN=BUFFER,..."),
-    ] = None
-    swa_full: Annotated[bool, flag_option("--swa-full", text="Full-size sliding-window cache.")] = False
-    no_kv_offload: Annotated[bool, flag_option("-nkvo", "--no-kv-offload", text="KV cache in RAM.")] = False
-    no_mmap: Annotated[bool, flag_option("--no-mmap", text="Read the model into RAM.")] = False
-    threads: Annotated[int | None, flag_option("-t", "--threads", text="CPU threads.", minimum=1)] = None
-    mmproj: Annotated[str | None, flag_option("-mm", "--mmproj", text="Multimodal projector.", metavar="FILE")] = None
-    mmproj_device: Annotated[
-        str | None, flag_option("-mmdev", "--mmproj-device", text="Device of the projector, or none.", metavar="ID")
-    ] = None
-    model_draft: Annotated[str | None, flag_option("-md", "--model-draft", text="Draft model.", metavar="FILE")] = None
-    device_draft: Annotated[
-        str | None, flag_option("-devd", "--device-draft", text="Device of the draft model, or none.", metavar="ID")
-    ] = None
-    gpu_layers_draft: Annotated[
-        int | None, flag_option("-ngld", "--gpu-layers-draft", text="Draft layers on its device.", minimum=0)
-    ] = None
+    def __init__(self, **typed: Any) -> None:
+        self.typed = typed
+
+    @staticmethod
+    def parameters() -> Iterator[inspect.Parameter]:
+        """The parameters that typer turns into options."""
+        for setting in SETTINGS:
+            least = setting.minimum if setting.kind == "integer" else None
+            option = flag_option(*setting.flags, text=setting.about, metavar=setting.metavar, minimum=least)
+            kind, default = typed_as(setting)
+            yield inspect.Parameter(
+                setting.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+            )
+
+
+def typed_as(setting: Setting) -> tuple[Any, Any]:
+    """The type of a setting's option, and its value where it is not given."""
+    if setting.kind == "boolean":
+        return bool, False
+    if setting.kind == "choice":
+        return Literal[setting.choices] | None, None
+    kinds: dict[str, Any] = {"integer": int | None, "items": list[str] | None}
+    return kinds.get(setting.kind, str | None), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +145,29 @@ def with_options(*groups: type) -> Callable[[Callable[..., None]], Callable[...,
         hints = get_type_hints(verb, include_extras=True)
         own = [p for p in inspect.signature(verb).parameters.values() if hints.get(p.name) not in groups]
         names = {group: name for name, group in hints.items() if group in groups}
+        own_of = {group: _parameters(group) for group in names}
 
         @wraps(verb)
         def wrapper(**values: Any) -> None:
-            given = {names[group]: group(**{f.name: values.pop(f.name) for f in fields(group)}) for group in names}
+            given = {names[group]: group(**{p.name: values.pop(p.name) for p in own_of[group]}) for group in names}
             verb(**values, **given)
 
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own]
-        parameters += [_parameter(group, item) for group in names for item in fields(group)]
+        parameters += [parameter for group in names for parameter in own_of[group]]
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
         del wrapper.__wrapped__
         return wrapper
 
     return decorate
+
+
+@cache
+def _parameters(group: type) -> tuple[inspect.Parameter, ...]:
+    """The parameters of a group: a dataclass of annotated options, or what it makes itself."""
+    if group is FlagOptions:
+        return tuple(FlagOptions.parameters())
+    return tuple(_parameter(group, item) for item in fields(group))
 
 
 def _parameter(group: type, item: Any) -> inspect.Parameter:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -71,15 +72,13 @@ class Output:
             yield lambda here, total: bar.update(task, completed=here, total=total)
 
 
-class Reported:
-    """Whether this run's one JSON object is out: what fails later (an engine that dies) speaks on standard error."""
-
-    now = False
+reported: ContextVar[bool] = ContextVar("reported", default=False)
+"""Whether this run's one JSON object is out: what fails later (an engine that dies) speaks on standard error."""
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Escapes what the terminal's encoding cannot say, what could steer it, and names that are no text."""
-    Reported.now = True
+    """Escapes what the terminal's encoding cannot say, what could steer it, and names that are not text."""
+    reported.set(True)
     if sys.stdout is None:  # closed by the caller
         return
     utf8 = (sys.stdout.encoding or "").lower().startswith("utf")

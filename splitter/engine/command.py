@@ -61,4 +61,4 @@ class EngineCommand:
             raise EngineError("the engine command is empty", "report this: a command always names its program")
         bad = [part for part in self.argv if "\0" in part]
         if bad:
-            raise EngineError("an argument of the engine command holds a NUL character", "rename the file")
+            raise EngineError("an argument of the engine command contains a NUL character", "rename the file")

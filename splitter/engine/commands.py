@@ -14,7 +14,7 @@ def build_command(plan: Plan, engine: EngineRef, server: Server) -> EngineComman
     """
     if server.beyond_loopback() and not server.api_key_file:
         raise UsageError(
-            f"{server.host} can be reached by others, and no API key is asked of them",
-            "name a file that holds a key with --api-key-file, or serve on 127.0.0.1",
+            f"others can reach {server.host}, and no API key protects it",
+            "give a key with --api-key-file FILE, or listen on 127.0.0.1",
         )
     return ENGINES[engine.kind].command(plan, engine, server)

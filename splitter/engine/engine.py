@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Answer, Slots
     from splitter.engine.reading.case import Trap
-    from splitter.engine.reading.value import Findings, ReadCommand
+    from splitter.engine.reading.value import Findings, ReadCommand, ReadText
     from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
@@ -36,6 +36,8 @@ class Engine:
     cpu_only: ClassVar[bool] = False
     command_word: ClassVar[str]
     """What a command that is given as flags alone is read as: a program's name."""
+    own_words: ClassVar[tuple[str, ...]] = ()
+    """Words of its help by which it is told from another engine whose program has the same name."""
     program_words: ClassVar[str | None] = None
     """A pattern of the words that start it, in any case; None: its commands are read as another engine's."""
     releases: ClassVar[str | None] = None
@@ -81,20 +83,43 @@ class Engine:
         """What this version can be told and what it assumes."""
         raise NotImplementedError
 
+    def rules_of_command(self, read: "ReadCommand", version: str | None) -> "EngineRules":  # noqa: ARG002
+        """`rules` as far as flags of a command that somebody wrote change them."""
+        return self.rules(version)
+
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         """The command that tells it the whole plan. UsageError for what its version has no words for."""
         raise NotImplementedError
+
+    def rehearse(self, command: "EngineCommand") -> None:
+        """EngineError where it can tell without loading anything that it would refuse `command`."""
 
     def reads(self, word: str) -> bool:
         """Whether `word`, a file name, starts it."""
         return self.program_words is not None and re.fullmatch(self.program_words, word, re.IGNORECASE) is not None
 
+    def lies_in(self, path: str) -> bool:  # noqa: ARG002
+        """Whether the folders of `path` name it, which tells it from an engine whose program has the same name."""
+        return False
+
     def knows_flag(self, flag: str) -> bool:  # noqa: ARG002
         """Whether some version of it has this flag."""
         return False
 
-    def read(self, program: str, args: Sequence[str], env: Mapping[str, str], version: str | None) -> "ReadCommand":
-        """The command `program args` as this version reads it. UsageError for a value that cannot be read."""
+    def likeness(self, words: Sequence[str]) -> int:
+        """How much `words`, the arguments of a command, look like its own: the flags that it knows."""
+        return sum(word.startswith("-") and self.knows_flag(word) for word in words)
+
+    def read(
+        self,
+        program: str,
+        args: Sequence[str],
+        env: Mapping[str, str],
+        version: str | None,
+        read_text: "ReadText | None" = None,
+    ) -> "ReadCommand":
+        """The command `program args` as this version reads it; `read_text` gives the text of files that it names.
+        UsageError for a value that cannot be read."""
         raise NotImplementedError
 
     def fill(
@@ -115,8 +140,12 @@ class Engine:
         """What its pages say: /health is 503 while it loads. Raises what `ask` raises."""
         return "ready" if ask("/health").status == 200 else "loading"
 
-    def slots(self, answer: Any) -> "Slots | None":
-        """The JSON of `slots_path`, read; None where it does not tell."""
+    def introduces(self, props: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Whether `props`, the answer of /props, is its own."""
+        return False
+
+    def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":  # noqa: ARG002
+        """The JSON of `slots_path`, read; None where it does not tell. `argv` is its command."""
         from splitter.engine.http import read_slots
 
         return read_slots(answer)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from splitter.engine.embedded.engine import EMBEDDED
 from splitter.engine.engine import Engine
+from splitter.engine.ik_llama.engine import IK_LLAMA
 from splitter.engine.koboldcpp.engine import KOBOLDCPP
 from splitter.engine.llama_server.engine import LLAMA_SERVER
 
@@ -16,6 +17,7 @@ ENGINES: Mapping[str, Engine] = {
     for engine in (
         LLAMA_SERVER,
         KOBOLDCPP,
+        IK_LLAMA,
         EMBEDDED,
     )
 }

@@ -11,6 +11,7 @@ from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
 from splitter.engine.engine import Engine
 from splitter.engine.engines import ENGINES
+from splitter.engine.flags import is_script, python_of
 from splitter.engine.places import INSIDE, usual_folders
 from splitter.errors import EngineNotFoundError
 
@@ -45,17 +46,20 @@ def ask_version(kind: str, path: str) -> str | None:
     return None
 
 
+def start_words(path: str) -> list[str]:
+    """The words that start the program at `path` on this machine."""
+    return [python_of("windows" if WINDOWS else "linux"), path] if is_script(path) else [path]
+
+
 def _answer(engine: Engine, path: str, question: str) -> str:
     """What the binary prints on both streams; "" when it does not answer in time."""
     try:
-        done = captured([path, question], engine.version_timeout_s)
+        done = captured([*start_words(path), question], engine.version_timeout_s)
     except subprocess.TimeoutExpired:
         return ""
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EngineNotFoundError(
-            f"{path} cannot be started: {reason}", f"check the file; else {engine.get}"
-        ) from error
+        raise EngineNotFoundError(f"{path} cannot be started: {reason}", f"check the file, or {engine.get}") from error
     return done.stdout + "\n" + done.stderr
 
 
@@ -78,9 +82,12 @@ def _given(engine: Engine, path: str) -> str:
     place = Path(path).expanduser()
     if place.is_dir():
         for candidate in _inside(engine, place):
-            return candidate
+            if _is_own(engine, candidate):
+                return candidate
         raise EngineNotFoundError(f"no {engine.name} in the folder {path}", "name the binary itself with --engine-path")
     if place.is_file():
+        if not _is_own(engine, str(place.absolute())):
+            raise EngineNotFoundError(f"{path} is not {engine.name}", f"check --engine-path; {engine.get}")
         return str(place.absolute())
     on_path = shutil.which(path)
     if on_path:
@@ -88,9 +95,18 @@ def _given(engine: Engine, path: str) -> str:
     raise EngineNotFoundError(f"there is no file {path}", f"check --engine-path; {engine.get}")
 
 
+def _is_own(engine: Engine, path: str) -> bool:
+    """Whether the program at `path` is this engine's: its name tells, or, where another's has the same, its help."""
+    if not engine.own_words:
+        return True
+    answer = _answer(engine, path, "--help")
+    return all(word in answer for word in engine.own_words)
+
+
 def _search(engine: Engine, beside: Sequence[str]) -> str:
     for candidate in _candidates(engine, beside):
-        return candidate
+        if _is_own(engine, candidate):
+            return candidate
     raise EngineNotFoundError(f"{engine.name} was not found on PATH or in the usual places", engine.get)
 
 
@@ -110,5 +126,5 @@ def _inside(engine: Engine, folder: Path) -> Iterator[str]:
     for sub in INSIDE:
         for name in engine.file_names(WINDOWS):
             candidate = folder / sub / name
-            if candidate.is_file() and os.access(candidate, os.X_OK):
+            if candidate.is_file() and (is_script(str(candidate)) or os.access(candidate, os.X_OK)):
                 yield str(candidate.absolute())

@@ -20,10 +20,20 @@ def overrides_of(plan: Plan) -> str:
     for item in plan.settings.override_tensors:
         if "," in item:
             raise UsageError(
-                f"the tensor override {item!r} holds a comma, at which the engine would cut it",
+                f"the tensor override {item!r} contains a comma, where the engine would cut it",
                 "write the pattern without a comma, or as several -ot",
             )
     return ",".join(plan.settings.override_tensors)
+
+
+def is_script(path: str) -> bool:
+    """Whether Python must run the program: a git clone's koboldcpp.py need not be executable."""
+    return path.endswith(".py")
+
+
+def python_of(system: str) -> str:
+    """The word that starts Python on `system` ("linux", "windows", "macos")."""
+    return "python" if system == "windows" else "python3"
 
 
 def program(name: str, plan: Plan) -> str:

@@ -40,12 +40,12 @@ def read_slots(answer: Any) -> Slots | None:
     return Slots(len(answer), len(busy), {_task(slot): _decoded(slot) for slot in busy if _task(slot) >= 0})
 
 
-def read_perf(answer: Any) -> Slots | None:
-    """koboldcpp's /api/extra/perf: one slot, `idle` 1 when it is free."""
+def read_perf(answer: Any, total: int = 1) -> Slots | None:
+    """koboldcpp's /api/extra/perf with `total` slots: `idle` 1 when all are free."""
     if not isinstance(answer, dict) or not isinstance(answer.get("idle"), int):
         return None
     queued = answer.get("queue")
-    return Slots(1, 0 if answer["idle"] else 1, None, queued if isinstance(queued, int) else None)
+    return Slots(total, 0 if answer["idle"] else 1, None, queued if isinstance(queued, int) else None)
 
 
 def _works(slot: Mapping[str, Any]) -> bool:

@@ -41,6 +41,6 @@ def batch_value(text: str) -> str:
 def check_line(text: str) -> None:
     """UsageError when `text` cannot stand between double quotes on one line of cmd.exe."""
     if '"' in text:
-        raise UsageError(f"cmd.exe cannot be given {text!r}: it holds a double quote", "rename it without the quote")
+        raise UsageError(f"cmd.exe cannot be given {text!r}: it contains a double quote", "rename it without the quote")
     if any(ord(character) < 32 for character in text):
-        raise UsageError(f"cmd.exe cannot be given {text!r}: it holds a control character", "rename it without it")
+        raise UsageError(f"cmd.exe cannot be given {text!r}: it contains a control character", "rename it without it")

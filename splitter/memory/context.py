@@ -6,6 +6,7 @@ Source: src/llama-context.cpp (n_ctx, n_ctx_seq), src/llama-kv-cache*.cpp, llama
 from dataclasses import dataclass
 
 from splitter.errors import UsageError
+from splitter.memory.setting_table import ALL_CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.memory.weights import DEVICE_ALIGNMENT, ROW_PADDING
 from splitter.model.attention import LayerCache
@@ -13,32 +14,20 @@ from splitter.model.facts import ModelFacts
 from splitter.units import pad
 
 CELL_PADDING = 256
-# --cache-type-k/-v name -> (elements per block, bytes per block), ggml/src/ggml-common.h.
-CACHE_TYPES = {
-    "f32": (1, 4),
-    "f16": (1, 2),
-    "bf16": (1, 2),
-    "q8_0": (32, 34),
-    "q4_0": (32, 18),
-    "q4_1": (32, 20),
-    "iq4_nl": (32, 18),
-    "q5_0": (32, 22),
-    "q5_1": (32, 24),
-}
 
 
 def row_bytes(cache_type: str, elements: int) -> int:
     """Bytes of `elements` values in a cache type; UsageError for a type that llama.cpp does not offer."""
-    if cache_type not in CACHE_TYPES:
-        raise UsageError(f"'{cache_type}' is not a cache type", f"use one of {', '.join(CACHE_TYPES)}")
-    block, size = CACHE_TYPES[cache_type]
+    if cache_type not in ALL_CACHE_TYPES:
+        raise UsageError(f"'{cache_type}' is not a cache type", f"use one of {', '.join(ALL_CACHE_TYPES)}")
+    block, size = ALL_CACHE_TYPES[cache_type]
     return elements * size // block
 
 
 def cache_bytes(cache_type: str, width: int, cells: int) -> int:
     """Bytes of one cache tensor on a GPU: `cells` rows of `width` values, the last quantised one padded as in CUDA."""
     row = row_bytes(cache_type, width)
-    rest = width % ROW_PADDING if CACHE_TYPES[cache_type][0] > 1 else 0
+    rest = width % ROW_PADDING if ALL_CACHE_TYPES[cache_type][0] > 1 else 0
     padding = row_bytes(cache_type, ROW_PADDING - rest) if rest else 0
     return pad(row * cells + padding, DEVICE_ALIGNMENT)
 

@@ -17,6 +17,7 @@ from splitter.model.families import family, supports_tensor_split
 
 COMPUTE_NOTE = "compute buffers of architecture '{}' are a general estimate: verify with the engine's dry run"
 REFUSED_NOTE = "llama.cpp build 11434 refuses -sm tensor for architecture '{}'"
+OTHER_GRAPH_NOTE = "this engine builds another graph than llama.cpp, so its compute buffers are an estimate"
 UNKNOWN_NOTE = "architecture '{}' is not in llama.cpp build 11434: planned from what its header says"
 
 
@@ -62,7 +63,7 @@ class MemoryModel:
         self.input_bytes = self.weights.input_bytes
         self.everywhere_bytes = self.weights.everywhere_bytes
         self._last_split: TensorSplit | None = None
-        self.notes = _notes(facts, settings)
+        self.notes = (*_notes(facts, settings), *((OTHER_GRAPH_NOTE,) if rules.other_graph else ()))
 
     def _weights(self) -> Weights:
         """The tensors where the settings put them, read once for all models of the same facts."""

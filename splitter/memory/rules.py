@@ -15,7 +15,11 @@ class MemoryRules:
     micro-batch; `places_norms`: a real load runs a layer's norms on its own device, where llama-fit-params forgets
     that wish of graph_get_cb (ggml_backend_sched_reserve_size starts with a reset). `extra_sequences` are created
     beside those of the slots where there are several; `window_padding` cells are added to every sliding-window cache;
-    `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own).
+    `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own);
+    `pipelines_whole_batches`: pipeline parallelism works also where the micro-batch is the whole batch;
+    `draft_sees_all`: a draft model computes on all devices of the main one, also those that hold none of its layers.
+
+    `other_graph`: the engine's graph is not llama.cpp's, so that compute buffers are an estimate.
 
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
@@ -28,6 +32,9 @@ class MemoryRules:
     extra_sequences: int = 0
     window_padding: int = 0
     contexts: int = 1
+    other_graph: bool = False
+    pipelines_whole_batches: bool = True
+    draft_sees_all: bool = False
 
     def seen(self, settings: Settings) -> Settings:
         """`settings` as the engine's llama.cpp core sees them."""

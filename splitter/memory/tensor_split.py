@@ -14,7 +14,7 @@ from splitter.memory.tensor_rules import GROUPED_RULES, RULES, STATE_OUT, WIDE_B
 from splitter.memory.weights import Weights, padded_bytes
 from splitter.model.attention import F32_BYTES, LayerCache
 from splitter.model.facts import ModelFacts, TensorInfo
-from splitter.model.ggml_types import GGML_TYPES
+from splitter.model.ggml_types import ALL_TYPES
 from splitter.model.hparams import Hparams, integer, per_layer, read_hparams
 
 BLOCK_NAME = re.compile(r"blk\.(\d+)\.(.*)")
@@ -109,7 +109,7 @@ class TensorSplit:
         prefix = "" if layer is None else f"blk.{layer}."
         found = (self.names.get(prefix + name) for name in rule.references)
         reference = next((t for t in found if t is not None), None) if rule.references else tensor
-        return None if reference is None else GGML_TYPES[reference.ggml_type].block_elements
+        return None if reference is None else ALL_TYPES[reference.ggml_type].block_elements
 
     def _parts(self, name: str, layer: int | None, size: int, block: int) -> tuple[int, ...]:
         """Elements of the cut dimension on each device; layers of one kind share the work."""

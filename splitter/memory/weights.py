@@ -11,7 +11,7 @@ from splitter.memory.patterns import Override, find_override, read_overrides
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.families import PLAIN, Family, family
-from splitter.model.ggml_types import GGML_TYPES
+from splitter.model.ggml_types import ALL_TYPES
 from splitter.model.hparams import per_layer, placed_layers, trunk_layers
 from splitter.units import pad
 
@@ -126,7 +126,7 @@ def device_bytes(tensor: TensorInfo) -> int:
 def padded_bytes(tensor: TensorInfo, size_bytes: int, width: int) -> int:
     """Bytes in a CUDA buffer of a part of `tensor`: `size_bytes` in rows of `width` elements."""
     rest = width % ROW_PADDING
-    ggml_type = GGML_TYPES[tensor.ggml_type]
+    ggml_type = ALL_TYPES[tensor.ggml_type]
     if rest and ggml_type.block_elements > 1:
         size_bytes += ggml_type.row_bytes(ROW_PADDING - rest)
     return pad(size_bytes, DEVICE_ALIGNMENT)

@@ -1,6 +1,6 @@
-"""Downloads what `launch` needs of hf:OWNER/REPO[/FILE] into huggingface-hub's cache, and goes on where it broke off.
+"""Downloads what `launch` needs of hf:OWNER/REPO[/FILE] into huggingface-hub's cache, and continues where it broke off.
 
-huggingface-hub 2.4 throws an interrupted download away, and its http_get every 10 MB that did not arrive whole
+huggingface-hub 2.4 discards an interrupted download, and its http_get every 10 MB that did not arrive whole
 (file_download.py, _download_to_tmp_and_move and http_get), which for 20 GB over a bad line is a download that never
 ends. So the bytes go to `blobs/ETAG.incomplete`, the name its cache tools know, over our own connection; the finished
 blob is then huggingface-hub's again: `hf_hub_download` links it into the snapshot and writes the refs.
@@ -204,7 +204,7 @@ def _check_hash(part: RemoteFile) -> None:
         part.partial.unlink()
         raise ModelError(
             f"{part.label} arrived damaged and was removed: its checksum is not the Hub's.",
-            "Run the same command again; if it stays so, something between here and the Hub changes the file.",
+            "Run the same command again; if it happens again, something between here and the Hub changes the file.",
         )
 
 

@@ -219,7 +219,7 @@ def _json(path: Path) -> object:
 
 
 def locate(reference: str, around: Surroundings | None = None) -> str:
-    """The path behind a model's name in the caches; a path or a remote reference comes back as it is.
+    """The path of a model's name in the caches; a path or a remote reference comes back as it is.
 
     ModelError when several models answer to the name, ModelNotFoundError (open_local's sentence, with the nearest
     names) when none does. With HF_HUB_OFFLINE, hf:OWNER/REPO[/FILE] is looked for in the caches too.

@@ -5,20 +5,32 @@ Source: llama.cpp build 11434: `ggml/include/ggml.h` (ggml_type), `include/llama
 and, where the engine is built, with that build's own gguf-py.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 
 @dataclass(frozen=True, slots=True)
 class GgmlType:
-    """A tensor type: `block_elements` neighbouring elements of a row are stored in `block_bytes` bytes."""
+    """A tensor type: `block_elements` neighbouring elements of a row are stored in `block_bytes` bytes, each row has
+    `row_bytes_more` of its own and each tensor `tensor_bytes_more`."""
 
     name: str
     block_elements: int
     block_bytes: int
+    row_bytes_more: int = 0
+    tensor_bytes_more: int = 0
 
     def row_bytes(self, elements: int) -> int:
         """Bytes of a row of `elements` (a multiple of the block), as ggml_row_size."""
-        return elements // self.block_elements * self.block_bytes
+        return self.row_bytes_more + elements // self.block_elements * self.block_bytes
+
+    def tensor_bytes(self, shape: tuple[int, ...]) -> int:
+        """Bytes of a tensor of this shape, as ggml_nbytes."""
+        rows = prod(shape[1:])
+        return (
+            rows * self.row_bytes_more + prod(shape) // self.block_elements * self.block_bytes + self.tensor_bytes_more
+        )
 
 
 GGML_TYPES: dict[int, GgmlType] = {
@@ -59,13 +71,66 @@ GGML_TYPES: dict[int, GgmlType] = {
     42: GgmlType("Q2_0", 64, 18),
 }
 
+# Types that only ik_llama.cpp reads (its ggml/include/ggml.h and ggml/src/ggml-common.h, ik-llama-cpp-python 0.1.5).
+FORK_TYPES: dict[int, GgmlType] = {
+    36: GgmlType("I2_S", 4, 1, tensor_bytes_more=32),
+    133: GgmlType("Q6_0", 32, 26),
+    134: GgmlType("IQ1_BN", 64, 13, 2),
+    135: GgmlType("IQ2_BN", 64, 16, 4),
+    137: GgmlType("IQ2_K", 256, 76),
+    138: GgmlType("IQ3_K", 256, 110),
+    139: GgmlType("IQ4_K", 256, 144),
+    140: GgmlType("IQ5_K", 256, 176),
+    141: GgmlType("IQ6_K", 256, 212),
+    144: GgmlType("IQ4_KS", 256, 136, 4),
+    145: GgmlType("IQ2_KS", 256, 70, 2),
+    146: GgmlType("IQ4_KSS", 256, 128, 4),
+    151: GgmlType("Q8_KV", 32, 32, 8),
+    152: GgmlType("IQ5_KS", 256, 168, 4),
+    153: GgmlType("IQ2_KT", 256, 68, 4),
+    154: GgmlType("IQ3_KT", 256, 100, 4),
+    155: GgmlType("IQ4_KT", 256, 128, 4),
+    156: GgmlType("IQ3_KS", 256, 102, 2),
+    157: GgmlType("IQ2_KL", 256, 86, 2),
+    158: GgmlType("IQ1_KT", 256, 56, 4),
+    202: GgmlType("Q4_0_R8", 32, 18),
+    206: GgmlType("Q5_0_R4", 32, 22),
+    208: GgmlType("Q8_0_R8", 32, 34),
+    210: GgmlType("Q2_K_R4", 256, 84),
+    211: GgmlType("Q3_K_R4", 256, 110),
+    212: GgmlType("Q4_K_R4", 256, 144),
+    213: GgmlType("Q5_K_R4", 256, 176),
+    214: GgmlType("Q6_K_R4", 256, 210),
+    216: GgmlType("IQ2_XXS_R4", 256, 66),
+    217: GgmlType("IQ2_XS_R4", 256, 74),
+    218: GgmlType("IQ3_XXS_R4", 256, 98),
+    219: GgmlType("IQ1_S_R4", 32, 6, 2),
+    220: GgmlType("IQ4_NL_R4", 32, 18),
+    221: GgmlType("IQ3_S_R4", 256, 110),
+    222: GgmlType("IQ2_S_R4", 256, 82),
+    223: GgmlType("IQ4_XS_R8", 256, 136),
+    229: GgmlType("IQ1_M_R4", 32, 7, 2),
+    230: GgmlType("BF16_R16", 1, 2),
+    233: GgmlType("Q6_0_R4", 32, 26),
+    335: GgmlType("IQ2_BN_R4", 64, 16, 4),
+    337: GgmlType("IQ2_K_R4", 256, 76),
+    338: GgmlType("IQ3_K_R4", 256, 110),
+    339: GgmlType("IQ4_K_R4", 256, 144),
+    340: GgmlType("IQ5_K_R4", 256, 176),
+    344: GgmlType("IQ4_KS_R4", 256, 136, 4),
+    352: GgmlType("IQ5_KS_R4", 256, 168, 4),
+    397: GgmlType("Q8_K_R16", 256, 258),
+    398: GgmlType("Q8_KV_R8", 32, 32, 4),
+    399: GgmlType("Q8_K_R8", 256, 258),
+}
+ALL_TYPES: dict[int, GgmlType] = FORK_TYPES | GGML_TYPES
+
 REMOVED_TYPES: dict[int, str] = {
     4: "Q4_2",
     5: "Q4_3",
     31: "Q4_0_4_4",
     32: "Q4_0_4_8",
     33: "Q4_0_8_8",
-    36: "IQ4_NL_4_4",
     37: "IQ4_NL_4_8",
     38: "IQ4_NL_8_8",
 }
@@ -111,8 +176,25 @@ FILE_TYPES: dict[int, str] = {
     41: "Q2_0",
 }
 
+# File types of ik_llama.cpp (its include/llama.h).
+FORK_FILE_TYPES: dict[int, str] = {
+    135: "Q6_0", 136: "IQ1_BN", 137: "IQ2_BN", 138: "IQ2_K", 139: "IQ3_K", 140: "IQ4_K", 141: "IQ5_K", 142: "IQ6_K",
+    145: "IQ4_KS", 146: "IQ3_KL", 147: "IQ2_KS", 148: "IQ4_KSS", 149: "Q8_KV", 150: "IQ5_KS", 151: "IQ2_KT",
+    152: "IQ3_KT", 153: "IQ4_KT", 154: "IQ3_KS", 155: "IQ2_KL", 156: "IQ1_KT", 202: "Q4_0_R8", 207: "Q8_0_R8",
+    208: "Q5_0_R4", 210: "Q2_K_R4", 211: "Q3_K_R4", 214: "Q4_K_R4", 216: "Q5_K_R4", 218: "Q6_K_R4", 219: "IQ2_XXS_R4",
+    220: "IQ2_XS_R4", 223: "IQ3_XXS_R4", 224: "IQ1_S_R4", 225: "IQ4_NL_R4", 226: "IQ3_S_R4", 229: "IQ2_M_R4",
+    230: "IQ4_XS_R8", 231: "IQ1_M_R4", 232: "BF16_R16", 335: "Q6_0_R4", 337: "IQ2_BN_R4", 338: "IQ2_K_R4",
+    339: "IQ3_K_R4", 340: "IQ4_K_R4", 341: "IQ5_K_R4", 345: "IQ4_KS_R4", 350: "IQ5_KS_R4", 398: "Q8_KV_R8",
+    399: "Q8_K_R8",
+}  # fmt: skip
+
 
 def type_name(ggml_type: int) -> str:
     """The type's name, or "type 139" for a number this build does not know."""
-    known = GGML_TYPES.get(ggml_type)
+    known = ALL_TYPES.get(ggml_type)
     return known.name if known else REMOVED_TYPES.get(ggml_type, f"type {ggml_type}")
+
+
+def fork_types(types: Iterable[int]) -> tuple[str, ...]:
+    """The names of those of `types` that only ik_llama.cpp reads, each once."""
+    return tuple(dict.fromkeys(FORK_TYPES[number].name for number in types if number in FORK_TYPES))

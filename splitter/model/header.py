@@ -81,7 +81,7 @@ def _check_data(source: ByteSource, end: int) -> None:
     if missing > 0:
         raise ModelError(
             f"{source.label} is cut short: {missing} bytes ({format_bytes(missing)} of {format_bytes(end)}) are missing"
-            " at its end.",
+            " at the end.",
             "Download it again, or let the unfinished download go on. If it came in raw pieces (.part1of2, -split-a),"
             " join them first.",
         )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from splitter.errors import ModelError
 from splitter.model.facts import MetadataValue, ModelFacts, SkippedArray, TensorInfo
-from splitter.model.ggml_types import FILE_TYPE_GUESSED, FILE_TYPES, type_name
+from splitter.model.ggml_types import FILE_TYPE_GUESSED, FILE_TYPES, FORK_FILE_TYPES, type_name
 from splitter.model.header import Header
 from splitter.model.split import stem
 from splitter.printable import printable
@@ -23,7 +23,7 @@ def facts_from_headers(headers: Sequence[Header], path: str, label: str | None =
     """The facts of one model from the headers of all its parts, the first part's metadata leading.
 
     `path` becomes `facts.path`; `label` names the file in messages. Raises ModelError where the metadata contradicts
-    itself. Files that are no language model (projectors, adapters, vocabularies, importance matrices) have 0 layers
+    itself. Files that are not language models (projectors, adapters, vocabularies, importance matrices) have 0 layers
     unless they say otherwise; `kind_of` tells them apart.
     """
     label = label or printable(path, 200)
@@ -86,8 +86,9 @@ def _layers(metadata: Mapping[str, MetadataValue], architecture: str, tensors: S
 def _quantization(metadata: Mapping[str, MetadataValue], tensors: Iterable[TensorInfo]) -> str | None:
     """general.file_type's name, else the type that holds most bytes."""
     file_type = metadata.get("general.file_type")
-    if isinstance(file_type, int) and (file_type & ~FILE_TYPE_GUESSED) in FILE_TYPES:
-        return FILE_TYPES[file_type & ~FILE_TYPE_GUESSED]
+    named = FORK_FILE_TYPES | FILE_TYPES
+    if isinstance(file_type, int) and (file_type & ~FILE_TYPE_GUESSED) in named:
+        return named[file_type & ~FILE_TYPE_GUESSED]
     sizes: Counter[int] = Counter()
     for tensor in tensors:
         sizes[tensor.ggml_type] += tensor.size_bytes

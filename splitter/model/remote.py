@@ -98,7 +98,7 @@ class HttpSource:
             raise ModelError(f"{self.label}: the server does not answer range requests.", DOWNLOAD_HINT)
         start, end, total = (int(number) for number in match.groups())
         if start != offset or not start <= end < min(offset + size, total):
-            raise ModelError(f"{self.label}: the server answered another range than asked.", DOWNLOAD_HINT)
+            raise ModelError(f"{self.label}: the server sent a different range than requested.", DOWNLOAD_HINT)
         return end - start + 1, total
 
 
@@ -129,7 +129,7 @@ def open_from(
     begins = int(match[1]) if match and response.status == http.client.PARTIAL_CONTENT else 0
     if begins not in {0, start}:
         response.close()
-        raise ModelError(f"{label}: the server answered another range than asked.", LATER_HINT)
+        raise ModelError(f"{label}: the server sent a different range than requested.", LATER_HINT)
     return response, begins
 
 
@@ -155,7 +155,7 @@ def _open(
 
 
 def _read(response: http.client.HTTPResponse, limit: int, label: str, timeout_s: float) -> bytes:
-    """At most `limit` bytes of the body; a server that drips them is given up on."""
+    """At most `limit` bytes of the body; a server that is too slow is given up on."""
     deadline = time.monotonic() + timeout_s + limit / SLOWEST_BYTES_PER_S
     blocks: list[bytes] = []
     left = limit

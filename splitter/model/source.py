@@ -30,9 +30,9 @@ class LocalSource:
 
 
 def open_local(name: str) -> LocalSource:
-    """The file `name` (`~` expands). Raises ModelError for what is no readable regular file."""
+    """The file `name` (`~` expands). Raises ModelError for what is not a readable regular file."""
     path = Path(name).expanduser() if name.startswith("~") else Path(name)
-    label = printable(str(path), 200)
+    label = printable(str(path) if name.startswith("~") else name, 200)  # with the slashes that were typed
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -5,7 +5,7 @@ from math import prod
 
 from splitter.model.cursor import Cursor
 from splitter.model.facts import TensorInfo
-from splitter.model.ggml_types import GGML_TYPES, REMOVED_TYPES, GgmlType
+from splitter.model.ggml_types import ALL_TYPES, REMOVED_TYPES, GgmlType
 from splitter.model.metadata import clean_name
 from splitter.units import pad
 
@@ -62,7 +62,7 @@ class TensorTableReader:
             self._cursor.fail(f"damaged header, the tensor {name!r} claims {n_dims} dimensions")
         *ne, ggml_type, offset = (int(value) for value in self._cursor.unpack(self._tails[n_dims]))
         shape = tuple(ne) or (1,)
-        known = GGML_TYPES.get(ggml_type) or self._unknown_type(name, ggml_type)
+        known = ALL_TYPES.get(ggml_type) or self._unknown_type(name, ggml_type)
         return TensorInfo(name, shape, ggml_type, self._size(name, shape, known), offset, self._part)
 
     def _size(self, name: str, shape: tuple[int, ...], known: GgmlType) -> int:
@@ -74,7 +74,7 @@ class TensorTableReader:
                 f"damaged header, rows of the tensor {name!r} have {shape[0]} elements, which is no multiple of"
                 f" {known.name}'s {known.block_elements}"
             )
-        return known.row_bytes(elements)
+        return known.tensor_bytes(shape)
 
     def _unknown_type(self, name: str, ggml_type: int) -> GgmlType:
         if ggml_type in REMOVED_TYPES:

@@ -1,4 +1,4 @@
-"""Appends a remote file to a partial one, byte by byte as it arrives, over as many connections as the line needs."""
+"""Appends a remote file to a partial one, byte by byte as it arrives, over as many connections as a bad line needs."""
 
 import http.client
 import time
@@ -12,7 +12,7 @@ from splitter.units import format_bytes
 
 STALLED_S = 60.0
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # between tries that brought nothing; then it is given up
-AGAIN = "Run the same command again: it goes on where this one ended."
+AGAIN = "Run the same command again: it continues where this one ended."
 
 
 def download(

@@ -35,7 +35,7 @@ class RankedModel:
 
 @dataclass(frozen=True, slots=True)
 class RankedFile:
-    """A candidate with what it comes to. None = unknown; `gpu_layers` counts the output layer."""
+    """A candidate with its plan's figures. None = unknown; `gpu_layers` counts the output layer."""
 
     candidate: RankedModel
     quality: Quality | None = None
@@ -64,7 +64,7 @@ class RankedFile:
 class Advice:
     """All files, the most advisable first, those without a plan last.
 
-    `recommended` None: nothing fits, or the files are no quantisations of one model.
+    `recommended` None: nothing fits, or the files are not quantisations of one model.
     """
 
     files: tuple[RankedFile, ...]
@@ -81,7 +81,10 @@ def advise(candidates: Iterable[RankedModel]) -> Advice:
     files = tuple(_ranked(candidate) for candidate in candidates)
     chosen, reason = _recommend([file for file in files if file.fits])
     if chosen and not _is_one_model(files):
-        chosen, reason = None, "these are different models; a class says only what quantising took from each of them"
+        chosen, reason = (
+            None,
+            "these are different models, and a quality class only says what quantising cost each of them",
+        )
     rest = sorted((file for file in files if file is not chosen), key=_order)
     return Advice((*([chosen] if chosen else []), *rest), chosen.file if chosen else None, reason)
 
@@ -134,9 +137,9 @@ def _recommend(fitting: Sequence[RankedFile]) -> tuple[RankedFile | None, str]:
         ([file for file in sound if file.on_gpus and file.is_quick()], "runs on the GPUs alone"),
         (
             [file for file in sound if file.is_quick()],
-            "quick enough with a part in RAM, while nothing of that quality fits the GPUs alone",
+            "fast enough with a part in RAM; no file of this quality fits on the GPUs alone",
         ),
-        ([file for file in fitting if file.on_gpus and file.is_quick()], "everything better is slow on this rig"),
+        ([file for file in fitting if file.on_gpus and file.is_quick()], "every better file is slow on this rig"),
     )
     for group, why in groups:
         if group:
@@ -145,7 +148,7 @@ def _recommend(fitting: Sequence[RankedFile]) -> tuple[RankedFile | None, str]:
     if not fitting:
         return None, "none of the files fits this rig"
     chosen = max(sound or fitting, key=lambda file: (file.tokens_per_s or 0.0, file.bits_per_weight or 0.0))
-    return chosen, _reason(chosen, fitting, "nothing is quick on this rig; this is the quickest of acceptable quality")
+    return chosen, _reason(chosen, fitting, "no file is fast on this rig; this is the fastest of acceptable quality")
 
 
 def _best_of_class(group: Sequence[RankedFile]) -> RankedFile:
@@ -166,12 +169,12 @@ def _reason(chosen: RankedFile, group: Sequence[RankedFile], why: str) -> str:
         return text
     next_up = min(larger, key=lambda file: file.bits_per_weight or 0.0)
     lost = 100 * (1 - (next_up.tokens_per_s or 0.0) / chosen.tokens_per_s)
-    return f"{text}; {next_up.file} would be {lost:.0f} % slower for a gain hardly anyone measures"
+    return f"{text}; {next_up.file} would be {lost:.0f} % slower, for a gain that can hardly be measured"
 
 
 def _placed(file: RankedFile) -> str:
     if file.on_gpus:
         return "all layers on GPUs"
     if file.gpu_layers == file.layers:
-        return "all layers on GPUs but some tensors in RAM"
+        return "all layers on GPUs, some tensors in RAM"
     return f"{file.gpu_layers} of {file.layers} layers on GPUs"

@@ -54,7 +54,7 @@ def _shorter(task: Task, found: Solution | None, plan: Plan) -> bool:
 
 
 def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
-    """q8_0 for K and V: half the cache, a loss hardly anyone measures."""
+    """q8_0 for K and V: half the cache, and a loss that can hardly be measured."""
     fixed = {"cache_type_k", "cache_type_v", "flash_attention"} & set(task.fixed)
     if fixed or plan.settings.split_mode == "tensor" or not task.scene.engine.knows_cache_type("q8_0"):
         return
@@ -97,7 +97,7 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
         return
     longer = longest(task).found
     if longer.settings.context_size > plan.settings.context_size:
-        yield _plan(task, longer, "the longest context without losing a layer", "-c", "max")
+        yield _plan(task, longer, "the longest context that keeps every layer where it is", "-c", "max")
 
 
 def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -111,7 +111,7 @@ def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
     found = find_fastest(everyone, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found:
         split = ",".join(f"{share:g}" for share in shares)
-        yield _plan(everyone, found, "all cards, shares by free memory", "--device", ",".join(order), "-ts", split)
+        yield _plan(everyone, found, "all cards, split by free memory", "--device", ",".join(order), "-ts", split)
 
 
 def _split_mode(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -124,7 +124,7 @@ def _split_mode(task: Task, plan: Plan) -> Iterator[Plan]:
     elif plan.settings.split_mode == "layer":
         shared = shared_solution(task, Solution(plan.settings, plan.placement, 0.0))
         if shared:
-            title = "every layer on several cards (experimental, wants fast links between them)"
+            title = "every layer on several cards (experimental, needs fast links between them)"
             yield _plan(task.fixing(split_mode="tensor"), shared, title, "-sm", "tensor")
 
 

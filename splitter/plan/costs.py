@@ -28,6 +28,8 @@ from splitter.rig.device import Device
 
 # Stand-ins that only order devices while a bandwidth is unknown: no speed is then shown.
 UNKNOWN_HOST_BYTES_PER_S = 30e9
+# How much longer the CPU takes for a byte than a GPU that reads the same memory; above 1 the GPU wins ties.
+SHARED_HOST_FACTOR = 1.05
 UNKNOWN_DEVICE_S_PER_BYTE = 10.0
 
 
@@ -193,14 +195,17 @@ def _bandwidths_known(scene: Scene) -> bool:
 
 
 def stand_in_host(scene: Scene) -> HostPrice:
-    """The host's price; slower than any device where bandwidths are unknown."""
+    """The host's price; slower than any device where bandwidths are unknown, and slower than a GPU that reads the same
+    memory: the GPU wins ties."""
     host = scene.rig.host
     bandwidth = host.ram_bandwidth_bytes_per_s or UNKNOWN_HOST_BYTES_PER_S
     if not _bandwidths_known(scene):
         bandwidth = 1 / UNKNOWN_DEVICE_S_PER_BYTE
     price = host_price(replace(host, ram_bandwidth_bytes_per_s=bandwidth), scene.constants)
     assert price is not None  # noqa: S101 - the bandwidth is known
-    return price
+    same_memory = [device for device in scene.rig.devices if device.unified and device.node is None]
+    slowest = (SHARED_HOST_FACTOR * max(found.byte_s.values()) for found in prices_of(scene, same_memory))
+    return replace(price, byte_s=max((price.byte_s, *slowest)))
 
 
 Seen = tuple[int, int]  # layers of a block, compute-buffer bytes of its device
@@ -261,12 +266,16 @@ def block_placement(host_layers: int, counts: Sequence[int]) -> Placement:
     return Placement(tuple(owners), len(counts))
 
 
-def slots(scene: Scene, costs: LayerCosts, devices: Sequence[Device], taken: Mapping[str, int]) -> tuple[Slot, ...]:
-    """Budget and seconds of every device; `taken` bytes by device id are promised already (-ot to a device)."""
+def slots(
+    scene: Scene, costs: LayerCosts, devices: Sequence[Device], taken: Mapping[str, int], on_host_bytes: int = 0
+) -> tuple[Slot, ...]:
+    """Budget and seconds of every device; `taken` bytes by device id are promised already (-ot to a device). A device
+    that shares the host's memory does without the `on_host_bytes` that the host takes of it in any case.
+    """
     seconds = costs.seconds
     return tuple(
         Slot(
-            scene.budget_bytes(device) - taken.get(device.id, 0),
+            _budget_bytes(scene, device, on_host_bytes) - taken.get(device.id, 0),
             seconds.device[index],
             seconds.ram[index],
             sum(seconds.moved[index]),
@@ -275,12 +284,32 @@ def slots(scene: Scene, costs: LayerCosts, devices: Sequence[Device], taken: Map
     )
 
 
-def host_room(scene: Scene, costs: LayerCosts, always_bytes: int) -> int:
-    """How many leading layers the host's free RAM takes besides `always_bytes`; -1 if not even those."""
-    ram = scene.rig.host.ram_free_bytes
+def _shared(scene: Scene, devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Those of `devices` whose memory is the host's RAM."""
+    ids = {device.id for device in scene.rig.shared()}
+    return tuple(device for device in devices if device.id in ids)
+
+
+def _budget_bytes(scene: Scene, device: Device, on_host_bytes: int) -> int:
+    own, pool = scene.budget_bytes(device), scene.pool_bytes()
+    if pool is None or not _shared(scene, (device,)):
+        return own
+    return min(own, pool - scene.overhead_bytes(device) - on_host_bytes)
+
+
+def host_room(scene: Scene, costs: LayerCosts, always_bytes: int, devices: Sequence[Device] = ()) -> int:
+    """How many leading layers the host's free RAM takes besides `always_bytes`; -1 if not even those.
+
+    Of memory that it shares with a GPU of `devices` the host has what the GPU may not take.
+    """
+    ram, pool, shared = scene.rig.host.ram_free_bytes, scene.pool_bytes(), _shared(scene, devices)
     if ram is None:
         return len(costs.on_host)
     room = ram - always_bytes - sum(costs.moved)
+    if pool is not None and shared:
+        on_host = always_bytes + sum(costs.moved)
+        gpus = sum(_budget_bytes(scene, device, on_host) + scene.overhead_bytes(device) for device in shared)
+        room = min(room, max(pool - on_host - gpus, 0))
     return sum(total <= room for total in (0, *accumulate(costs.on_host))) - 1
 
 
@@ -298,14 +327,15 @@ def problem(
     layers = len(costs.held)
     taken = dict(zip(memory.settings.device_order, memory.fixed_device_bytes, strict=False))
     cost, constants = tariff(scene, memory), scene.constants
+    always = memory.input_bytes + memory.everywhere_bytes + compute.host_bytes
     return Problem(
         held=costs.held,
-        slots=slots(scene, costs, devices, taken),
+        slots=slots(scene, costs, devices, taken, always + sum(costs.moved)),
         whole=compute.whole,
         partial=compute.partial,
         host_s=costs.seconds.ram[-1],
         host_first_s=sum(costs.seconds.moved[-1]),
-        host_room_layers=host_room(scene, costs, memory.input_bytes + memory.everywhere_bytes + compute.host_bytes),
+        host_room_layers=host_room(scene, costs, always, devices),
         host_layers=None if gpu_layers is None or gpu_layers < 0 else max(layers - gpu_layers, 0),
         extra_s=cost.turn.generated_tokens * constants.token_s,
         device_s=device_once_s(cost) + TIE_S,

@@ -1,10 +1,30 @@
 """EngineRules: the engine as the planner sees it, which compares no engine's name or version: it asks these rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from splitter.memory.footprint import Placement
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
+from splitter.memory.setting_table import CACHE_TYPES
+from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
+from splitter.model.ggml_types import fork_types
+from splitter.rig.backend import backend_of_id, prefix_of
+from splitter.rig.device import Device
+
+
+class PlacementRule(Protocol):
+    """How an engine divides layers among devices in `-sm layer`, where not as llama.cpp does."""
+
+    def place(self, facts: ModelFacts, settings: Settings, free_bytes: Sequence[int]) -> Placement:
+        """Where `settings` put the layers on devices with `free_bytes`, in the order of its device_order."""
+        ...
+
+    def shares(self, facts: ModelFacts, settings: Settings, placement: Placement) -> tuple[float, ...]:
+        """The tensor split under which the engine puts the layers where `placement` does."""
+        ...
+
 
 LAYER_MODES = ("layer", "none", "tensor")
 
@@ -19,12 +39,17 @@ class EngineRules:
 
     - `cpu_only`: computes on the host alone.
     - `names_devices`: can be told which devices to use and in which order.
-    - `split_modes`, `cache_types` (None: any), `batch_sizes` (None: any): the values it knows.
+    - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
+    - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
+      several it uses one.
+    - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
-    - `own_caches`: gives each of several slots a cache of its own unless told to share one.
+    - `own_caches`: gives each of several slots its own cache unless told to share one.
     - `largest_context`: the most tokens that -c takes; None: no limit.
     - `homes_beside`: a projector or draft model may lie on a device that the main model does not use.
+    - `fork_types`: reads tensors of the types that only ik_llama.cpp has.
     - `projector_on_cpu`: a projector can be kept on the CPU.
+    - `placement`: its rule for which device holds which layer; None: llama.cpp's.
     - `memory`: how it allocates.
 
     To add a rule: a field here whose default is what llama-server 11434 does; its value by version in the `rules`
@@ -39,8 +64,11 @@ class EngineRules:
     forced: Mapping[str, Any] = field(default_factory=dict)
     cpu_only: bool = False
     names_devices: bool = True
+    backends: tuple[str, ...] | None = None
+    one_backend: bool = False
+    device_flag: str | None = "--device"
     split_modes: tuple[str, ...] = LAYER_MODES
-    cache_types: tuple[str, ...] | None = None
+    cache_types: tuple[str, ...] = tuple(CACHE_TYPES)
     batch_sizes: tuple[int, ...] | None = None
     one_batch: bool = False
     one_cache_type: bool = False
@@ -48,7 +76,22 @@ class EngineRules:
     largest_context: int | None = None
     homes_beside: bool = True
     projector_on_cpu: bool = True
+    fork_types: bool = False
+    placement: PlacementRule | None = None
     memory: MemoryRules = LLAMA_CPP
+
+    def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
+        """Those of `devices` that it can use: where it takes one backend, the one with most free memory."""
+        if self.cpu_only:
+            return ()
+        known = [d for d in devices if self.backends is None or prefix_of(d.id) in self.backends]
+        if not self.one_backend:
+            return tuple(known)
+        free: dict[str, int] = {}
+        for d in known:
+            free[prefix_of(d.id)] = free.get(prefix_of(d.id), 0) + d.free_bytes
+        chosen = max(free, key=lambda prefix: free[prefix], default="")
+        return tuple(d for d in known if prefix_of(d.id) == chosen)
 
     def slots_share(self, fixed: Mapping[str, Any]) -> bool:
         """Whether the slots of a given -np share one cache, when nothing is said about it."""
@@ -61,7 +104,23 @@ class EngineRules:
 
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""
-        return self.cache_types is None or kind in self.cache_types
+        return kind in self.cache_types
+
+    def unreadable(self, facts: ModelFacts) -> tuple[str, str] | None:
+        """Why it cannot read the model's tensors, and what to do; None where it can."""
+        types = () if self.fork_types else fork_types(tensor.ggml_type for tensor in facts.tensors)
+        if not types:
+            return None
+        named = ", ".join(types[:4]) + ", ..." * (len(types) > 4)
+        message = f"{facts.name} has tensors of type {named}, which {self.name} cannot read: only ik_llama.cpp can"
+        return message, "plan with --engine ik-llama, or get another quantisation"
+
+    def how_to_hide(self, device_id: str) -> str:
+        """What to write so that the engine leaves this device alone."""
+        if self.device_flag:
+            return f"leave it out of {self.device_flag}"
+        variable = backend_of_id(device_id).variable
+        return f"hide it with {variable}" if variable else "hide it from the engine"
 
     def title(self) -> str:
         """The engine with its version, for sentences."""

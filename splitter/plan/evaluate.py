@@ -5,13 +5,11 @@ from dataclasses import replace
 
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
-from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
 from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
-from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
 from splitter.plan.speed import Constants
@@ -37,21 +35,19 @@ def evaluate(
 
     `margin_bytes` and `engine` as in Request; `extra` holds the headers of the models that `settings` name beside the
     main one.
-    Raises UsageError for settings that cannot be meant (unknown device).
+    Raises UsageError for settings that make no sense (an unknown device).
     """
     return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra, workload), settings)
 
 
 def evaluate_in(scene: Scene, settings: Settings) -> Plan:
     """`evaluate` with the request's shared values gathered."""
-    devices = scene.devices(settings.device_order)
-    free = tuple(device.free_bytes for device in devices)
-    placement = placement_of(placed_layers(scene.facts), settings, free)
-    return assemble(scene, settings, placement)
+    return assemble(scene, settings, scene.place(settings))
 
 
 def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
     """The Plan of `settings`, which put the layers where `placement` says."""
+    settings = scene.told(settings, placement)
     memory = scene.memory(settings)
     devices = scene.devices(settings.device_order)
     footprint = memory.footprint(placement)

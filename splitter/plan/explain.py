@@ -1,4 +1,4 @@
-"""Reasons: why each device holds what it holds, what binds, and what would help most. Real numbers only."""
+"""Reasons: why each device holds what it holds, what the limit is, and what would help most. Real numbers only."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
 
 
 def waits_in_ram(plan: Plan) -> bool:
-    """Whether layers or single tensors of the plan are in RAM for want of device memory."""
+    """Whether layers or single tensors of the plan are in RAM because no device has room for them."""
     return in_ram(plan.settings, plan.placement)
 
 
@@ -60,7 +60,7 @@ def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
     speed = f", {bandwidth / 1e9:.0f} GB/s" if bandwidth else ""
     return (
         f"{device.device.id} ({device.device.name}{speed}) holds {what}: {format_bytes(device.used_bytes())} used, "
-        f"{format_bytes(device.headroom_bytes())} left above its margin{_why(scene, plan, device)}"
+        f"{format_bytes(device.headroom_bytes())} left after its margin{_why(scene, plan, device)}"
     )
 
 
@@ -72,8 +72,8 @@ def _why(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
         return "; nothing is split, so every token is read at this card's bandwidth"
     need = _next_layer_bytes(scene, plan, device)
     if need and device.headroom_bytes() < need:
-        return f"; one layer more takes {format_bytes(need)}: it is full"
-    return "; it takes what the faster cards cannot" if need else ""
+        return f"; it is full: one more layer needs {format_bytes(need)}"
+    return "; it holds the layers that did not fit on faster cards" if need else ""
 
 
 def _next_layer_bytes(scene: Scene, plan: Plan, device: PlannedDevice) -> int:
@@ -89,8 +89,12 @@ def _left_out(task: Task, plan: Plan) -> Iterator[str]:
         return
     used = {device.device.id for device in plan.devices}
     slowest = min((d.device.bandwidth_bytes_per_s or 0.0 for d in plan.devices), default=0.0)
-    for device in task.scene.usable():
-        if device.id not in used:
+    usable = task.scene.usable()
+    for device in () if plan.engine.cpu_only else task.scene.rig.devices:
+        if device not in usable:
+            beside = " beside the others" if usable and plan.engine.one_backend else ""
+            yield f"{device.id} ({device.name}) is left out: {plan.engine.name} cannot use it{beside}"
+        elif device.id not in used:
             yield f"{device.id} ({device.name}) is left out: {_why_left_out(task, plan, device, slowest)}"
 
 
@@ -98,12 +102,21 @@ def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str
     whole = bool(plan.devices) and not waits_in_ram(plan)
     bandwidth = device.bandwidth_bytes_per_s or 0.0
     if task.scene.budget_bytes(device) <= 0:
-        return f"its {format_bytes(device.free_bytes)} free do not even cover margin and overhead"
+        return _no_budget(task, device)
     if whole and bandwidth < slowest:
-        return f"all layers fit faster cards, and each layer here would be read at {bandwidth / 1e9:.0f} GB/s"
+        return f"all layers fit on faster cards; this one would read its layers at {bandwidth / 1e9:.0f} GB/s"
     if whole:
-        return "all layers fit without it, and every further card costs buffers and a hop"
-    return "what it could hold beside its buffers does not pay for them"
+        return "all layers fit without it, and another card would add buffers and a transfer for every token"
+    return "its overhead would cost more time than its layers save"
+
+
+def _no_budget(task: Task, device: Device) -> str:
+    """Why nothing of its memory is left to use; what earlier runs taught is named."""
+    taught = [part for part in task.scene.overhead(device, task.scene.rig.host) if part[0].startswith("learnt")]
+    listed = ", ".join(f"{format_bytes(size)} {name}" for name, size in taught)
+    return f"its {format_bytes(device.free_bytes)} of free memory does not cover its margin and overhead" + (
+        f" ({listed})" if listed else ""
+    )
 
 
 def _host(task: Task, plan: Plan) -> Iterator[str]:
@@ -112,15 +125,15 @@ def _host(task: Task, plan: Plan) -> Iterator[str]:
     if plan.engine.cpu_only:
         yield f"the {plan.engine.name} engine computes on the CPU: every layer stays in RAM"
     elif on_host:
-        yield f"{on_host} of {total} layers stay in RAM, read at the host's bandwidth: GPU memory binds"
+        yield f"GPU memory is the limit: {on_host} of {total} layers stay in RAM and are read at its bandwidth"
     if plan.settings.n_cpu_moe > on_host:
         yield (
             f"the experts of the first {plan.settings.n_cpu_moe} layers stay in RAM (attention and cache on the GPU): "
-            "they are most of the bytes and least read"
+            "they are most of the bytes, and a token reads few of them"
         )
     moved = [item for item in plan.settings.override_tensors if item != PIPELINE_OFF]
     if moved and "override_tensors" not in task.fixed:
-        yield f"single tensors stay in RAM where a whole layer would leave memory unused: -ot '{','.join(moved)}'"
+        yield f"single tensors stay in RAM, because whole layers would leave memory unused: -ot '{','.join(moved)}'"
 
 
 def _pipeline(plan: Plan) -> Iterator[str]:
@@ -135,7 +148,7 @@ def _pipeline(plan: Plan) -> Iterator[str]:
 
 def _unordered(plan: Plan) -> Iterator[str]:
     if any(device.bandwidth_bytes_per_s is None for device in plan.rig.devices) and plan.devices:
-        yield "a card's bandwidth is unknown, so cards are filled by capacity, the roomiest first"
+        yield "a card's bandwidth is unknown, so the card with the most free memory is filled first"
 
 
 def _help(task: Task, plan: Plan) -> Iterator[str]:
@@ -170,7 +183,7 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     experts = plan.settings.n_cpu_moe - found.settings.n_cpu_moe
     gain = f", {layers} more layer{'s' * (layers != 1)} on the GPUs" if layers > 0 else ""
     gain += f", the experts of {experts} more layer{'s' * (experts != 1)} on the GPUs" if experts > 0 else ""
-    close = " (close what draws on it)" if device.device.display else ""
+    close = " (close programs that use its display)" if device.device.display else ""
     speed = assemble(richer.scene, found.settings, found.placement).speed.generation_tokens_per_s
     return (
         found.seconds,

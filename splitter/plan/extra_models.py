@@ -67,24 +67,26 @@ class ExtraModels:
         """The memory model of the draft model beside a main model with `settings`."""
         if self.draft is None:
             return None
-        key = replace(draft_settings(settings), gpu_layers=0, tensor_split=(), main_gpu=0, device_order=())
+        key = replace(draft_settings(settings, rules), gpu_layers=0, tensor_split=(), main_gpu=0, device_order=())
         if key not in self.models:
             self.models[key] = MemoryModel(self.draft, key, rules)
         return self.models[key]
 
-    def draft_placement(self, settings: Settings, free: Mapping[str, int]) -> Placement | None:
+    def draft_placement(
+        self, settings: Settings, free: Mapping[str, int], rules: MemoryRules = LLAMA_CPP
+    ) -> Placement | None:
         if self.draft is None:
             return None
-        own = draft_settings(settings)
+        own = draft_settings(settings, rules)
         room = [max(free.get(name, 0), 1) for name in own.device_order]
         return placement_of(placed_layers(self.draft), own, room)
 
     def _draft(self, settings: Settings, free: Mapping[str, int], rules: MemoryRules) -> tuple[Share, ...]:
-        memory, placement = self.draft_memory(settings, rules), self.draft_placement(settings, free)
+        memory, placement = self.draft_memory(settings, rules), self.draft_placement(settings, free, rules)
         if memory is None or placement is None:
             return ()
         footprint = memory.footprint(placement)
-        order = draft_settings(settings).device_order
+        order = draft_settings(settings, rules).device_order
         on_devices = zip(order, footprint.devices, strict=True)
         shares = [Share(DRAFT, name, use) for name, use in on_devices if use.used_bytes()]
         return (*shares, Share(DRAFT, None, footprint.host))
@@ -102,11 +104,29 @@ class ExtraModels:
 ALONE = ExtraModels()
 
 
-def draft_settings(settings: Settings) -> Settings:
+def draft_settings(settings: Settings, rules: MemoryRules = LLAMA_CPP) -> Settings:
     """The settings of the draft model, its placement included, beside a main model with `settings`."""
     named = settings.draft_device_order
     order = settings.device_order if named is None else named
     layers = EVERYTHING if settings.draft_gpu_layers is None else settings.draft_gpu_layers
+    if rules.draft_sees_all:
+        return _on_all_devices(settings, layers if order else 0)
+    return _draft_of(settings, order, layers)
+
+
+def _on_all_devices(settings: Settings, layers: int) -> Settings:
+    """The draft model's settings where devices are chosen by shares: all compute, the named ones hold its layers.
+
+    While the main model's devices are not chosen yet, the named ones are all there is.
+    """
+    named = settings.draft_device_order
+    everywhere = settings.device_order if settings.device_order or not named else named
+    shares = tuple(float(name in named) for name in everywhere) if named else ()
+    own = _draft_of(settings, everywhere, layers)
+    return replace(own, tensor_split=shares if len(everywhere) > 1 else (), split_mode="layer")
+
+
+def _draft_of(settings: Settings, order: tuple[str, ...], layers: int) -> Settings:
     alone = len(order) == 1
     return Settings(
         context_size=settings.context_size,

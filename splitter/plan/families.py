@@ -51,11 +51,21 @@ BY_CATALOG: tuple[tuple[str, CardFamily], ...] = (
     ("RDNA 3", CardFamily("rdna3", "amd", 1)),
     ("RDNA 4", CardFamily("rdna4", "amd", 2)),
     ("CDNA", CardFamily("cdna", "amd", 2, old=True)),
+    ("Arc Xe2", CardFamily("arc-b", "intel", 2)),
     ("Arc A", CardFamily("arc-a", "intel", 2)),
+    ("UHD", CardFamily("arc-a", "intel", 2)),
     ("Arc B", CardFamily("arc-b", "intel", 2)),
     ("Battlemage", CardFamily("arc-b", "intel", 2)),
     ("Xe", CardFamily("arc-a", "intel", 2)),
     ("Apple", CardFamily("apple", "apple", 1)),
+    ("Mining cards (Turing)", CardFamily("turing", "nvidia", 4)),
+    ("Mining cards (Ampere)", CardFamily("ampere", "nvidia", 4)),
+    ("Jetson Thor", CardFamily("blackwell-pro", "nvidia", 2)),
+    ("Jetson Orin", CardFamily("ampere-pro", "nvidia", 2)),
+    ("Jetson Xavier", CardFamily("volta", "nvidia", 1)),
+    ("Jetson", CardFamily("maxwell", "nvidia", 1, old=True)),
+    ("GCN", CardFamily("polaris", "amd", 1, old=True)),
+    ("Ponte Vecchio", CardFamily("arc-b", "intel", 2)),
 )
 # By compute capability, for NVIDIA cards that the catalog does not know.
 BY_CAPABILITY: tuple[tuple[float, str], ...] = (

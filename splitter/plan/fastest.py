@@ -23,7 +23,6 @@ from splitter.plan.fractions import (
     settings_of,
 )
 from splitter.plan.given import given_split, shared
-from splitter.plan.placement import placement_of
 from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
 from splitter.plan.speed import HostPrice, Price
@@ -90,7 +89,7 @@ def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement
     """The first candidate that the memory model accepts."""
     for seconds, settings, given in candidates:
         memory = task.scene.memory(settings)
-        placement = given or placement_of(len(memory.layer_model_bytes) - 1, settings, ())
+        placement = given or task.scene.place(settings)
         if fits(task.scene, settings, memory.footprint(placement)):
             return Solution(settings, placement, seconds)
     return None

@@ -65,6 +65,15 @@ def fits(scene: Scene, settings: Settings, footprint: Footprint) -> bool:
     if ram is not None and footprint.host.used_bytes() > ram:
         return False
     devices = scene.devices(settings.device_order)
+    shared = {device.id for device in scene.rig.shared()}
+    pooled = [
+        use.used_bytes() + scene.overhead_bytes(device)
+        for device, use in zip(devices, footprint.devices, strict=True)
+        if device.id in shared
+    ]
+    pool = scene.pool_bytes()
+    if pooled and pool is not None and sum(pooled) + footprint.host.used_bytes() > pool:
+        return False
     return all(
         use.used_bytes() <= scene.budget_bytes(device)
         for index, (device, use) in enumerate(zip(devices, footprint.devices, strict=True))

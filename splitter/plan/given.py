@@ -23,13 +23,12 @@ def given_split(task: Task, base: Settings) -> Iterator[tuple[float, Settings, P
     devices = task.devices()
     order = tuple(device.id for device in devices)
     memory = task.scene.memory(replace(base, device_order=order))
-    free = [device.free_bytes for device in devices]
     count = len(memory.layer_model_bytes)
     fixed = task.fixed.get("gpu_layers")
     found = []
     for gpu_layers in [fixed] if fixed is not None else range(count, -1, -1):
         settings = replace(base, gpu_layers=gpu_layers, device_order=order)
-        placement = placement_of(count - 1, settings, free)
+        placement = task.scene.place(settings)
         found.append((turn_seconds(task.scene, settings, placement), settings, placement))
     yield from sorted(found, key=lambda item: (item[0], -item[1].gpu_layers))
 

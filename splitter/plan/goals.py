@@ -65,9 +65,11 @@ def _goal_reason(request: Request) -> tuple[str, ...]:
     """Says so where the context that the user named leaves the goal nothing to choose."""
     fixed = request.fixed.get("context_size")
     if fixed and request.goal != "speed":
-        return (f"-c {fixed} leaves the goal {request.goal} no context to choose: planned for speed there",)
+        return (f"-c {fixed} fixes the context, so --goal {request.goal} has nothing to choose: planned for speed",)
     if request.context_max and request.goal == "balanced":
-        return ("-c max asks for the longest context: the goal balanced would stop at the knee",)
+        return (
+            "-c max asks for the longest context; --goal balanced alone would stop where more context costs much speed",
+        )
     return ()
 
 
@@ -77,8 +79,8 @@ def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
         return ()
     facts = task.scene.facts
     size = default_context(facts)
-    of = f"of the model's {facts.context_train}" if facts.context_train else "(the model names no limit)"
-    return (f"planned for {size} tokens of context {of}: -c N or -c max plans for another",)
+    limit = f"the model allows {facts.context_train}" if facts.context_train else "the model names no limit"
+    return (f"planned for a context of {size} tokens ({limit}); -c N or -c max plans for another",)
 
 
 def _ubatch_reason(task: Task, found: Solution) -> tuple[str, ...]:
@@ -131,7 +133,9 @@ def _longest_at_all(task: Task, start: Solution, least: int, most: int) -> Choic
     found = start if size == start.settings.context_size else best_at(task, size) or start
     limit = "the model's own limit" if size == most else "256 more would not fit"
     kept = f", at {100 * start.seconds / found.seconds:.0f} % of the speed at {least}" if size > least else ""
-    text = f"the longest context that fits: {size} tokens ({limit}){kept}; layers or tensors are in RAM in any case"
+    text = (
+        f"the longest context that fits: {size} tokens ({limit}){kept}; some layers or tensors are in RAM at any length"
+    )
     return Choice(found, (text,))
 
 

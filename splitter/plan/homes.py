@@ -100,15 +100,17 @@ def _projector_homes(task: Task, devices: Sequence[Device]) -> list[str | None]:
 def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     """Seconds that drafting adds to a pass of the main model; 0 where a bandwidth is unknown."""
     scene = task.scene
-    settings = task.settings(context_size=task.fixed.get("context_size", 256), draft_device_order=home)
+    base = task.settings(context_size=task.fixed.get("context_size", 256))
+    settings = replace(base, device_order=home or (), draft_device_order=home)
     memory, placement = (
         scene.extra.draft_memory(settings, scene.engine.memory),
-        scene.extra.draft_placement(settings, {}),
+        scene.extra.draft_placement(settings, {}, scene.engine.memory),
     )
     if memory is None or placement is None:
         return 0.0
     seconds = token_s(work_in(memory, placement), scene.devices(home or ()), scene.rig.host, scene.constants)
-    return DRAFTED * (seconds or 0.0)
+    handing = 0.0 if home else scene.constants.several_s  # each drafted token goes to the cards and back
+    return DRAFTED * ((seconds or 0.0) + handing)
 
 
 def _image_s(scene: Scene, home: str | None) -> float:
@@ -169,7 +171,7 @@ def _does_not_fit(task: Task, request: Request) -> DoesNotFitError:
         choose(task, request)
     except DoesNotFitError as error:
         return DoesNotFitError(error.message, "; ".join(filter(None, (without, error.hint))))
-    return DoesNotFitError(f"no device can take the {' and the '.join(names)}", without)
+    return DoesNotFitError(f"no device has room for the {' and the '.join(names)}", without)
 
 
 def _named(scene: Scene) -> tuple[tuple[str, object], ...]:
@@ -196,6 +198,6 @@ def _why(task: Task, name: str, device: str | None, request: Request) -> str:
     if not task.scene.usable():
         return "this engine computes on the CPU"
     if name == PROJECTOR:
-        return "no other device takes it at less cost" if device else "no device has room for it"
+        return "any other device would cost more" if device else "no device has room for it"
     seconds = _draft_s(task, (device,) if device else ())
     return f"{DRAFTED} drafted tokens take {1000 * seconds:.1f} ms there, and this costs the main model least"

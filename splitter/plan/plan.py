@@ -108,7 +108,22 @@ class Plan:
     extra: tuple[str, ...] = field(default=())
 
     def fits(self) -> bool:
-        """Every device keeps its margin and the host's share fits the free RAM (unknown RAM counts as enough)."""
+        """Every device keeps its margin, the host's share fits the free RAM (unknown RAM counts as enough), and both
+        together the memory that they share."""
         ram = self.rig.host.ram_free_bytes
         host_fits = ram is None or self.footprint.host.used_bytes() <= ram
-        return host_fits and all(d.headroom_bytes() >= 0 for d in self.devices)
+        pool = self.pool_headroom_bytes()
+        return host_fits and all(d.headroom_bytes() >= 0 for d in self.devices) and (pool is None or pool >= 0)
+
+    def pool_used_bytes(self) -> int:
+        """What host and the devices that share its memory use of it together."""
+        shared = {device.id for device in self.rig.shared()}
+        used = sum(planned.used_bytes() for planned in self.devices if planned.device.id in shared)
+        return used + self.footprint.host.used_bytes()
+
+    def pool_headroom_bytes(self) -> int | None:
+        """Free memory left in the pool of host and unified devices, after use and margins; None without a pool."""
+        free = self.rig.pool_free_bytes()
+        shared = {device.id for device in self.rig.shared()}
+        margins = [planned.margin_bytes for planned in self.devices if planned.device.id in shared]
+        return None if free is None or not margins else free - self.pool_used_bytes() - max(margins)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from splitter.errors import DoesNotFitError
+from splitter.memory.setting_table import flag_of
 from splitter.model.attention import placed_layers
 from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import evaluate_in
@@ -11,23 +12,24 @@ from splitter.plan.plan import Plan
 from splitter.plan.task import Task
 from splitter.units import format_bytes
 
-FLAGS = {
-    "gpu_layers": "-ngl",
-    "tensor_split": "-ts",
-    "device_order": "--device",
-    "split_mode": "-sm",
-    "main_gpu": "-mg",
-    "ubatch_size": "-ub",
-    "cache_type_k": "-ctk",
-    "n_cpu_moe": "-ncmoe",
-    "parallel": "-np",
-}
+# Settings that a message names by their flags.
+NAMED = (
+    "gpu_layers",
+    "tensor_split",
+    "device_order",
+    "split_mode",
+    "main_gpu",
+    "ubatch_size",
+    "cache_type_k",
+    "n_cpu_moe",
+    "parallel",
+)
 
 
 def does_not_fit(task: Task, context_size: int) -> DoesNotFitError:
-    """The error for a task that has no plan at `context_size` tokens: what binds, and what would fit."""
+    """The error for a task that has no plan at `context_size` tokens: what the limit is, and what would fit."""
     facts, scene = task.scene.facts, task.scene
-    asked = [f"{flag} {_text(task.fixed[name])}" for name, flag in FLAGS.items() if name in task.fixed]
+    asked = [f"{flag_of(name)} {_text(task.fixed[name])}" for name in NAMED if name in task.fixed]
     wish = f" with {' '.join(asked)}" if asked else ""
     message = (
         f"{facts.name} at {context_size} tokens{wish} does not fit {scene.rig.name}: {_what_binds(task, context_size)}"
@@ -50,15 +52,19 @@ def _what_binds(task: Task, context_size: int) -> str:
     """The fullest place of the nearest thing to what was asked, in words."""
     plan = _as_asked(task, context_size)
     short = min(plan.devices, key=lambda d: d.headroom_bytes(), default=None)
+    pool = plan.pool_headroom_bytes()
+    if pool is not None and pool < 0:
+        free = format_bytes(plan.rig.pool_free_bytes() or 0)
+        return f"host and GPU share one memory and need {format_bytes(plan.pool_used_bytes())} of {free} free"
     ram, host = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is not None and host > ram:
-        return f"the host needs {format_bytes(host)} of {format_bytes(ram)} free RAM"
+        return f"it needs {format_bytes(host)} of RAM; only {format_bytes(ram)} is free"
     if short is None or short.headroom_bytes() >= 0:
-        return "no device has room for a single layer beside its buffers and margin"
+        return "no device has room for even one layer next to its buffers and margin"
     budget = sum(task.scene.budget_bytes(d.device) for d in plan.devices)
     need = sum(d.memory.breakdown_bytes() for d in plan.devices)
     if need > budget:
-        return f"the devices need {format_bytes(need)} and can give {format_bytes(max(budget, 0))}"
+        return f"the devices need {format_bytes(need)}; only {format_bytes(max(budget, 0))} is available"
     return f"{short.device.id} ({short.device.name}) is {format_bytes(-short.headroom_bytes())} short"
 
 
@@ -97,5 +103,5 @@ def _dropping(task: Task, context_size: int) -> list[str]:
         if found is not None:
             value = getattr(found.settings, name)
             single = not isinstance(value, tuple)
-            hints.append(f"{FLAGS[name]} {value} fits" if single else f"it fits without {FLAGS[name]}")
+            hints.append(f"{flag_of(name)} {value} fits" if single else f"it fits without {flag_of(name)}")
     return hints

@@ -16,9 +16,10 @@ class Request:
     """One planning task.
 
     `fixed` maps field names of `memory.settings.Settings` to the values the user gave: they are obeyed or refused,
-    never repaired. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
+    never changed. `context_size` in `fixed` may be absent (then the goal decides); `context_max` is `-c max`.
     `engine` is what the engine's version can be told and what it assumes.
     `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
+    `hints` False: a refusal need not say what would fit instead, which takes many searches.
     `workload` is the turn that the goal `speed` makes short. `draft` and `projector` are the headers of the models that
     `fixed` names as `draft_model` and `mmproj`.
     """
@@ -31,3 +32,4 @@ class Request:
     draft: ModelFacts | None = None
     projector: ModelFacts | None = None
     workload: Workload = CHAT
+    hints: bool = True

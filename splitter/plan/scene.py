@@ -5,13 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splitter.errors import UsageError
+from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
+from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan.defaults import margins
 from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
+from splitter.plan.placement import placement_of
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.work import LayerParts, layer_parts, model_class
@@ -74,6 +77,28 @@ class Scene:
             self.searched["class"] = model_class(self.facts)
         return str(self.searched["class"])
 
+    def place(self, settings: Settings) -> Placement:
+        """Where the engine puts the layers under `settings`."""
+        free = tuple(device.free_bytes for device in self.devices(settings.device_order))
+        rule = self.engine.placement
+        if rule is not None and settings.split_mode == "layer" and len(free) > 1:
+            return rule.place(self.facts, settings, free)
+        return placement_of(placed_layers(self.facts), settings, free)
+
+    def told(self, settings: Settings, placement: Placement) -> Settings:
+        """`settings` with the tensor split under which the engine puts the layers where `placement` does."""
+        rule = self.engine.placement
+        if (
+            rule is None
+            or settings.split_mode != "layer"
+            or placement.devices < 2
+            or all(owner is None for owner in placement.layers)
+        ):
+            return settings
+        if settings.tensor_split and rule.place(self.facts, settings, ()).layers == placement.layers:
+            return settings
+        return replace(settings, tensor_split=rule.shares(self.facts, settings, placement))
+
     def devices(self, device_order: Sequence[str]) -> tuple[Device, ...]:
         """The rig's devices of these ids; UsageError names the ids that exist."""
         known = {device.id: device for device in self.rig.devices}
@@ -84,12 +109,12 @@ class Scene:
                 f"its devices are {', '.join(known) or 'none'} (see `splitter rig`)",
             )
         if len(set(device_order)) != len(device_order):
-            raise UsageError("a device is named twice in the device order", "name each device once")
+            raise UsageError("the device order names a device twice", "name each device once")
         return tuple(known[name] for name in device_order)
 
     def usable(self) -> tuple[Device, ...]:
         """The devices that the engine can use: none where it computes on the CPU."""
-        return () if self.engine.cpu_only else self.rig.devices
+        return self.engine.usable(self.rig.devices)
 
     def held(self, settings: Settings, used: Sequence[int] = ()) -> Held:
         """What the other models hold under `settings`; `used` bytes of the main one per device of its order."""
@@ -122,6 +147,11 @@ class Scene:
     def overhead_bytes(self, device: Device) -> int:
         """What the driver takes on a device on which the engine opens a context."""
         return sum(size for _, size in self.overhead(device, self.rig.host))
+
+    def pool_bytes(self) -> int | None:
+        """What host and the devices that share its memory may use together: free memory less the largest margin."""
+        free, shared = self.rig.pool_free_bytes(), self.rig.shared()
+        return None if free is None else free - max(self.margins()[device.id] for device in shared)
 
     def budget_bytes(self, device: Device) -> int:
         """What llama.cpp may use of a device: free memory less margin and overhead."""

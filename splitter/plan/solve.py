@@ -31,7 +31,7 @@ def solve(
 
     `details` False leaves out the reasons and alternatives, which cost several more searches.
 
-    Raises UsageError for wishes that cannot be meant, DoesNotFitError (with the nearest possible in its hint) when
+    Raises UsageError for a request that makes no sense, DoesNotFitError (with the nearest possible in its hint) when
     nothing obeys them within the rig's memory.
     """
     extra = ExtraModels(request.draft, request.projector)

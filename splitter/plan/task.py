@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from splitter.errors import UsageError
+from splitter.memory.setting_table import FORK_CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
@@ -36,6 +37,8 @@ class Task:
 
     def holding(self, settings: Settings) -> "Task":
         """The same task where the other models, placed by `settings`, are already on their devices."""
+        if self.scene.engine.memory.draft_sees_all and not settings.device_order:
+            settings = replace(settings, device_order=tuple(device.id for device in self.devices()))
         scene = self.scene.holding(settings)
         return self if scene is self.scene else replace(self, scene=scene)
 
@@ -63,11 +66,14 @@ def _rank(device: Device) -> tuple[float, int, int, str]:
 
 
 def check_request(scene: Scene, request: Request) -> Task:
-    """The task of `request`; UsageError for wishes that cannot be meant on this rig or engine."""
+    """The task of `request`; UsageError for a request that makes no sense on this rig or engine."""
     unknown = sorted(set(request.fixed) - FIELDS)
     if unknown:
         raise UsageError(f"there is no setting {', '.join(unknown)}", "see `splitter plan --help`")
-    task = Task(scene, _sayable(scene, request.fixed))
+    reason = scene.engine.unreadable(scene.facts)
+    if reason:
+        raise UsageError(*reason)
+    task = Task(scene, _all_layers(scene, _sayable(scene, request.fixed)), request.hints)
     scene.margins()
     task.devices()
     _check_split(task)
@@ -75,6 +81,12 @@ def check_request(scene: Scene, request: Request) -> Task:
     _check_values(task)
     task = replace(task, fixed=_tied(task))
     return replace(task, fixed=_on_cpu(task)) if scene.engine.cpu_only else task
+
+
+def _all_layers(scene: Scene, fixed: dict[str, Any]) -> dict[str, Any]:
+    """More layers than the model has are all of it, output included."""
+    layers = fixed.get("gpu_layers")
+    return fixed if layers is None else {**fixed, "gpu_layers": min(layers, scene.facts.layers + 1)}
 
 
 def _sayable(scene: Scene, fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +143,10 @@ def _check_values(task: Task) -> None:
         instead = "name the one device instead: --device" if mode == "none" else "use -sm layer"
         raise UsageError(f"{engine.title()} has no split mode {mode}", instead)
     kinds = {fixed[name] for name in ("cache_type_k", "cache_type_v") if name in fixed}
+    strange = sorted(kind for kind in kinds if kind in FORK_CACHE_TYPES and not engine.knows_cache_type(kind))
+    if strange:
+        known = ", ".join(engine.cache_types)
+        raise UsageError(f"{engine.title()} has no cache type {strange[0]}", f"it takes one of {known}")
     if engine.one_cache_type and len(kinds) > 1:
         raise UsageError(f"{engine.name} has one cache type for K and V", "give -ctk and -ctv the same type")
     sizes = [fixed[name] for name in ("batch_size", "ubatch_size") if name in fixed]

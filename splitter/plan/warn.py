@@ -7,7 +7,20 @@ from splitter.units import format_bytes
 
 def warnings(plan: Plan) -> tuple[Notice, ...]:
     """All that apply, the gravest first."""
-    return (*_overfull(plan), *_host(plan), *_idle(plan), *_extra(plan), *_unproven(plan), *_unknown_speed(plan))
+    return (
+        *_unreadable(plan),
+        *_overfull(plan),
+        *_host(plan),
+        *_idle(plan),
+        *_extra(plan),
+        *_unproven(plan),
+        *_unknown_speed(plan),
+    )
+
+
+def _unreadable(plan: Plan) -> tuple[Notice, ...]:
+    reason = plan.engine.unreadable(plan.facts)
+    return (Notice("unreadable_types", *reason),) if reason else ()
 
 
 def _overfull(plan: Plan) -> tuple[Notice, ...]:
@@ -33,15 +46,29 @@ def _short(device: PlannedDevice) -> Notice:
 
 
 def _host(plan: Plan) -> tuple[Notice, ...]:
+    pool = plan.pool_headroom_bytes()
+    if pool is not None and pool < 0:
+        return (_pool(plan, -pool),)
     ram, used = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is None or used <= ram:
         return ()
     return (
         Notice(
             "host_memory",
-            f"the host needs {format_bytes(used)} of {format_bytes(ram)} free RAM",
+            f"the host needs {format_bytes(used)} of RAM; only {format_bytes(ram)} is free",
             "put more layers on devices, or take a smaller quantisation",
         ),
+    )
+
+
+def _pool(plan: Plan, missing_bytes: int) -> Notice:
+    names = ", ".join(device.name for device in plan.rig.shared())
+    return Notice(
+        "unified_memory",
+        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())} of "
+        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} free, {format_bytes(missing_bytes)} more than there "
+        "is beside the margin",
+        "take a shorter context or a smaller quantisation: putting layers on the host frees nothing",
     )
 
 
@@ -51,11 +78,11 @@ def _idle(plan: Plan) -> tuple[Notice, ...]:
     return tuple(
         Notice(
             "idle_device",
-            f"{device.device.id} ({device.device.name}) holds no layer, yet the engine opens a context on it",
-            "leave it out of --device",
+            f"{device.device.id} ({device.device.name}) holds no layer, but the engine still opens a context on it",
+            plan.engine.how_to_hide(device.device.id),
         )
         for device in plan.devices
-        if not device.layers and not device.holds_output and not _is_home(device)
+        if not device.layers and not device.holds_output and not device.memory.model_bytes and not _is_home(device)
     )
 
 
@@ -75,7 +102,7 @@ def _uncounted(plan: Plan) -> tuple[Notice, ...]:
     if not missing:
         return ()
     hint = "leave room: raise --margin by the size of those files and their caches"
-    return (Notice("extra_models", f"the figures do not count {missing}: the header cannot be read here", hint),)
+    return (Notice("extra_models", f"the figures leave out {missing}: the header cannot be read here", hint),)
 
 
 def _projector(plan: Plan) -> tuple[Notice, ...]:
@@ -90,8 +117,8 @@ def _projector(plan: Plan) -> tuple[Notice, ...]:
 def _unproven(plan: Plan) -> tuple[Notice, ...]:
     if plan.footprint.proven:
         return ()
-    why = "; ".join(plan.footprint.notes) or f"{plan.facts.architecture} is not among the compared architectures"
-    return (Notice("unproven", f"this memory estimate is not proven against llama.cpp: {why}", "use --verify"),)
+    why = "; ".join(plan.footprint.notes) or f"{plan.facts.architecture} is not among the architectures compared"
+    return (Notice("unproven", f"this memory estimate has not been checked against llama.cpp: {why}", "use --verify"),)
 
 
 def _unknown_speed(plan: Plan) -> tuple[Notice, ...]:
@@ -99,6 +126,4 @@ def _unknown_speed(plan: Plan) -> tuple[Notice, ...]:
         return ()
     nameless = [d.device.id for d in plan.devices if d.device.bandwidth_bytes_per_s is None]
     what = f"the memory bandwidth of {', '.join(nameless)}" if nameless else "the bandwidth of the host's RAM"
-    return (
-        Notice("unknown_bandwidth", f"no speed is predicted: {what} is unknown", "name it in a rig file (gb_per_s)"),
-    )
+    return (Notice("unknown_bandwidth", f"no speed is predicted: {what} is unknown", "set gb_per_s in a rig file"),)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from splitter.engine.engines import NAMES
+from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
 
 Kind = Literal["text", "integer", "number", "boolean", "choice", "version", "numbers", "texts", "context"]
 
@@ -126,11 +127,25 @@ _READERS = {
     "context": _context,
 }
 
-CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+# Kinds of settings that a profile writes as another kind.
+AS_WRITTEN: Mapping[str, Kind] = {"layers": "integer", "type": "choice", "items": "texts"}
+
+
+def _setting_key(setting: Setting) -> Key:
+    """The key of one setting, from the table of all."""
+    flag = setting.flag() if setting.means else f"false is {setting.flag()}"
+    return Key(
+        f"settings.{setting.name}",
+        AS_WRITTEN.get(setting.kind) or setting.kind,  # type: ignore[arg-type]  # the other kinds have the same name
+        f"{flag}: {setting.about}",
+        tuple(ALL_CACHE_TYPES) if setting.kind == "type" else setting.choices,
+        setting.minimum,
+    )
+
 
 KEYS: tuple[Key, ...] = (
     Key("name", "text", "what the profile is called; the file name if absent"),
-    Key("description", "text", "one sentence for lists"),
+    Key("description", "text", "one sentence, shown in lists"),
     Key("model", "text", "path, first file of a split set, hf:OWNER/REPO/FILE or URL"),
     Key("goal", "choice", "what the planner aims at", ("speed", "context", "balanced")),
     Key("margin_mib", "numbers", "memory kept free per device in MiB, in rig order; one value serves all", minimum=0),
@@ -140,32 +155,8 @@ KEYS: tuple[Key, ...] = (
     Key("rig.name", "text", "a shipped or saved rig; absent: this machine"),
     Key("rig.file", "text", "a rig file"),
     Key("rig.gpus", "texts", "cards by name, such as [1050ti, 2080, 1060-6gb]"),
-    Key("settings.context_size", "context", "-c: tokens over all slots", minimum=1),
-    Key("settings.gpu_layers", "integer", "-ngl: layers on GPUs, the output layer counted", minimum=0),
-    Key("settings.device_order", "texts", "-dev: the engine's device ids in order"),
-    Key("settings.tensor_split", "numbers", "-ts: shares in the order of device_order", minimum=0),
-    Key("settings.split_mode", "choice", "-sm", ("none", "layer", "tensor")),
-    Key("settings.main_gpu", "integer", "-mg: index in device_order", minimum=0),
-    Key("settings.batch_size", "integer", "-b: tokens per logical batch", minimum=1),
-    Key("settings.ubatch_size", "integer", "-ub: tokens per physical batch", minimum=1),
-    Key("settings.cache_type_k", "choice", "-ctk: type of the K cache", CACHE_TYPES),
-    Key("settings.cache_type_v", "choice", "-ctv: type of the V cache", CACHE_TYPES),
-    Key("settings.flash_attention", "choice", "-fa", ("on", "off", "auto")),
-    Key("settings.parallel", "integer", "-np: requests served at once", minimum=1),
-    Key("settings.kv_unified", "boolean", "-kvu: one cache shared by all slots"),
-    Key("settings.swa_full", "boolean", "--swa-full: full-size cache for sliding windows"),
-    Key("settings.kv_offload", "boolean", "false is -nkvo: the cache stays in RAM"),
-    Key("settings.op_offload", "boolean", "false is --no-op-offload"),
-    Key("settings.n_cpu_moe", "integer", "-ncmoe: experts of the first N layers in RAM", minimum=0),
-    Key("settings.cpu_moe", "boolean", "-cmoe: all experts in RAM"),
-    Key("settings.override_tensors", "texts", "-ot: PATTERN=BUFFER items"),
-    Key("settings.mmap", "boolean", "false reads the file instead of mapping it"),
-    Key("settings.threads", "integer", "-t: CPU threads", minimum=1),
-    Key("settings.mmproj", "text", "-mm: multimodal projector file"),
-    Key("settings.draft_model", "text", "-md: draft model file"),
-    Key("settings.draft_gpu_layers", "integer", "-ngld: draft layers on GPUs", minimum=0),
-    Key("settings.draft_device_order", "texts", "-devd: devices of the draft model"),
-    Key("settings.mmproj_device", "text", "-mmdev: device of the projector, or none"),
+    Key("rig.backend", "choice", "the engine's backend", ("cuda", "vulkan", "rocm", "sycl", "metal")),
+    *map(_setting_key, SETTINGS),
     Key("server.host", "text", "address to listen on"),
     Key("server.port", "integer", "port to listen on", minimum=1, maximum=65535),
     Key("server.api_key_file", "text", "file that holds the API key"),
@@ -182,9 +173,9 @@ KEYS: tuple[Key, ...] = (
     Key("supervision.health_interval_s", "number", "time between two health probes while it runs", minimum=0.1),
     Key("supervision.health_failures", "integer", "failed probes in a row that make it degraded", minimum=1),
     Key("supervision.restart_degraded_s", "number", "a degraded engine is restarted after this", minimum=0),
-    Key("supervision.healthy_after_s", "number", "being well for this long forgives earlier restarts", minimum=0),
-    Key("supervision.oom_replans", "integer", "plans anew this often when memory runs out", minimum=0),
-    Key("log.max_mib", "number", "size at which the engine's log file is put aside", minimum=0.001),
+    Key("supervision.healthy_after_s", "number", "how long without trouble forgives earlier restarts", minimum=0),
+    Key("supervision.oom_replans", "integer", "how often to plan again when memory runs out", minimum=0),
+    Key("log.max_mib", "number", "size at which the engine's log file is rotated", minimum=0.001),
     Key("log.files", "integer", "how many log files are kept, the newest counted", minimum=1, maximum=1000),
 )  # fmt: skip
 
@@ -209,6 +200,7 @@ SYNONYMS: Mapping[str, str] = {
     "np": "settings.parallel",
     "api_key": "server.api_key_file",
     "gpus": "rig.gpus",
+    "backend": "rig.backend",
     "margin": "margin_mib",
     "margins": "margin_mib",
 }

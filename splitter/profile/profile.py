@@ -9,6 +9,7 @@ from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.errors import ProfileError
 from splitter.plan.request import Request
 from splitter.profile.schema import ValueLayer
+from splitter.rig.backends import BackendName
 from splitter.units import from_mib
 
 RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
@@ -29,6 +30,7 @@ class RigChoice:
     name: str | None = None
     file: str | None = None
     gpus: tuple[str, ...] = ()
+    backend: BackendName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,9 @@ def to_request(profile: Profile) -> ProfileTask:
         server = replace(server, port=ENGINES[kind].port)
     return ProfileTask(
         model=profile.get("model"),
-        rig=RigChoice(profile.get("rig.name"), profile.get("rig.file"), profile.get("rig.gpus") or ()),
+        rig=RigChoice(
+            profile.get("rig.name"), profile.get("rig.file"), profile.get("rig.gpus") or (), profile.get("rig.backend")
+        ),
         request=request,
         engine=EngineRef(kind, profile.get("engine.path"), profile.get("engine.version")),
         server=server,

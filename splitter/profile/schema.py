@@ -71,7 +71,7 @@ def _shorthand(section: str, node: Node, source: str) -> str:
         text = str(node.value)
         return "rig.file" if text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text else "rig.name"
     known = ", ".join(key.name() for key in KEYS if key.section() == section)
-    raise ProfileError(f"{source}:{node.line}: {section} must hold keys of its own", f"known keys: {known}")
+    raise ProfileError(f"{source}:{node.line}: {section} must contain keys of its own", f"known keys: {known}")
 
 
 def _checked(key: Key, node: Node, source: str) -> Any:

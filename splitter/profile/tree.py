@@ -44,7 +44,7 @@ def parse_tree(text: str, where: str) -> Mapping[str, Node]:
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):
-        raise ProfileError(f"{where} does not hold keys and values", "write lines such as `model: FILE.gguf`")
+        raise ProfileError(f"{where} contains no keys and values", "write lines such as `model: FILE.gguf`")
     return _convert_mapping(root, where)
 
 

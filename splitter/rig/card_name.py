@@ -10,11 +10,23 @@ from splitter.units import GIB, from_mib
 
 NOISE = frozenset({"nvidia", "amd", "ati", "intel", "corporation", "r", "tm", "graphics", "gpu", "series", "with",
                    "design", "edition", "generation", "card"})  # fmt: skip
-BRANDS = frozenset({"geforce", "gtx", "rtx", "gt", "radeon", "rx", "instinct", "arc", "tesla"})
+# What board makers add to a chip's name; dropped only where nothing answers to the whole name.
+BOARD_WORDS = frozenset({
+    "msi", "asus", "rog", "tuf", "proart", "gigabyte", "aorus", "evga", "zotac", "palit", "pny", "inno3d",
+    "ichill", "gainward", "galax", "kfa2", "manli", "colorful", "igame", "sapphire", "nitro", "pulse", "pure",
+    "powercolor", "reddevil", "red", "devil", "hellhound", "fighter", "xfx", "speedster", "merc", "qick",
+    "swft", "asrock", "challenger", "phantom", "taichi", "sparkle", "titan", "acer", "predator", "bifrost",
+    "lenovo", "dell", "hp", "oem", "maxsun", "gunnir", "yeston", "gaming", "oc", "ventus", "trio", "suprim",
+    "eagle", "windforce", "strix", "dual", "phoenix", "founders", "fe", "xlr8", "verto", "ftw3", "ftw", "xc3",
+    "amp", "holo", "trinity", "jetstream", "gamerock", "lhr", "ftw2", "black", "ultra", "sli", "2x", "3x",
+    "egpu", "oculink", "turbo", "slot", "blower", "pcie",
+})  # fmt: skip
+BRANDS = frozenset({"geforce", "gtx", "rtx", "gt", "radeon", "rx", "instinct", "arc", "tesla", "apple", "jetson"})
 SYNONYMS = {"mobile": "laptop", "notebook": "laptop"}
 SUFFIXES = {"s": ("super",), "tis": ("ti", "super"), "m": ("laptop",)}
 SIZE = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d+)?)\s*(gb|gib|g|mb|mib)\b")
 MAX_COUNT = 16
+LIST_SIGNS = re.compile(r"[,;]|(?<!max)(?<!nitro)\+", re.IGNORECASE)  # "Ryzen AI Max+ 395" is one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +44,26 @@ def read_name(text: str) -> Wanted:
     "1060-6gb" -> (1060) 6 GiB; "RX 6700XT" -> (rx 6700 xt); "NVIDIA GeForce RTX 3060 Laptop GPU" -> (geforce rtx 3060
     laptop); "2080s" -> (2080 super); what a Vulkan driver adds in brackets, "(RADV NAVI22)", is dropped.
     """
-    text = re.sub(r"\((?:tm|r)\)", " ", text.lower())
+    text = re.sub(r"\((?:tm|r)\)|\bw/", " ", text.lower())
     text = re.sub(r"\((?!pascal)[^)]*\)", " ", text)
     size = SIZE.search(text)
     return Wanted(tuple(_words(SIZE.sub(" ", text))), _size_bytes(size) if size else None)
+
+
+@lru_cache(maxsize=1024)
+def plain_name(text: str) -> str:
+    """`text` in lower case without (R) and (TM), one space between words: what two spellings of a full name share."""
+    return " ".join(re.sub(r"\((?:tm|r)\)", " ", text.lower()).split())
+
+
+def looser_names(text: str) -> tuple[Wanted, ...]:
+    """Other readings of a name that nothing answers to: without the board maker's words; Max-Q as a laptop's chip."""
+    kept = " ".join(word for word in re.split(r"[\s_+-]+", text) if word.lower() not in BOARD_WORDS)
+    wanted = read_name(kept)
+    words = wanted.words
+    if words[-2:] == ("max", "q"):
+        return (wanted, Wanted((*words[:-2], "laptop"), wanted.size_bytes))
+    return (wanted,)
 
 
 def _size_bytes(size: re.Match[str]) -> int:
@@ -57,7 +85,7 @@ def split_list(text: str) -> tuple[str, ...]:
 
     Raises RigError for an empty list or entry and for a count outside 1-16.
     """
-    entries = [entry.strip() for entry in re.split(r"[,;+]", text)]
+    entries = [entry.strip() for entry in LIST_SIGNS.split(text)]
     if not all(entries):
         raise RigError(f"'{text}' is not a list of cards", 'write it like --gpus "1050ti,2080,1060-6gb" or "2x3090"')
     return tuple(name for entry in entries for name in _unfold(entry))

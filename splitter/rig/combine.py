@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from splitter.rig.backends import DEVICE_NAMES, BackendName, backend
 from splitter.rig.card_name import read_name
-from splitter.rig.catalog import SIZE_TOLERANCE, Catalog
+from splitter.rig.catalog import SIZE_TOLERANCE, Catalog, find
 from splitter.rig.defaults import fill_from_catalog, with_values
 from splitter.rig.device import Device
 from splitter.rig.listed import ListedDevice
@@ -19,16 +20,24 @@ _FROM_DRIVER = ("bandwidth_bytes_per_s", "compute_capability", "sm_count", "link
 # GPUs that share the host's RAM (GGML_BACKEND_DEVICE_TYPE_IGPU, which the listing does not tell): names of Intel's and
 # AMD's. An Arc is one unless it has a model such as A770, B580.
 INTEGRATED = re.compile(
-    r"(hd|iris|xe|intel) graphics|radeon(\(tm\))? graphics|vega \d+ graphics|radeon(\(tm\))? \d{3}m"
+    r"(hd|iris|xe|intel) graphics|radeon(\(tm\))? graphics|vega \d+ graphics|radeon(\(tm\))? (\d{3}m|80[456]0s)|"
+    r"^apple |nvidia (gb10|thor)|\borin\b|xavier"
 )
+# Two channels of DDR5 carry about 90 GB/s; integrated GPUs with four and more are built for models.
+WIDE_BYTES_PER_S = 200e9
 ARC = re.compile(r"\barc\b")
 ARC_CARD = re.compile(r"\barc(\(tm\))? (pro )?[ab]\d\d")
 
 
-def combine(listed: Sequence[ListedDevice], driver: Sequence[Device], catalog: Catalog) -> Detection:
-    """The listed devices, enriched; left out, with a note: cards that a second backend shows again, integrated GPUs."""
+def combine(
+    listed: Sequence[ListedDevice], driver: Sequence[Device], catalog: Catalog, asked: BackendName | None = None
+) -> Detection:
+    """The listed devices, enriched; left out, with a note: cards that a second backend shows again, slow integrated
+    GPUs beside cards. `asked` takes the devices of one backend alone."""
+    if asked is not None:
+        listed = [row for row in listed if backend(row.id) in {DEVICE_NAMES[asked], "RPC"}]
     once = _without_doubles(listed)
-    discrete = [row for row in once if not is_integrated(row.name)]
+    discrete = [row for row in once if not is_integrated(row.name) or _is_wide(row, catalog)]
     kept = discrete or once
     notes = [
         f"{row.id} ({row.name}) is left out: another backend shows the same card" for row in listed if row not in once
@@ -44,17 +53,18 @@ def combine(listed: Sequence[ListedDevice], driver: Sequence[Device], catalog: C
     return Detection(tuple(devices), tuple(notes))
 
 
+def _is_wide(row: ListedDevice, catalog: Catalog) -> bool:
+    """Whether an integrated GPU is worth a card's place: Strix Halo, GB10, Apple."""
+    card = find(catalog, row.name, row.total_bytes)
+    return card is not None and card.bandwidth_bytes_per_s >= WIDE_BYTES_PER_S
+
+
 def is_integrated(name: str) -> bool:
     """Whether a device of this name uses the host's RAM."""
     plain = name.lower().replace("(r)", "")
     if ARC.search(plain):
         return ARC_CARD.search(plain) is None
     return INTEGRATED.search(plain) is not None
-
-
-def backend(device_id: str) -> str:
-    """ "CUDA" of "CUDA0", "RPC" of "RPC[host:port]"."""
-    return re.sub(r"\d*(\[.*)?$", "", device_id)
 
 
 def _without_doubles(listed: Iterable[ListedDevice]) -> list[ListedDevice]:
@@ -91,4 +101,6 @@ def _device(row: ListedDevice, match: Device | None, catalog: Catalog) -> Device
     if match and backend(row.id) == "CUDA" and 0 < match.free_bytes - row.free_bytes <= LARGEST_CONTEXT_BYTES:
         free = min(match.free_bytes, row.total_bytes)  # an idle card: the two round differently
         device = with_values(device, {"free_bytes": free}, match.sources.get("free_bytes", NVML))
+    if is_integrated(row.name) and backend(row.id) != "RPC":
+        device = with_values(device, {"unified": True}, ENGINE)
     return fill_from_catalog(device, catalog)

@@ -25,8 +25,9 @@ class Device:
     `bandwidth_bytes_per_s` the card's memory bandwidth, `fp16_flops` its dense matrix throughput in FLOP/s (prompt
     speed), `link_bytes_per_s` its PCIe link. `sources` names, per field, where the value came from:
     "nvml", "sysfs", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality. Neither does
-    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another, nor
-    what the catalog says of its `family` and of public measurements of it.
+    `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another, nor what
+    the catalog says of its `family` and of public measurements of it. `unified`: it shares the host's memory. `node`
+    names the other machine that it is in, `rtt_s` and `node_link_bytes_per_s` the network there.
     """
 
     id: str
@@ -41,6 +42,10 @@ class Device:
     display: bool | None = None
     uuid: str | None = None
     pci_bus_id: str | None = None
+    unified: bool | None = None
+    node: str | None = None
+    rtt_s: float | None = None
+    node_link_bytes_per_s: float | None = None
     driver_index: int | None = field(default=None, compare=False)
     family: str | None = field(default=None, compare=False)
     measured: tuple[CardSpeed, ...] = field(default=(), compare=False)
@@ -48,7 +53,7 @@ class Device:
 
     @property
     def backend(self) -> str:
-        """The engine's backend that the id names: "CUDA", "ROCm", "Vulkan", "SYCL", "Metal"."""
+        """The engine's backend that the id names: "CUDA", "ROCm", "Vulkan", "SYCL", "MTL"."""
         return re.split(r"[\d\[]", self.id, maxsplit=1)[0]
 
     @property
@@ -82,6 +87,29 @@ class Rig:
     host: Host
     devices: tuple[Device, ...]
     notes: tuple[str, ...] = ()
+
+    def shared(self) -> tuple[Device, ...]:
+        """The devices whose memory is the host's RAM: what one takes, the other lacks.
+
+        A GPU that the firmware gave a part of its own (total and the host's free RAM fit beside each other) is none.
+        """
+        free, total = self.host.ram_free_bytes, self.host.ram_total_bytes
+        unified = (device for device in self.devices if device.unified and device.node is None)
+        if free is None or total is None:
+            return tuple(unified)
+        return tuple(device for device in unified if device.total_bytes + free > total)
+
+    def pool_free_bytes(self) -> int | None:
+        """Free bytes of the one pool of host and `shared` devices; None where nothing is shared.
+
+        A device larger than the RAM that the system sees has a part of its own and up to half of that RAM (Windows).
+        """
+        shared = self.shared()
+        if not shared or self.host.ram_free_bytes is None:
+            return max((device.free_bytes for device in shared), default=None)
+        ram_free, ram_total = self.host.ram_free_bytes, self.host.ram_total_bytes or 0
+        own = max(device.total_bytes - ram_total // 2 if device.total_bytes > ram_total else 0 for device in shared)
+        return max(ram_free + own, *(device.free_bytes for device in shared))
 
     def with_no_more_free(self, free_bytes: Mapping[str, int]) -> "Rig":
         """This rig with `free_bytes`, by device id, where that is less than what its devices have."""

@@ -4,15 +4,16 @@ from functools import cache
 from pathlib import Path
 
 from splitter.errors import RigError
-from splitter.rig.card_name import read_name, split_list
-from splitter.rig.catalog import Catalog, parse_catalog, resolve
+from splitter.rig.backends import BackendName, on_backend
+from splitter.rig.card_name import plain_name, read_name, split_list
+from splitter.rig.catalog import Card, Catalog, find, matches, parse_catalog, resolve
 from splitter.rig.device import Rig
 from splitter.rig.host import operating_system, probe_host
 from splitter.rig.rig_file import dump_rig, nearest, parse_rig, rig_from_cards
 from splitter.safe_yaml import MAX_BYTES
 from splitter.shipped import shipped_folder
 
-__all__ = ["dump_rig", "load_catalog", "load_rig", "rig_from_gpus", "shipped_rigs"]
+__all__ = ["dump_rig", "known_cards", "load_catalog", "load_rig", "rig_from_gpus", "shipped_rigs"]
 
 
 @cache
@@ -25,6 +26,16 @@ def load_catalog() -> Catalog:
     return parse_catalog(yaml.load(text, Loader=loader))  # noqa: S506 - both loaders are safe ones
 
 
+def known_cards(words: str = "") -> tuple[Card, ...]:
+    """The cards whose name holds every word of `words` ("3060", "radeon 7900"), or that it is another name of."""
+    catalog = load_catalog()
+    if not words.strip():
+        return catalog.cards
+    wanted = plain_name(words).replace("-", " ").split()
+    named = tuple(card for card in catalog.cards if all(word in plain_name(card.name) for word in wanted))
+    return named or matches(catalog, words)
+
+
 def shipped_rigs() -> tuple[str, ...]:
     """The names of the rigs that come with splitter."""
     return tuple(sorted(path.stem for path in _shipped().glob("*.yaml")))
@@ -34,10 +45,14 @@ def _shipped() -> Path:
     return shipped_folder("examples") / "rigs"
 
 
-def load_rig(name_or_path: str) -> Rig:
-    """The rig of a file, or the shipped rig of that name ("phoenix"). RigError when there is none or it is wrong."""
-    path = _find(name_or_path)
-    return parse_rig(_read(path), str(path), path.stem, load_catalog(), operating_system())
+def load_rig(name_or_path: str, backend: BackendName | None = None) -> Rig:
+    """The rig of a file, or the shipped rig of that name ("phoenix"), its devices called as `backend` calls them.
+
+    RigError when there is none or it is wrong, or when the backend does not drive a card of it.
+    """
+    path, catalog = _find(name_or_path), load_catalog()
+    rig = parse_rig(_read(path), str(path), path.stem, catalog, operating_system())
+    return on_backend(rig, backend, [find(catalog, d.name, d.total_bytes) for d in rig.devices])
 
 
 def _find(name_or_path: str) -> Path:
@@ -62,7 +77,7 @@ def _read(path: Path) -> str:
         raise RigError(f"{path} is not UTF-8 text", "is this a rig file?") from None
 
 
-def rig_from_gpus(list_text: str) -> Rig:
+def rig_from_gpus(list_text: str, backend: BackendName | None = None) -> Rig:
     """The rig of a list such as "1050ti,2080,1060-6gb" or "2x3090,p40": cards from the catalog, this host around them.
 
     Raises RigError for an empty list, an unknown card (naming the nearest) or one that fits several (naming them).
@@ -71,4 +86,4 @@ def rig_from_gpus(list_text: str) -> Rig:
     catalog = load_catalog()
     cards = tuple(resolve(catalog, name) for name in names)
     sized = tuple(read_name(name).size_bytes is not None for name in names)
-    return rig_from_cards(cards, sized, list_text.strip(), catalog, probe_host())
+    return rig_from_cards(cards, sized, list_text.strip(), catalog, probe_host(), backend=backend)

@@ -15,19 +15,26 @@ def operating_system() -> str:
     return {"Windows": "windows", "Darwin": "macos"}.get(platform.system(), "linux")
 
 
-def probe_host(cgroups: Path = CGROUPS) -> Host:
-    """This machine. In a container the RAM is what its memory limit leaves; RAM speed is the default (see defaults)."""
+def host_memory(cgroups: Path = CGROUPS) -> tuple[int, int]:
+    """Bytes of RAM of this machine, in all and free; in a container what its memory limit leaves."""
     import psutil
 
     memory = psutil.virtual_memory()
-    total, free = memory.total, memory.available
     limit = cgroup_memory(cgroups)
-    if limit is not None and limit[0] < total:
-        total, free = limit[0], min(free, limit[1])
+    if limit is not None and limit[0] < memory.total:
+        return limit[0], min(memory.available, limit[1])
+    return memory.total, memory.available
+
+
+def probe_host(cgroups: Path = CGROUPS, unified_bytes_per_s: float | None = None) -> Host:
+    """This machine; RAM speed is that of the GPU that shares it, else the default (see defaults)."""
+    import psutil
+
+    total, free = host_memory(cgroups)
     cores = psutil.cpu_count(logical=False)
     known = {"ram_total_bytes": total, "ram_free_bytes": free, "cores": cores, "os": operating_system()}
     sources = {field: HOST for field, value in known.items() if value is not None}
-    return fill_host(Host(total, free, None, cores, operating_system(), sources))
+    return fill_host(Host(total, free, None, cores, operating_system(), sources), unified_bytes_per_s)
 
 
 def cgroup_memory(folder: Path) -> tuple[int, int] | None:

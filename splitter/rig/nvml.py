@@ -7,11 +7,13 @@ import os
 from typing import Any
 
 from splitter.rig.catalog import Catalog
+from splitter.rig.host import host_memory
 from splitter.rig.nvml_devices import Detection, GpuReading, build_devices
 
+NO_DRIVER = "no NVIDIA driver was found; if this machine has an NVIDIA card, install its driver"
 # NVML's error names (nvml.h, nvmlReturn_t) -> what happened and what to do.
 WORDS = {
-    "NVMLError_LibraryNotFound": "no NVIDIA driver was found; if this machine has an NVIDIA card, install its driver",
+    "NVMLError_LibraryNotFound": NO_DRIVER,
     "NVMLError_DriverNotLoaded": "the NVIDIA driver is installed but not loaded: restart, or `sudo modprobe nvidia`",
     "NVMLError_LibRmVersionMismatch": "the NVIDIA driver was updated while in use (its library and its kernel module "
     "differ): restart the machine",
@@ -31,7 +33,7 @@ def detect(catalog: Catalog, nvml: Any = None, visible: str | None = None) -> De
         try:
             import pynvml
         except ImportError:
-            return Detection(notes=("the Python package nvidia-ml-py is missing: NVIDIA GPUs cannot be asked for",))
+            return Detection(notes=("the Python package nvidia-ml-py is missing: NVIDIA GPUs cannot be found",))
         nvml = pynvml
     if visible is None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -89,13 +91,13 @@ def _read_all(nvml: Any, visible: str | None, catalog: Catalog) -> Detection:
             notes.append(f"GPU {index}: {in_words(error)}")
     if not readings and not notes:
         return Detection(notes=("the NVIDIA driver runs but sees no GPU",))
-    found = build_devices(readings, visible, catalog)
+    found = build_devices(readings, visible, catalog, host_memory())
     return Detection(found.devices, (*notes, *found.notes))
 
 
 def in_words(error: Exception) -> str:
     """What an NVML error means for the user."""
-    return WORDS.get(type(error).__name__, f"the NVIDIA driver answers '{error}': see what nvidia-smi says")
+    return WORDS.get(type(error).__name__, f"the NVIDIA driver reports '{error}': see what nvidia-smi says")
 
 
 def read_gpu(nvml: Any, handle: Any) -> GpuReading:

@@ -1,4 +1,4 @@
-"""What NVML answered -> devices as the engine will number them. Pure.
+"""NVML's answers to devices, numbered as the engine will number them. Pure.
 
 NVML: https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from splitter.rig.catalog import Catalog, find, link_bytes_per_s
+from splitter.rig.catalog import Catalog, find, link_bytes_per_s, matches
 from splitter.rig.defaults import CATALOG, fill_from_catalog, with_values
 from splitter.rig.device import Device
 
@@ -37,6 +37,7 @@ class GpuReading:
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
     mig: bool = False
+    unified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,15 @@ class Detection:
     notes: tuple[str, ...] = ()
 
 
-def build_devices(readings: Sequence[GpuReading], visible: str | None, catalog: Catalog) -> Detection:
+def build_devices(
+    readings: Sequence[GpuReading], visible: str | None, catalog: Catalog, ram_bytes: tuple[int, int] | None = None
+) -> Detection:
     """The devices CUDA will show, CUDA0 first, under CUDA_DEVICE_ORDER=PCI_BUS_ID and CUDA_VISIBLE_DEVICES=`visible`.
 
-    A GPU in MIG mode or without a memory figure is left out, with a note.
+    A GPU in MIG mode or without a memory figure is left out, with a note; but one that shares the host's memory (GB10,
+    Jetson) has the host's: `ram_bytes`, in all and free (CUDA itself asks for MemAvailable there, ggml-cuda.cu).
     """
+    readings = [_with_host_memory(reading, catalog, ram_bytes) for reading in readings]
     ordered = sorted(readings, key=lambda reading: pci_order(reading.pci_bus_id))
     shown = select_visible(ordered, visible)
     notes = []
@@ -66,10 +71,18 @@ def build_devices(readings: Sequence[GpuReading], visible: str | None, catalog: 
     return Detection(tuple(devices), tuple(notes))
 
 
+def _with_host_memory(reading: GpuReading, catalog: Catalog, ram_bytes: tuple[int, int] | None) -> GpuReading:
+    if reading.total_bytes is not None or ram_bytes is None or not matches(catalog, reading.name, ram_bytes[0]):
+        return reading
+    if not all(card.unified for card in matches(catalog, reading.name, ram_bytes[0])):
+        return reading
+    return replace(reading, total_bytes=ram_bytes[0], free_bytes=ram_bytes[1], unified=True)
+
+
 def _why_unusable(reading: GpuReading) -> str:
     if reading.mig:
         return f"{reading.name} is in MIG mode: name an engine with --engine-path, whose listing shows the instances"
-    return f"{reading.name} does not tell its memory (shared with the host or virtual): describe it in a rig file"
+    return f"{reading.name} does not report its memory (shared with the host or virtual): describe it in a rig file"
 
 
 def pci_order(bus_id: str) -> tuple[int, ...]:
@@ -115,6 +128,7 @@ def _device(reading: GpuReading, device_id: str, catalog: Catalog) -> Device:
         "display": reading.display,
         "uuid": reading.uuid,
         "pci_bus_id": reading.pci_bus_id,
+        "unified": reading.unified,
     }
     told = {field: value for field, value in told.items() if value is not None}
     device = with_values(device, told, NVML)

@@ -4,45 +4,73 @@ import platform
 
 from splitter.errors import EngineError
 from splitter.rig import sysfs
-from splitter.rig.catalog import Catalog
-from splitter.rig.combine import combine
-from splitter.rig.device import Rig
+from splitter.rig.backends import BackendName, choose_backend, on_backend
+from splitter.rig.catalog import Catalog, find
+from splitter.rig.combine import WIDE_BYTES_PER_S, combine
+from splitter.rig.device import Host, Rig
 from splitter.rig.files import load_catalog
 from splitter.rig.host import probe_host
 from splitter.rig.listing import list_devices
-from splitter.rig.nvml import detect
+from splitter.rig.nvml import NO_DRIVER, detect
 from splitter.rig.nvml_devices import Detection
 
+NO_DRIVER_AT_ALL = (
+    "no graphics card was found here: NVIDIA's needs its driver; AMD's and Intel's are seen by a llama-server with "
+    "Vulkan (name it with --engine-path)"
+)
 
-def probe_rig(engine_path: str | None = None) -> Rig:
+
+def probe_rig(engine_path: str | None = None, backend: BackendName | None = None) -> Rig:
     """This host's rig. With a llama-server at `engine_path` its --list-devices decides names, order, ids and free
-    memory; else NVML does, and where it shows no card, Linux. No GPU, no driver or a broken engine gives a rig that
-    says so in `notes`."""
-    found = _devices(engine_path, load_catalog())
-    return Rig(platform.node() or "this host", probe_host(), found.devices, found.notes)
+    memory, of `backend` alone if one is named; else the drivers do: NVIDIA's, and Linux for AMD's and Intel's cards. No
+    GPU, no driver or a broken engine gives a rig that says so in `notes`. RigError for a card that `backend` does not
+    drive."""
+    catalog = load_catalog()
+    found = _devices(engine_path, backend, catalog)
+    speed = max((d.bandwidth_bytes_per_s or 0.0 for d in found.devices if d.unified), default=None)
+    host = probe_host(unified_bytes_per_s=speed)
+    return Rig(platform.node() or "this host", host, found.devices, found.notes)
 
 
-def _devices(engine_path: str | None, catalog: Catalog) -> Detection:
-    driver = _driver(catalog)
+def _devices(engine_path: str | None, backend: BackendName | None, catalog: Catalog) -> Detection:
     if engine_path is None:
-        return driver
+        return _called(_driver(catalog), backend, catalog)
+    driver = _driver(catalog)
     try:
         listed = list_devices(engine_path)
     except EngineError as problem:
-        return Detection(driver.devices, (f"{problem.message} ({problem.hint})", *driver.notes))
-    found = combine(listed, driver.devices, catalog)
+        named = _called(driver, backend, catalog)
+        return Detection(named.devices, (f"{problem.message} ({problem.hint})", *driver.notes))
+    found = combine(listed, driver.devices, catalog, backend)
     if found.devices:
         return found
+    if listed and backend is not None:
+        others = ", ".join(row.id for row in listed)
+        return Detection((), (f"{engine_path} shows no {backend} device: it lists {others}",))
     return Detection((), (_none_listed(engine_path, driver), *driver.notes))
 
 
+def _called(driver: Detection, backend: BackendName | None, catalog: Catalog) -> Detection:
+    """The driver's cards as one backend calls them."""
+    cards = [find(catalog, device.name, device.total_bytes) for device in driver.devices]
+    asked = backend or (choose_backend([(d.name, c) for d, c in zip(driver.devices, cards, strict=True)]))
+    rig = on_backend(Rig("", Host(), driver.devices), asked if driver.devices else None, cards)
+    return Detection(rig.devices, driver.notes)
+
+
 def _driver(catalog: Catalog) -> Detection:
-    """NVML's cards; AMD's and Intel's where it has none."""
-    nvidia = detect(catalog)
+    """NVML's cards, and AMD's and Intel's of their own memory beside them; what the one driver lacks is no finding
+    where the other has cards."""
+    nvidia, others = detect(catalog), sysfs.detect(catalog)
     if nvidia.devices:
-        return nvidia
-    others = sysfs.detect(catalog)
-    return others if others.devices else Detection((), (*nvidia.notes, *others.notes))
+        slots = {device.pci_bus_id for device in nvidia.devices}
+        own = (device for device in others.devices if device.pci_bus_id not in slots)
+        beside = tuple(d for d in own if not d.unified or (d.bandwidth_bytes_per_s or 0) >= WIDE_BYTES_PER_S)
+        return Detection((*nvidia.devices, *beside), nvidia.notes)
+    if others.devices:
+        return others
+    quiet = tuple(note for note in nvidia.notes if note != NO_DRIVER)
+    return Detection((), (*quiet, *others.notes) or (NO_DRIVER_AT_ALL,))
 
 
 def _none_listed(engine_path: str, driver: Detection) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from splitter.errors import RigError
+from splitter.rig.backends import BackendName, vendor
 from splitter.rig.catalog import Card, Catalog
 from splitter.rig.defaults import (
     CATALOG,
@@ -14,11 +15,13 @@ from splitter.rig.defaults import (
     default_ids,
     fill_from_catalog,
     fill_host,
+    unified_limit_bytes,
     with_values,
 )
 from splitter.rig.device import Device, Host, Rig
 from splitter.rig.rig_keys import DEVICE_KEYS, HOST_KEYS, RIG_KEYS, read_values, refuse_unknown, write_values
 from splitter.rig.yaml_text import parse_yaml
+from splitter.units import GIB
 
 FILE = "rig file"
 MAX_DEVICES = 64
@@ -37,7 +40,13 @@ def parse_rig(text: str, where: str, default_name: str, catalog: Catalog, system
         raise RigError(f"{where} has no list of devices", f"{_EXAMPLE}, in a list under `devices:`")
     refuse_unknown(data, RIG_KEYS, where)
     host = _host(data.get("host") or {}, where, system)
-    return Rig(_name(data, default_name, where), host, _devices(data["devices"], where, catalog, host.os))
+    devices = _devices(data["devices"], where, catalog, host.os)
+    return Rig(_name(data, default_name, where), fill_host(host, _pool_speed(devices)), devices)
+
+
+def _pool_speed(devices: tuple[Device, ...]) -> float | None:
+    """The speed of the RAM, where a GPU uses it too."""
+    return max((d.bandwidth_bytes_per_s or 0.0 for d in devices if d.unified and d.node is None), default=None)
 
 
 def _name(data: Mapping[str, Any], default_name: str, where: str) -> str:
@@ -55,7 +64,7 @@ def _host(data: Any, where: str, system: str) -> Host:
         raise RigError(f"{where}, host: ram_free_mib is more than ram_mib", "free memory is a part of the total")
     if "os" not in values:
         host = replace(host, sources={**host.sources, "os": DEFAULT})
-    return fill_host(host)
+    return host
 
 
 def _devices(rows: list[Any], where: str, catalog: Catalog, system: str) -> tuple[Device, ...]:
@@ -68,6 +77,8 @@ def _devices(rows: list[Any], where: str, catalog: Catalog, system: str) -> tupl
     for i, device in enumerate(devices):
         if device.id in seen:
             raise RigError(f"{_place(where, i)}: the id {device.id} is taken", "each device has an id of its own")
+        if device.node is None and (device.rtt_s is not None or device.node_link_bytes_per_s is not None):
+            raise RigError(f"{_place(where, i)}: rtt_ms and link_gb_per_s describe the way to a node", "name the node")
         if device.free_bytes > device.total_bytes:
             raise RigError(f"{_place(where, i)}: free_mib is more than total_mib", "free memory is a part of the total")
         seen.add(device.id)
@@ -96,24 +107,64 @@ def _device(values: dict[str, Any], default_id: str, catalog: Catalog, system: s
     return fill_from_catalog(device, catalog)
 
 
-def rig_from_cards(cards: tuple[Card, ...], sized: tuple[bool, ...], name: str, catalog: Catalog, host: Host) -> Rig:
+def rig_from_cards(
+    cards: tuple[Card, ...],
+    sized: tuple[bool, ...],
+    name: str,
+    catalog: Catalog,
+    host: Host,
+    *,
+    backend: BackendName | None = None,
+) -> Rig:
     """A rig of `cards` in this order; `sized` tells whose memory size the user gave. The first card has no display
-    of its own: free memory is what a headless card has."""
-    ids = default_ids([(card.name, card.total_bytes) for card in cards], catalog)
+    of its own: free memory is what a headless card has.
+
+    A GPU that shares the host's memory brings its machine along: a chip that is sold with memory (GB10, Apple, Strix
+    Halo) is the whole machine's RAM, any other takes its part of this host's.
+    """
+    host, pooled = _machine_of(cards, host)
+    sizes = [pooled.get(card.name, card.total_bytes or 0) for card in cards]
+    ids = default_ids([(card.name, size) for card, size in zip(cards, sizes, strict=True)], catalog, backend)
     devices = []
-    for card, given, id_ in zip(cards, sized, ids, strict=True):
-        free = default_free_bytes(card.total_bytes, None, host.os)
+    for card, given, id_, total in zip(cards, sized, ids, sizes, strict=True):
+        free = min(total, host.ram_free_bytes or total) if card.unified else default_free_bytes(total, None, host.os)
         sources = {"name": CATALOG, "total_bytes": "given" if given else CATALOG, "id": DEFAULT, "free_bytes": DEFAULT}
-        device = Device(id_, card.name, card.total_bytes, free, sources=sources)
+        device = Device(id_, card.name, total, free, sources=sources)
         devices.append(fill_from_catalog(device, catalog))
-    return Rig(name, host, tuple(devices))
+    notes = tuple(_pool_note(card, host, pooled[card.name]) for card in dict.fromkeys(cards) if card.unified)
+    return Rig(name, fill_host(host, _pool_speed(tuple(devices))), tuple(devices), notes)
+
+
+def _machine_of(cards: tuple[Card, ...], host: Host) -> tuple[Host, dict[str, int]]:
+    """The host around `cards`, and what each GPU that shares its memory may take, by the card's name."""
+    unified = [card for card in cards if card.unified]
+    if not unified:
+        return host, {}
+    chip = max((card.total_bytes or 0 for card in unified), default=0)
+    system = "macos" if any(card.vendor == "apple" for card in unified) else host.os
+    speed = max(card.bandwidth_bytes_per_s for card in unified)
+    if chip:
+        told = dict.fromkeys(("ram_total_bytes", "ram_bandwidth_bytes_per_s", "os"), CATALOG)
+        host = fill_host(Host(chip, None, speed, host.cores, system, {**host.sources, **told}))
+    elif host.sources.get("ram_bandwidth_bytes_per_s") == DEFAULT:
+        host = replace(host, ram_bandwidth_bytes_per_s=speed)
+    ram = host.ram_total_bytes or 0
+    return host, {card.name: unified_limit_bytes(ram, vendor(card.name, card)) for card in unified}
+
+
+def _pool_note(card: Card, host: Host, limit_bytes: int) -> str:
+    size = f"{(host.ram_total_bytes or 0) / GIB:.0f} GiB"
+    taken = f"{card.name} shares the host's {size} of RAM and may take {limit_bytes / GIB:.0f} GiB of them"
+    if card.vendor == "apple":
+        return f'{taken}; name another size like "{card.name} 64GB"'
+    return taken
 
 
 def dump_rig(rig: Rig) -> str:
     """`rig` as a rig file that loads back to an equal rig (notes are not kept).
 
-    Besides design.md's keys it may hold sm_count, fp16_tflops, pcie_gb_per_s, uuid and pci_bus_id. A comment below
-    each line names what was taken from the catalog or assumed.
+    Besides design.md's keys it may hold sm_count, fp16_tflops, pcie_gb_per_s, unified, uuid and pci_bus_id. A comment
+    below each line names what was taken from the catalog or assumed.
     """
     lines = [f"name: {_flow(rig.name)}", f"host: {_flow(write_values(rig.host, HOST_KEYS))}{_assumed(rig.host)}"]
     lines.append("devices:" if rig.devices else "devices: []")

@@ -99,8 +99,12 @@ DEVICE_KEYS: Mapping[str, RigKey] = {
     "sm_count": RigKey("sm_count", _count),
     "fp16_tflops": RigKey("fp16_flops", _rate(TERA), _in(TERA)),
     "pcie_gb_per_s": RigKey("link_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "unified": RigKey("unified", _flag),
     "uuid": RigKey("uuid", _text),
     "pci_bus_id": RigKey("pci_bus_id", _text),
+    "node": RigKey("node", _text),
+    "rtt_ms": RigKey("rtt_s", lambda value: _number(value, 0, 10**5) / 1000, lambda value: _whole(value * 1000)),
+    "link_gb_per_s": RigKey("node_link_bytes_per_s", _rate(GIGA), _in(GIGA)),
 }
 HOST_KEYS: Mapping[str, RigKey] = {
     "ram_mib": RigKey("ram_total_bytes", _mib(1), _in(MIB)),

@@ -12,10 +12,12 @@ from typing import Any, Self
 
 from splitter.rig import nvml as driver
 from splitter.rig import sysfs
+from splitter.rig.backends import backend
 from splitter.rig.card_reading import CardReading, Readings
 from splitter.rig.catalog import Catalog
 from splitter.rig.device import Device, Rig
 from splitter.rig.files import load_catalog
+from splitter.rig.host import host_memory
 from splitter.rig.nvml_devices import GpuReading, build_devices
 from splitter.rig.same_card import cards_of_rig
 from splitter.rig.sysfs_sensors import read_sysfs_card
@@ -71,12 +73,12 @@ class Sensors:
         catalog = load_catalog()
         found, self._notes = self._open_nvml(catalog)
         others = () if found else sysfs.detect(catalog, self._drm).devices
-        if others:
-            self._notes = ()
+        if others or (self._rig is not None and not any(backend(d.id) == "CUDA" for d in self._rig.devices)):
+            self._notes = ()  # what NVIDIA's driver says is nothing to an owner of other cards
         cards = (*(device for device, _ in found), *others)
         wanted, unknown = (cards, ()) if self._rig is None else cards_of_rig(self._rig.devices, cards)
         if cards:
-            self._notes += tuple(f"{device.id} ({device.name}) is no card of this machine" for device in unknown)
+            self._notes += tuple(f"{device.id} ({device.name}) is not a card of this machine" for device in unknown)
         by_slot = {device.pci_bus_id: handle for device, handle in found}
         self._handles = tuple((d, by_slot[d.pci_bus_id]) for d in wanted if d.pci_bus_id in by_slot)
         self._others = tuple(device for device in wanted if device.pci_bus_id not in by_slot)
@@ -114,7 +116,7 @@ class Sensors:
                 notes.append(f"GPU {index}: {driver.in_words(error)}")
         # A rig knows its cards by slot, whatever CUDA_VISIBLE_DEVICES said when it was read.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") if self._rig is None else None
-        found = build_devices(readings, visible, catalog)
+        found = build_devices(readings, visible, catalog, host_memory())
         notes += found.notes
         return [(device, handles[device.pci_bus_id or ""]) for device in found.devices], tuple(notes)
 

@@ -1,6 +1,6 @@
 """Asks Linux for AMD and Intel cards: /sys/class/drm/card*/device, and the files that name PCI ids.
 
-Files: the kernel's amdgpu documentation (mem_info_vram_total, mem_info_vram_used; Documentation/gpu/amdgpu) and
+Files: the kernel's amdgpu documentation (mem_info_vram_*, mem_info_gtt_*; Documentation/gpu/amdgpu) and
 Documentation/ABI/testing/sysfs-bus-pci (vendor, device, revision, resource, uevent).
 """
 
@@ -43,6 +43,8 @@ def read_cards(drm: Path) -> Iterator[DrmCard]:
             product=text(device / "product_name").strip(),
             total_bytes=number(device / "mem_info_vram_total") or number(folder / "lmem_total_bytes"),
             used_bytes=number(device / "mem_info_vram_used"),
+            shared_bytes=number(device / "mem_info_gtt_total"),
+            shared_used_bytes=number(device / "mem_info_gtt_used"),
             bar_bytes=pci_bar_bytes(text(device / "resource")),
             display=any(text(status).strip() == "connected" for status in drm.glob(f"{folder.name}-*/status")),
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from splitter.rig.catalog import Catalog, find
-from splitter.rig.combine import is_integrated
+from splitter.rig.combine import WIDE_BYTES_PER_S, is_integrated
 from splitter.rig.defaults import DEFAULT, default_free_bytes, default_ids, fill_from_catalog
 from splitter.rig.device import Device
 from splitter.rig.nvml_devices import Detection, pci_order
@@ -25,7 +25,8 @@ LEAST_BYTES = GIB
 
 @dataclass(frozen=True, slots=True)
 class DrmCard:
-    """One card as the kernel tells it. `bar_bytes` is its largest memory window: with resizable BAR all of it."""
+    """One card as the kernel tells it. `bar_bytes` is its largest memory window: with resizable BAR all of it;
+    `shared_bytes` what it may take of the host's RAM (amdgpu's GTT)."""
 
     pci_bus_id: str
     vendor: int
@@ -34,16 +35,20 @@ class DrmCard:
     product: str = ""
     total_bytes: int | None = None
     used_bytes: int | None = None
+    shared_bytes: int | None = None
+    shared_used_bytes: int | None = None
     bar_bytes: int | None = None
     display: bool = False
 
 
 def build_devices(cards: Sequence[DrmCard], amd_names: str, pci_names: str, catalog: Catalog) -> Detection:
-    """The discrete AMD and Intel cards in PCI order, as Vulkan0, Vulkan1, ...; what is left out stands in the notes.
+    """The AMD and Intel cards in PCI order, as Vulkan0, Vulkan1, ...; what is left out stands in the notes: a GPU that
+    shares the host's RAM beside a card, or that does not tell how much of it it may take.
 
     `amd_names` is the text of libdrm's amdgpu.ids, `pci_names` that of pci.ids; both may be "".
     """
     devices: list[Device] = []
+    integrated: list[tuple[Device | None, str]] = []
     notes: list[str] = []
     for card in sorted(cards, key=lambda card: pci_order(card.pci_bus_id)):
         if card.vendor == NVIDIA:
@@ -53,13 +58,31 @@ def build_devices(cards: Sequence[DrmCard], amd_names: str, pci_names: str, cata
         name = name_of(card, amd_names, pci_names)
         total = memory_of(card, name, catalog)
         if is_integrated(name) or (total is not None and total < LEAST_BYTES):
-            notes.append(f"{name} ({card.pci_bus_id}) is left out: it shares the host's RAM")
+            shared = _integrated(card, name, catalog) if is_integrated(name) else None
+            integrated.append((shared, f"{name} ({card.pci_bus_id}) is left out: it shares the host's RAM"))
         elif total is None:
-            notes.append(f"{name} ({card.pci_bus_id}) does not tell its memory: describe it in a rig file")
+            notes.append(f"{name} ({card.pci_bus_id}) does not report its memory: describe it in a rig file")
         else:
             devices.append(_device(card, name, total, catalog))
+    kept = [
+        d
+        for d, _ in integrated
+        if d is not None and (not devices or (d.bandwidth_bytes_per_s or 0) >= WIDE_BYTES_PER_S)
+    ]
+    notes = [note for device, note in integrated if device not in kept] + notes
+    devices = sorted((*devices, *kept), key=lambda device: pci_order(device.pci_bus_id or ""))
     ids = default_ids([(device.name, device.total_bytes) for device in devices], catalog)
     return Detection(tuple(_named(device, id_) for device, id_ in zip(devices, ids, strict=True)), tuple(notes))
+
+
+def _integrated(card: DrmCard, name: str, catalog: Catalog) -> Device | None:
+    """A GPU that shares the host's RAM: its carve-out and what amdgpu lets it take besides, as Vulkan counts it."""
+    if card.total_bytes is None or card.shared_bytes is None:
+        return None
+    used = (card.used_bytes or 0) + (card.shared_used_bytes or 0)
+    total = card.total_bytes + card.shared_bytes
+    whole = _device(replace(card, total_bytes=total, used_bytes=used), name, total, catalog)
+    return replace(whole, unified=True, sources={**whole.sources, "unified": SYSFS})
 
 
 def name_of(card: DrmCard, amd_names: str, pci_names: str) -> str:

@@ -39,7 +39,7 @@ def over_committed(card: Reserved, free_bytes: int, read_at: float, others: Sequ
     names = " and ".join(takers)
     message = (
         f"{card.id} ({card.name}) has {format_bytes(free_bytes)} free, of which {names} takes "
-        f"{format_bytes(sum(takers.values()))}: this plan's {format_bytes(card.used_bytes)} do not fit beside it"
+        f"{format_bytes(sum(takers.values()))}: this plan's {format_bytes(card.used_bytes)} does not fit next to it"
     )
     waits = "wait until it is ready and plan again, or " if card.asked else ""
     return DoesNotFitError(message, f"{waits}splitter stop {' '.join(takers)}")

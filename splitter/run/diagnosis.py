@@ -46,7 +46,7 @@ def _devices(seen: Seen) -> Iterator[Finding]:
         yield Finding("ok", device.id, f"{device.name}: {free} of {total} free")
         if device.bandwidth_bytes_per_s is None:
             hint = "write gb_per_s into a rig file: splitter rig --save mine.yaml"
-            yield Finding("note", device.id, "its memory bandwidth is unknown, so its speed cannot be planned", hint)
+            yield Finding("note", device.id, "its memory bandwidth is unknown, so its speed cannot be predicted", hint)
         if device.display:
             yield Finding("note", device.id, "a display is attached: the desktop shares its memory", "close browsers")
     for note in seen.rig.notes:
@@ -60,8 +60,10 @@ def _order(seen: Seen) -> Iterator[Finding]:
     order = seen.environment.get("CUDA_DEVICE_ORDER")
     names = {device.name for device in seen.rig.devices}
     if len(names) > 1 and order != "PCI_BUS_ID":
-        hint = "commands from splitter set it; for others: CUDA_DEVICE_ORDER=PCI_BUS_ID"
-        yield Finding("note", "device order", "CUDA numbers mismatched cards fastest first, nvidia-smi by slot", hint)
+        hint = "splitter's own commands set CUDA_DEVICE_ORDER=PCI_BUS_ID; set it for other programs too"
+        yield Finding(
+            "note", "device order", "CUDA numbers different cards fastest first, nvidia-smi numbers them by slot", hint
+        )
     visible = seen.environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         hint = "unset it to use every card"
@@ -100,7 +102,7 @@ def _ram(seen: Seen) -> Iterator[Finding]:
     if free is None:
         yield Finding("note", "RAM", "free memory is unknown")
     elif free < LITTLE_RAM_BYTES:
-        hint = "close programs: layers that no card holds must fit here"
-        yield Finding("note", "RAM", f"only {format_bytes(free)} are free", hint)
+        hint = "close programs: layers that do not fit on a card must fit in RAM"
+        yield Finding("note", "RAM", f"only {format_bytes(free)} is free", hint)
     else:
         yield Finding("ok", "RAM", f"{format_bytes(free)} of {format_bytes(seen.rig.host.ram_total_bytes)} free")

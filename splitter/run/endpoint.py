@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -25,22 +24,6 @@ def url_of(server: Server) -> str:
     """Where to reach the server from this machine: an address that means "all" becomes loopback."""
     host = ANY_ADDRESS.get(server.host, server.host)
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
-
-
-def read_key(server: Server) -> str | None:
-    """The first key of the server's key file. EngineError when the file cannot be read."""
-    if server.api_key_file is None:
-        return None
-    try:
-        lines = Path(server.api_key_file).read_text(encoding="utf-8").split()
-    except OSError as error:
-        message = f"the API key file {server.api_key_file} cannot be read: {error.strerror}"
-        raise EngineError(message, "check the path") from None
-    if not lines:
-        file = server.api_key_file
-        message = f"the API key file {file} has an empty first line, no key: the engine would serve everybody"
-        raise EngineError(message, "write the key into its first line")
-    return lines[0]
 
 
 def headers(api_key: str | None) -> dict[str, str]:
@@ -112,7 +95,7 @@ def cpu_time_s(pid: int) -> float:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell."""
+    """Whether `pid` or one of its descendants listens on `port`; True when the system will not tell whose it is."""
     import psutil
 
     try:
@@ -122,7 +105,20 @@ def listens(pid: int, port: int) -> bool:
         return False
     except psutil.Error:
         return True
-    return any(listens_on(c.status, c.laddr, port) for c in sockets)
+    return any(listens_on(c.status, c.laddr, port) for c in sockets) or _owner_is_unknown(port)
+
+
+def _owner_is_unknown(port: int) -> bool:
+    """Whether the system does not say which process listens on `port`: without rights some systems list a listener
+    without its owner, and wine lists no listener at all."""
+    import psutil
+
+    try:
+        listeners = [row for row in psutil.net_connections("tcp") if row.status == "LISTEN"]
+    except psutil.Error:
+        return True
+    owners = [row.pid for row in listeners if listens_on(row.status, row.laddr, port)]
+    return not listeners or (bool(owners) and not any(owners))
 
 
 def listens_on(status: str, address: tuple[Any, ...], port: int) -> bool:
@@ -135,7 +131,7 @@ def is_free(host: str, port: int) -> bool:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
     except OSError:
-        raise UsageError(f"{host!r} is no address of this machine", "use 127.0.0.1") from None
+        raise UsageError(f"{host!r} is not an address of this machine", "use 127.0.0.1") from None
     with socket.socket(family, kind, protocol) as probe:
         # As servers do: a port in TIME_WAIT is free. On Windows that option would share a port that is in use.
         option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)

@@ -5,6 +5,7 @@ Windows the access list is cut down to the user with icacls. It is only ever pas
 """
 
 import os
+import re
 import secrets
 import stat
 import subprocess
@@ -38,16 +39,27 @@ def secured(server: Server) -> tuple[Server, tuple[str, ...]]:
         return server, ()
     path = key_file()
     made = _make(path)
-    _require_key(path)
+    read_key(path)
     said = f"{server.host} can be reached by others: clients need the API key in {path}"
-    return replace(server, api_key_file=str(path)), (f"{said} (made now)" if made else said, *_warnings(path))
+    return replace(server, api_key_file=str(path)), (f"{said} (just created)" if made else said, *_warnings(path))
+
+
+def named(server: Server) -> tuple[Server, tuple[str, ...]]:
+    """`server` with the file that its key will lie in, where it needs one: nothing is written before it is launched."""
+    if server.api_key_file is not None or not server.beyond_loopback():
+        return secured(server)
+    path = key_file()
+    made = "" if path.exists() else f"; `splitter launch` makes it, or write a key of your own into {path}"
+    return replace(server, api_key_file=str(path)), (
+        f"{server.host} can be reached by others: clients need the API key in {path}{made}",
+    )
 
 
 def _make(path: Path) -> bool:
     """Writes a new key unless there is one; whether it was written. Of two launches at once one wins."""
     if path.exists():
         return False
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(fresh, secrets.token_urlsafe(KEY_BYTES) + "\n", 0o600)
@@ -65,26 +77,67 @@ def _make(path: Path) -> bool:
     return True
 
 
-_OTHER = "name a file that holds a key with --api-key-file, or serve on 127.0.0.1"
+_OTHER = "give a key with --api-key-file FILE, or listen on 127.0.0.1"
 
 
 def _own_on_windows(path: Path) -> None:
-    """Nobody but the user may read it. Best effort: the user's %APPDATA% is closed to others already."""
-    if sys.platform == "win32":
-        user = f"{os.environ.get('USERDOMAIN', '.')}\\{os.environ.get('USERNAME', '')}"
-        with suppress(OSError, subprocess.SubprocessError):
-            command = ("icacls", str(path), "/inheritance:r", "/grant:r", f"{user}:F")
-            subprocess.run(command, capture_output=True, timeout=10, check=False)
+    """Nobody but the user may read it. Best effort: the user's %APPDATA% is closed to others already.
 
-
-def _require_key(path: Path) -> None:
-    """EngineError when the file has no first line: the engine would serve without a key."""
+    The user is named by SID: names of domains and of renamed accounts do not always resolve. First the entry is added,
+    then the inherited ones go, so that no step leaves the file without any; one that cannot be read back is reset.
+    """
+    if sys.platform != "win32":
+        return
+    sid = user_sid()
+    if sid is None or not _icacls(path, "/grant:r", f"*{sid}:F"):
+        return
+    _icacls(path, "/inheritance:r")
     try:
-        line = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError):
-        raise EngineError(f"the API key file {path} cannot be read", "check its permissions, or delete it") from None
-    if not line:
-        raise EngineError(f"the API key file {path} holds no key", "delete it: the next launch makes a new one")
+        path.read_bytes()
+    except OSError:
+        _icacls(path, "/reset")
+
+
+def _icacls(path: Path, *words: str) -> bool:
+    """Whether icacls did it."""
+    with suppress(OSError, subprocess.SubprocessError):
+        return (
+            subprocess.run(("icacls", str(path), *words), capture_output=True, timeout=10, check=False).returncode == 0
+        )
+    return False
+
+
+def user_sid() -> str | None:
+    """The SID of the user, "S-1-5-21-..."; None where whoami does not say."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(("whoami", "/user", "/fo", "csv", "/nh"), capture_output=True, timeout=10, check=False)
+        found = re.search(r"S-1-[0-9-]+", done.stdout.decode("ascii", "replace"))
+        return found[0] if found else None
+    return None
+
+
+def read_key(path: str | Path) -> str:
+    """The key in a file: its first line with something in it, without the spaces around. What koboldcpp is given, what
+    llama-server takes first and what our own requests send are this one.
+
+    EngineError for a file that cannot be read or is empty: the engine would serve everybody.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise EngineError(f"the API key file {path} cannot be read: {error.strerror}", "check the path") from None
+    except UnicodeDecodeError:
+        raise EngineError(f"the API key file {path} cannot be read: it is not UTF-8 text", "save it as UTF-8") from None
+    key = next((line.strip() for line in lines if line.strip()), None)
+    if key is None:
+        message = f"the API key file {path} holds no key (an empty first line): the engine would serve everybody"
+        raise EngineError(message, "write the key into its first line, or delete the file: a launch makes a new one")
+    return key
+
+
+def key_of(server: Server) -> str | None:
+    """The server's key; None where it needs none. EngineError as `read_key`."""
+    return None if server.api_key_file is None else read_key(server.api_key_file)
 
 
 def _warnings(path: Path) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
-"""What a supervised engine may be, and what to do about it: a pure step function. `supervisor` owns the loop.
+"""The states of a supervised engine and what to do in each: a pure step function. `supervisor` owns the loop.
 
     starting -> ready <-> degraded          a process runs
        ^          |          |
        |          v          v
        |       stopping ------------> exited | failed
        |          |
-    waiting or replanning                   none does: it ended, was killed, or had no memory
+    waiting or replanning                   no process: it ended, was killed, or had no memory
 
-What was never ready is not started again: a first start that fails fails for a reason that stays. Only a shortage of
+An engine that never became ready is not restarted: it would fail again for the same reason. Only a shortage of
 memory is answered by another plan. Every time is of one monotonic clock, so a wall clock that jumps changes nothing.
 """
 
@@ -179,7 +179,7 @@ def sleep_s(state: State, now_s: float, limits: Limits) -> float:
 
 
 def check_time(state: State, now_s: float, limits: Limits) -> Step:
-    """What waited too long goes one step on; an engine that runs is probed when it is due."""
+    """What has waited too long moves one step on; a running engine is probed when a probe is due."""
     waited_s = now_s - state.since_s
     if state.phase == "starting" and waited_s >= limits.start_timeout_s:
         return climb(replace(state, failure="start_timeout"), now_s)
@@ -207,7 +207,7 @@ def probe_pause_s(state: State, waited_s: float, limits: Limits) -> float:
 
 
 def answered(state: State, event: Answered, now_s: float, limits: Limits) -> Step:
-    """It is well; after `healthy_after_s` of that, earlier restarts are forgiven."""
+    """It is healthy; after `healthy_after_s` of that, earlier restarts no longer count."""
     if state.phase == "starting" and not (event.ours and event.model):
         return climb(replace(state, failure="no_model" if event.ours else "not_ours"), now_s)
     if state.phase in {"starting", "degraded"}:

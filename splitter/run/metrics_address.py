@@ -35,5 +35,5 @@ def metrics_address(text: str) -> MetricsAddress:
     host, colon, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if colon else LOOPBACK
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise UsageError(f"{text!r} is no place for metrics", "write a port, or HOST:PORT: --metrics 9400")
+        raise UsageError(f"{text!r} is neither a port nor HOST:PORT", "write a port, or HOST:PORT: --metrics 9400")
     return MetricsAddress(host, int(port))

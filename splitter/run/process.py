@@ -17,6 +17,7 @@ from splitter.errors import EngineError, EngineNotFoundError
 from splitter.masking import masked, masker, secrets_in
 from splitter.run.guard import Guard
 from splitter.run.job_object import JobObject
+from splitter.run.keys import read_key
 from splitter.run.log_file import LogFile
 
 RING_LINES = 2000
@@ -93,7 +94,7 @@ class Process:
     def _send_windows(self, event: int) -> None:
         try:
             self._popen.send_signal(event)
-        except OSError:  # no console to send it through
+        except (OSError, SystemError):  # no console to send it through; os.kill then raises either
             self._popen.terminate()
 
     def _read(self) -> None:
@@ -138,7 +139,7 @@ def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess
             keeper.end()
             raise
     except FileNotFoundError:
-        message = f"there is no program {command.argv[0]}"
+        message = f"the program {command.argv[0]} was not found"
         raise EngineNotFoundError(message, "give its path with --engine-path, or use --engine embedded") from None
     except OSError as error:
         message = f"{command.argv[0]} cannot be started: {error.strerror}"
@@ -160,9 +161,8 @@ def start(command: EngineCommand, environment: dict[str, str], keeper: Guard | J
 
 
 def secrets(command: EngineCommand) -> dict[str, str]:
-    """The variables whose value is the first line of a file. EngineError for a file that cannot be read or is empty:
-    the engine would serve without a key."""
-    return {name: first_line(path) for name, path in command.env_files.items()}
+    """The variables whose value is the key in a file. EngineError as `read_key`."""
+    return {name: read_key(path) for name, path in command.env_files.items()}
 
 
 def hidden(command: EngineCommand) -> frozenset[str]:
@@ -181,17 +181,6 @@ def keys_of(command: EngineCommand) -> list[str]:
         return Path(command.server.api_key_file or os.devnull).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         return []
-
-
-def first_line(path: str) -> str:
-    """The first line of a file of secrets, without its end."""
-    try:
-        line = Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EngineError(f"the key file {path} cannot be read: {error}", "check the path") from None
-    if not line:
-        raise EngineError(f"the key file {path} has an empty first line", "write the key into its first line")
-    return line
 
 
 def text_lines(stream: IO[bytes], mask: Callable[[str], str] = masked) -> Iterator[str]:

@@ -6,6 +6,7 @@ removes a file here happens under one short lock of all.
 """
 
 import os
+import signal
 import threading
 import time
 import uuid
@@ -55,12 +56,14 @@ class Registry:
         exact: bool = False,
         instance_id: str | None = None,
         log_of: Callable[[str], Path] | None = None,
+        on_stop: Callable[[], None] | None = None,
     ) -> "Claim":
         """The right to start `wanted`, held until it is released.
 
         `free_bytes` per device id was read at `read_at`; `exact`: the name is the user's own and must be free;
-        `log_of` names the log file of an instance. EngineError for a taken port, DoesNotFitError for a card that is
-        promised to others.
+        `log_of` names the log file of an instance; `on_stop` is called, from a thread, when somebody wants it stopped:
+        what has several instances in one process stops this one alone. EngineError for a taken port, DoesNotFitError
+        for a card that is promised to others.
         """
         with self.locked():
             others = self._living()
@@ -77,13 +80,13 @@ class Registry:
             lock = self.lock(name)
             lock.acquire(timeout=0)
             write_whole(self.file(name), to_json(entry), 0o600)
-            return Claim(self, entry, lock)
+            return Claim(self, entry, lock, on_stop or interrupt)
 
     def file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
     def stop_file(self, name: str) -> Path:
-        """Whoever puts it there asks the supervisor to stop: Windows has no SIGTERM."""
+        """Whoever puts it there asks for this instance to be stopped, and for no other one of the same process."""
         return self.folder / f"{name}.stop"
 
     def lock(self, name: str) -> FileLock:
@@ -98,10 +101,10 @@ class Registry:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire(timeout=BUSY_S)
         except Timeout:
-            raise SplitterError(f"another splitter holds {path} and does not let go", "end it and try again") from None
+            raise SplitterError(f"another splitter process keeps {path} locked", "end it and try again") from None
         except OSError as error:
             message = f"the list of running instances in {self.folder} cannot be used: {error.strerror}"
-            raise SplitterError(message, "make the folder yours, or name another with XDG_STATE_HOME") from None
+            raise SplitterError(message, "make the folder writable, or choose another with XDG_STATE_HOME") from None
         try:
             yield
         finally:
@@ -153,9 +156,9 @@ class Registry:
 class Claim:
     """A live entry. Leaving the `with` takes it out of the registry."""
 
-    def __init__(self, registry: Registry, entry: Entry, lock: FileLock) -> None:
+    def __init__(self, registry: Registry, entry: Entry, lock: FileLock, on_stop: Callable[[], None]) -> None:
         self.entry = entry
-        self._registry, self._lock = registry, lock
+        self._registry, self._lock, self._on_stop = registry, lock, on_stop
         self._released = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="stop requests", daemon=True)
         self._listener.start()
@@ -195,7 +198,15 @@ class Claim:
             if asked.exists():
                 with suppress(OSError):
                     asked.unlink()
-                interrupt_main()
+                self._on_stop()
+
+
+def interrupt() -> None:
+    """What Ctrl-C does, to this process. The main thread is woken, which `interrupt_main` alone does not do."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        interrupt_main()
 
 
 def while_running(registry: Registry, instance_id: str, look_s: float) -> Iterator[bool]:

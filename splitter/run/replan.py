@@ -10,21 +10,23 @@ from dataclasses import dataclass, field, replace
 
 from splitter.engine.lessons import OUT_OF_MEMORY, Lesson
 from splitter.engine.log.shortage import Shortage
+from splitter.memory.setting_table import flag_of
 from splitter.plan.overhead import context_bytes
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
 FIRST_STEP = 1 / 32  # of a card's memory: the least that a first failure takes away
-FLAGS = {
-    "context_size": "-c",
-    "ubatch_size": "-ub",
-    "cache_type_k": "-ctk",
-    "cache_type_v": "-ctv",
-    "n_cpu_moe": "-ncmoe",
-    "split_mode": "-sm",
-    "device_order": "--device",
-}
+# Settings that a message names by their flags.
+NAMED = (
+    "context_size",
+    "ubatch_size",
+    "cache_type_k",
+    "cache_type_v",
+    "n_cpu_moe",
+    "split_mode",
+    "device_order",
+)
 CERTAIN_BYTES = 1  # "less than" in whole bytes
 
 
@@ -161,5 +163,5 @@ def _layers(plan: Plan) -> dict[str, int]:
 
 def _flags(before: Plan, after: Plan) -> list[str]:
     """The settings that changed besides the layers' places."""
-    pairs = ((flag, getattr(before.settings, name), getattr(after.settings, name)) for name, flag in FLAGS.items())
+    pairs = ((flag_of(name), getattr(before.settings, name), getattr(after.settings, name)) for name in NAMED)
     return [f"{flag} {new} instead of {old}" for flag, old, new in pairs if new != old]

@@ -1,4 +1,4 @@
-"""Says once when Windows seems to keep a part of a card's memory in RAM: nothing fails, everything is slow."""
+"""Warns once when Windows seems to keep a part of a card's memory in RAM: nothing fails, but everything is slow."""
 
 from collections import deque
 from collections.abc import Callable, Sequence

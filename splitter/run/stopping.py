@@ -1,8 +1,5 @@
-"""Stops instances from another terminal: asks their supervisors, waits until nothing is left, and insists."""
+"""Stops instances from another terminal: asks their supervisors, waits until nothing is left, and kills what stays."""
 
-import os
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,13 +32,9 @@ def stop(registry: Registry, entries: Sequence[Entry], ask_s: float = ASK_S) -> 
 
 
 def ask(registry: Registry, entry: Entry) -> None:
-    """SIGTERM, or on Windows a file that the supervisor looks for."""
-    if sys.platform == "win32":
-        with suppress(OSError):
-            registry.stop_file(entry.name).touch()
-    elif is_ours(entry.supervisor_pid, entry.supervisor_created):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(entry.supervisor_pid, signal.SIGTERM)
+    """Puts down a file that the instance's supervisor looks for: a signal would stop everything in its process."""
+    with suppress(OSError):
+        registry.stop_file(entry.name).touch()
 
 
 def kill(_registry: Registry, entry: Entry) -> None:

@@ -1,15 +1,13 @@
 """Launches an engine, keeps it alive as its limits say, and stops it whatever happens: owns the loop and the clock."""
 
 import queue
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import TracebackType
+from typing import Self
 
 from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
@@ -17,6 +15,7 @@ from splitter.engine.log.shortage import Shortage, shortage
 from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe
+from splitter.run.keys import key_of
 from splitter.run.lifecycle import (
     Action,
     Answered,
@@ -35,12 +34,11 @@ from splitter.run.lifecycle import (
     step,
 )
 from splitter.run.process import Process
+from splitter.run.signals import leave, listen
 from splitter.run.snapshot import Snapshot, Watcher
 
 WORKING_S = 0.05  # CPU time that an engine which is merely slow to answer spends during one probe
-STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
-Handler = Callable[[int, FrameType | None], Any]
 Replan = Callable[[Shortage], EngineCommand]
 
 
@@ -60,15 +58,15 @@ class Hooks:
 class Instance:
     """A launched engine. Use it in a `with`: leaving it stops the engine, also on Ctrl-C, SIGTERM and SIGHUP.
 
-    While it lives, SIGTERM, SIGHUP and Ctrl-Break raise KeyboardInterrupt in the main thread as Ctrl-C does; while it
-    stops, each of them climbs one rung of the stop ladder instead. `wait_ready` and `wait` run the loop: restarts
-    happen inside them.
+    While one that was made in the main thread lives, SIGTERM, SIGHUP and Ctrl-Break raise KeyboardInterrupt there as
+    Ctrl-C does; while it stops, each of them climbs one rung of the stop ladder instead. Made in another thread it
+    leaves the signals alone. `wait_ready` and `wait` run the loop, in one thread: restarts happen inside them.
     """
 
     def __init__(self, command: EngineCommand, limits: Limits, hooks: Hooks) -> None:
         self.command = command
         self.url = endpoint.url_of(command.server)
-        self.api_key = endpoint.read_key(command.server)
+        self.api_key = key_of(command.server)
         self.ready_s: float | None = None
         self._limits, self._hooks, self._clock = limits, hooks, hooks.clock
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -77,11 +75,12 @@ class Instance:
         self._refusal: SplitterError | None = None
         self._shortage: Shortage | None = None
         self._interrupted = False
-        self._handlers = handle_signals(self._interrupt)
+        self._on_signal: Callable[[], bool] = self._interrupt
+        listen(self._hear)
         try:
             self._start()
         except BaseException:
-            restore_signals(self._handlers)
+            leave(self._hear)
             raise
         self._tell_watchers()
 
@@ -154,10 +153,14 @@ class Instance:
             raise self._failure()
         return self.exit_code
 
+    def ask_stop(self) -> None:
+        """Asks it to stop, from any thread: `wait_ready` and `wait` then return or raise. Again: one rung on."""
+        self._events.put(StopAsked())
+
     def stop(self) -> int | None:
         """Stops it and everything it started; the exit code. EngineError when it cannot be killed. Twice is fine."""
         if not self._state.ended:
-            set_signals(self._handlers, lambda _number, _frame: self._events.put(StopAsked()))
+            self._on_signal = self._climb
             self._interrupted = False
             if self.phase != "stopping" or not self._state.asked:
                 self._handle(StopAsked())
@@ -222,12 +225,20 @@ class Instance:
         elif pulse == "failing" or endpoint.cpu_time_s(self.pid) - spent_s < WORKING_S:
             self._handle(Unanswered())
 
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+    def _hear(self) -> bool:
+        """A stop signal came, to the main thread."""
+        return self._on_signal()
+
+    def _interrupt(self) -> bool:
         """What Ctrl-C does, and a note of it: Python drops an exception that is raised in a finalizer or a callback of
         its garbage collector, and the loop would go on as if nobody had asked."""
         self._interrupted = True
         self._events.put(Tick())
-        raise KeyboardInterrupt
+        return True
+
+    def _climb(self) -> bool:
+        self._events.put(StopAsked())
+        return False
 
     def _start(self) -> None:
         with self._signals_wait():
@@ -276,7 +287,7 @@ class Instance:
             return describe(self.command, self._state, self._limits, self.lines)
         died: Failure = "died" if self._shortage.stage == "running" else "died_loading"
         told = describe(self.command, replace(self._state, failure=died), self._limits, self.lines)
-        return EngineError(f"{told.message}; no other plan obeys the request: {self._refusal.message}", told.hint)
+        return EngineError(f"{told.message}; no other plan satisfies the request: {self._refusal.message}", told.hint)
 
     def _tell_watchers(self) -> None:
         """A watcher that cannot write its file does not take the engine down."""
@@ -288,12 +299,17 @@ class Instance:
     @contextmanager
     def _signals_wait(self) -> Iterator[None]:
         """A signal between the birth of a process and its being known here would leave an orphan: it waits."""
-        came: list[int] = []
-        set_signals(self._handlers, lambda number, _frame: came.append(number))
+        came: list[bool] = []
+
+        def note() -> bool:
+            came.append(True)
+            return False
+
+        self._on_signal = note
         try:
             yield
         finally:
-            set_signals(self._handlers, self._interrupt)
+            self._on_signal = self._interrupt
         if came:
             self._close_started()
             raise KeyboardInterrupt
@@ -304,8 +320,7 @@ class Instance:
             self._process.kill()
 
     def _close(self) -> None:
-        restore_signals(self._handlers)
-        self._handlers = {}
+        leave(self._hear)
 
 
 def launch(
@@ -328,23 +343,3 @@ def launch(
         limits = replace(limits, start_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
     return Instance(command, limits, Hooks(on_log, log_file, watchers, replan, clock))
-
-
-def handle_signals(handler: Handler) -> dict[int, Any]:
-    """Gives every stop signal the `handler`; what they had. Only the main thread may: others change nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
-    return {number: signal.signal(number, handler) for number in numbers}
-
-
-def set_signals(handlers: Mapping[int, Any], handler: Handler) -> None:
-    """Gives the signals in `handlers` another handler."""
-    for number in handlers:
-        signal.signal(number, handler)
-
-
-def restore_signals(handlers: Mapping[int, Any]) -> None:
-    """Gives the signals in `handlers` back what they had."""
-    for number, before in handlers.items():
-        signal.signal(number, before if before is not None else signal.SIG_DFL)

@@ -18,6 +18,7 @@ from splitter.errors import EngineError
 from splitter.rig.device import Rig
 from splitter.rig.sensors import Sensors
 from splitter.run import endpoint
+from splitter.run.keys import key_of
 from splitter.run.process_use import ProcessMeter
 from splitter.run.reading import ProcessUse, Reading, rate_now
 from splitter.run.snapshot import Snapshot
@@ -121,10 +122,10 @@ class Watch:
             answer = endpoint.ask(snapshot.url, engine.slots_path, api_key=self._read_key(snapshot), timeout_s=ASK_S)
         except (OSError, http.client.HTTPException):
             return None
-        return engine.slots(answer.json()) if answer.status == 200 else None
+        return engine.slots(answer.json(), command.argv) if answer.status == 200 else None
 
     def _read_key(self, snapshot: Snapshot) -> str | None:
         if self._key is None:
             with suppress(EngineError):
-                self._key = endpoint.read_key(snapshot.command.server)
+                self._key = key_of(snapshot.command.server)
         return self._key

@@ -5,10 +5,12 @@ that is doubled. None of them passes through a variable: wine's cmd (8.0) would 
 there is one launch line for each pair of places in which engine and model may be found.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import groupby, product
 
 from splitter.engine.command import EngineCommand
+from splitter.engine.engines import ENGINES
 from splitter.engine.quoting import CMD_PLAIN, batch_argument, batch_value
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
@@ -37,6 +39,7 @@ def render_batch(plan: Plan, command: EngineCommand, remake: str) -> bytes:
     """
     files = located_files(plan, command, windows=True)
     body = [*_settings(command), *_flags(command, files), *_search(command, files)]
+    body[-1:] = [*_browser(command), body[-1]]
     body += [*_launches(command, files), *_end(files)]
     comments = [f"rem {line.replace('%', '%%')}" for line in header_lines(plan, command, remake)]
     ascii_only = all(line.isascii() for line in (*body, *comments))
@@ -91,10 +94,27 @@ def _search(command: EngineCommand, files: Files) -> Iterator[str]:
     yield "goto %ENGINE_AT%_%MODEL_AT%"
 
 
+def _browser(command: EngineCommand) -> Iterator[str]:
+    """Opens the engine's chat page when it answers; Windows 10 and newer bring curl. Minimised, and gone afterwards."""
+    server = command.server
+    host = "127.0.0.1" if server.host in {"0.0.0.0", "::", ""} else server.host  # noqa: S104 - read, not bound
+    if re.fullmatch(r"[\w.-]+", host) is None:
+        return
+    url, health = f"http://{host}:{server.port}", ENGINES[command.engine.kind].pulse_path
+    wait = (
+        f"for /l %%I in (1,1,900) do @(curl -fs -o nul {url}{health} && start {url} && exit) & ping -n 2 127.0.0.1 >nul"
+    )
+    yield "if defined SPLITTER_NO_BROWSER goto launch"
+    yield 'if not exist "%SystemRoot%\\System32\\curl.exe" goto launch'
+    yield f'start "opens the chat page" /min cmd /c "{wait}"'
+    yield ":launch"
+
+
 def _places(file: Located) -> tuple[str, ...]:
     """The places where `file` may be, best first."""
     places = (("beside", file.beside), ("planned", file.planned), ("on_path", file.on_path))
-    return tuple(name for name, place in places if place is not None)
+    found = tuple(name for name, place in places if place is not None)
+    return (*found[:1], "variant", *found[1:]) if file.others else found
 
 
 def _at(file: Located, place: str) -> str:
@@ -104,6 +124,9 @@ def _at(file: Located, place: str) -> str:
 
 
 def _found(file: Located, place: str, then: str) -> str:
+    if place == "variant":
+        names = " ".join(reversed(file.others))
+        return f'for %%E in ({names}) do if exist "%%E" set "ENGINE_NAME=%%E" & {then}'
     if place == "on_path":
         return f'for %%I in ("{file.on_path}") do if not "%%~$PATH:I"=="" {then}'
     return f'if exist "{batch_value(_at(file, place))}" {then}'
@@ -123,6 +146,8 @@ def _launch(command: EngineCommand, files: Files, engine_at: str, model_at: str)
     """One launch line. `.\\` makes cmd.exe look beside the script and nowhere else."""
     engine = _at(files.engine, engine_at)
     parts = [_quoted(f".\\{engine}" if engine_at == "beside" else engine)]
+    if engine_at == "variant":
+        parts = ['".\\%ENGINE_NAME%"']  # one of the plain names above
     for variable, run in _runs(command, files):
         parts += [f"%{variable}%"] if variable else [_word(word, model_at) for word in run]
     line = " ".join(parts)
@@ -161,7 +186,7 @@ def _missing(file: Located) -> Iterator[str]:
     yield f":no_{_label(file)}"
     yield f"echo The {file.label} was not found."
     places = (
-        ("beside this script", file.beside),
+        ("beside this script", file.beside and " or ".join((file.beside, *file.others))),
         ("at the planned place", file.planned),
         ("on PATH", file.on_path),
         ("download it from", file.download),

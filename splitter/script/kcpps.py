@@ -43,10 +43,12 @@ def kcpps_values(plan: Plan, command: EngineCommand) -> dict[str, Any]:
     """The command and its environment by koboldcpp's argument names."""
     if ENGINES[command.engine.kind].settings_file != SUFFIX:
         raise UsageError(
-            f"a .kcpps is koboldcpp's own; the plan is for {command.engine.kind}", "add --engine koboldcpp"
+            f"a .kcpps file is for koboldcpp, but the plan is for {command.engine.kind}", "add --engine koboldcpp"
         )
     if command.env_files:
-        raise UsageError("a .kcpps would hold the password itself", "use the .bat or .sh, which read it from its file")
+        raise UsageError(
+            "a .kcpps file would contain the password itself", "use the .bat or .sh, which read it from its file"
+        )
     release = koboldcpp_release(command.engine.version)
     values = {dest: _typed(dest, words, release) for dest, words in _arguments(command)}
     model, port = values.pop("model"), values["port"]

@@ -17,6 +17,7 @@ class Located:
     """A file looked for as `beside` next to the script, then at `planned`, then as `on_path`; None: not there.
 
     `label` names it in messages and variables, `word` is the plan's name for it, `download` the page that has it.
+    `others` are its other usual names, looked for beside the script after `beside`: plain words.
     """
 
     label: str
@@ -25,6 +26,7 @@ class Located:
     planned: str | None = None
     on_path: str | None = None
     download: str | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,11 @@ def _engine(command: EngineCommand, windows: bool) -> Located:
     path, engine = command.argv[0], ENGINES[command.engine.kind]
     name = engine_name(command, windows)
     beside = None if engine.package else name
+    others = tuple(n for n in engine.file_names(windows) if n != name and n.endswith(".exe")) if beside else ()
     if command.engine.path is None or not native(command.engine.path, windows):
-        return Located("engine", path, beside, on_path=name, download=engine.releases)
+        return Located("engine", path, beside, on_path=name, download=engine.releases, others=others)
     planned = path if path != beside else None
-    return Located("engine", path, beside, planned, download=None if planned else engine.releases)
+    return Located("engine", path, beside, planned, download=None if planned else engine.releases, others=others)
 
 
 def _data_file(label: str, path: str, windows: bool) -> Located:

@@ -14,7 +14,7 @@ def portable(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Plan, E
     """`plan` and `command` as they read inside the folder. UsageError for an engine that is no single program."""
     kind, key = command.engine.kind, command.server.api_key_file
     if ENGINES[kind].package:
-        raise UsageError(f"the {kind} engine lives in a Python installation, not in one folder", "use llama-server")
+        raise UsageError(f"the {kind} engine is part of a Python installation, not in one folder", "use llama-server")
     settings, program = plan.settings, engine_name(command, windows)
     files = [path for path in (plan.facts.path, settings.mmproj, settings.draft_model, key) if path]
     bare = {path: _bare(path) for path in files}

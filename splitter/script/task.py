@@ -78,7 +78,7 @@ def _text(text: str) -> str:
 def _check_paths(plan: Plan, command: EngineCommand) -> None:
     settings = plan.settings
     files = (
-        *(command.engine.path or command.engine.kind, plan.facts.path),
+        *(command.engine.path, plan.facts.path),  # an engine that is not here is found on that machine's PATH
         *(settings.mmproj, settings.draft_model, command.server.api_key_file),
     )
     for path in files:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from splitter.app.measured_before import priced
+from splitter.app.planner import planner_for
 from splitter.bench.tune.run import TrialShape, run_trial
 from splitter.engine.command import EngineRef
 from splitter.engine.find import find_engine
@@ -84,10 +84,10 @@ def cases(folder: Path, name: str) -> Iterator[Case]:
 
 def measured_cases(world: World, model: Path, engine: EngineRef, name: str) -> Iterator[Case]:
     facts, rig = load_model(str(model)), load_rig(str(world.rig_file()))
-    known = priced(rig, engine)
+    known = planner_for(rig, engine)
     assert known.calibration is not None
     plain = Scene(facts, rig, margin_bytes=(0,))
-    calibrated = Scene(facts, known.rig, margin_bytes=(0,), constants=known.constants)
+    calibrated = Scene(facts, known.measured_rig(), margin_bytes=(0,), constants=known.constants())
     fixed = {"context_size": 512, "ubatch_size": 32, "parallel": 1, "gpu_layers": facts.layers + 1}
     plan = solve(facts, rig, Request(fixed=fixed, margin_bytes=(0,)), details=False)
     for what, settings in placements(plain, plan):

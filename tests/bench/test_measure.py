@@ -101,7 +101,7 @@ def test_openai_is_timed_by_the_clock() -> None:
 def test_the_key_is_sent() -> None:
     with serving(LLAMA_PAGES, LLAMA_STREAM, key="secret") as server:
         assert measure(server.url, api_key="secret", n_prompt=4, n_generate=4, repetitions=1).runs
-        with pytest.raises(EngineError, match="wants an API key") as caught:
+        with pytest.raises(EngineError, match="needs an API key") as caught:
             measure(server.url, n_prompt=4, n_generate=4)
     assert "secret" not in caught.value.message
 
@@ -117,8 +117,8 @@ def test_a_proxy_in_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
     [
         (LLAMA_STREAM[:2], "broke off in the middle"),
         ([LLAMA_STREAM[0], {"error": {"message": "out of memory", "code": 500}}], "broke off: out of memory"),
-        ([{"content": "", "stop": True, "timings": LLAMA_TIMINGS}], "ended its answer at once"),
-        (["hang"], "was silent for 0.3 s"),
+        ([{"content": "", "stop": True, "timings": LLAMA_TIMINGS}], "returned no tokens"),
+        (["hang"], "sent nothing for 0.3 s"),
     ],
 )
 def test_streams_that_fail(stream: list[Event], says: str) -> None:
@@ -159,7 +159,7 @@ def test_nothing_listens() -> None:
 
 
 def test_a_server_of_something_else() -> None:
-    with serving({}, []) as server, pytest.raises(EngineError, match="no server of a model"):
+    with serving({}, []) as server, pytest.raises(EngineError, match="not a supported model server"):
         measure(server.url)
 
 

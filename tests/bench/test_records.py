@@ -53,11 +53,11 @@ def test_fields_of_a_newer_splitter_are_skipped_and_missing_ones_have_their_defa
     [
         ({"label": 5}, "label is no str"),
         ({"kind": "dance"}, "kind is none of bench"),
-        ({"points": {}}, "points is no list"),
+        ({"points": {}}, "points is not a list"),
         ({"points": [{"n_prompt": "many", "n_generate": 1}]}, r"points\[0\].n_prompt is no int"),
         ({"points": [{"n_prompt": True, "n_generate": 1}]}, r"points\[0\].n_prompt is no int"),
         ({"engine": {}}, "engine.kind is missing"),
-        ({"host": 5}, "host is no object"),
+        ({"host": 5}, "host is not an object"),
     ],
 )
 def test_wrong_types_are_named(change: dict[str, object], says: str) -> None:

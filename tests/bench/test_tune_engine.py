@@ -29,7 +29,7 @@ def test_tune_recovers_from_a_bad_start_and_writes_its_evidence(world: World) ->
     text = Path(done["profile"]).read_text(encoding="utf-8")
     assert "# Found by `splitter tune`" in text
     assert "device_order: [CUDA1]" in text
-    assert "measured again in turns at the end" in text
+    assert "confirmed by measuring both again in turns" in text
     assert done["confirmed"]["verdict"] == "larger"
     assert done["gain"] == pytest.approx(done["confirmed"]["ratio"] - 1)
     plan = world.run("plan", "--profile", "fast")

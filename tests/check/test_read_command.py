@@ -147,8 +147,8 @@ def test_a_split_with_commas_still_counts_and_the_remedy_is_the_flag() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("", "no koboldcpp or llama-server"),
-        ("hello world", "no koboldcpp or llama-server"),
+        ("", "neither koboldcpp nor llama-server"),
+        ("hello world", "neither koboldcpp nor llama-server"),
         ("llama-server -m m -ngl many", "-ngl takes a whole number, auto or all, not 'many'"),
         ("llama-server -m m -ngl -fa", "-ngl takes a whole number, auto or all, not '-fa'"),
         ("llama-server -m", "-m has no value"),

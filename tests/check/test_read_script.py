@@ -123,9 +123,9 @@ def test_old_kcpps_keys() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
-        ("@echo off\r\npause\r\n", "a.bat", "no koboldcpp or llama-server"),
+        ("@echo off\r\npause\r\n", "a.bat", "neither koboldcpp nor llama-server"),
         ("{", "a.kcpps", "not valid JSON"),
-        ("[1]", "a.kcpps", "does not hold settings"),
+        ("[1]", "a.kcpps", "contains no settings"),
         ("[" * 100000, "a.kcpps", "not valid JSON"),
         (kcpps(gpulayers="x"), "a.kcpps", "--gpulayers takes a whole number"),
         ("x" * 300000, "a.bat", "larger than"),

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.devices import device_order
@@ -96,9 +98,10 @@ def test_where_a_container_listens(text: str, published: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "in_front"),
     [
-        ("taskset -c 0-7 llama-server -m x", ("taskset", "-c", "0-7")),
-        (f"docker run --gpus all {IMAGE} -m x", ()),
-        ("llama-server -m x", ()),
+        ("taskset -c 0-7 llama-server -m x", ("taskset", "-c", "0-7", "llama-server")),
+        (f"docker run --gpus all {IMAGE} -m x", ("docker", "run", "--gpus", "all", IMAGE)),
+        ("bash -c 'llama-server -m x'", ("llama-server",)),
+        ("llama-server -m x", ("llama-server",)),
     ],
 )
 def test_the_words_in_front_are_kept_as_written(text: str, in_front: tuple[str, ...]) -> None:
@@ -112,3 +115,21 @@ def test_the_words_in_front_are_kept_as_written(text: str, in_front: tuple[str, 
 def test_yaml_that_holds_no_command(text: str) -> None:
     with pytest.raises(UsageError):
         read_script(text, "a.yaml")
+
+
+WORDS = (
+    "docker run |--gpus device=1 |-e A=b |llama-server |-m x |sudo -E |bash -c '|' |\"|\n|services:\n|  a:\n|"
+    "    image: x\n|models:\n|[a]\n|c = 1\n|$env:A='1'; |`\n|@(|)|${A|& |Start-Process |-ArgumentList |%A%|^|\\|"
+    "--env-file f |tmux send-keys |\0|- b\n"
+)
+PIECES = st.sampled_from(WORDS.split("|"))
+
+
+@given(st.one_of(st.text(max_size=120), st.lists(PIECES, max_size=14).map("".join)))
+def test_any_text_is_a_command_or_a_sentence(text: str) -> None:
+    for name in ("", "a.ps1", "a.yaml", "a.ini", "a.container", "a.service", "a.bat"):
+        try:
+            read = read_script(text, name, read_text={"f": "A=b"}.get) if name else read_command(text)
+        except UsageError:
+            continue
+        assert read.program

@@ -76,12 +76,12 @@ def mistakes(value: Any, shape: Any, path: str = "$") -> list[str]:
     """Where `value` departs from `shape`; keys beyond the shape are allowed, bool is no int."""
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            return [f"{path} is no object"]
+            return [f"{path} is not an object"]
         missing = [f"{path}.{key} is missing" for key in shape if key not in value]
         return missing + [m for k, s in shape.items() if k in value for m in mistakes(value[k], s, f"{path}.{k}")]
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return [f"{path} is no list"]
+            return [f"{path} is not a list"]
         return [m for i, item in enumerate(value) for m in mistakes(item, shape[0], f"{path}[{i}]")]
     if isinstance(shape, set):
         return [] if value in shape else [f"{path} is {value!r}"]

@@ -131,7 +131,7 @@ def ranked() -> Iterator[RenderableType]:
         file("Q2_K", "degraded", tokens_per_s=11.26, on_gpus=True, gpu_layers=65),
         file("Q8_0", "near-lossless", fits=False),
     )
-    reason = "good: nothing is quick on this rig; this is the quickest of acceptable quality"
+    reason = "good: no file is fast on this rig; this is the fastest of acceptable quality"
     return advice_view("bartowski/Qwen2.5-32B-Instruct-GGUF", RIG, Advice(files, files[0].file, reason))
 
 

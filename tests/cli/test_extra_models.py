@@ -60,7 +60,7 @@ def test_a_file_of_another_kind_is_refused(splitter: Splitter, projector: str) -
     for words, flag in ((("-md", projector), "-md"), (("-mm", TINY), "-mm")):
         said = splitter("plan", TINY, *GPUS, *words, "--json")
         assert said.code == 1
-        assert f"which {flag} takes" in json.loads(said.out)["errors"][0]["message"]
+        assert f"{flag} takes a " in json.loads(said.out)["errors"][0]["message"]
 
 
 def test_koboldcpp_is_told_the_home_by_its_split(splitter: Splitter, projector: str) -> None:

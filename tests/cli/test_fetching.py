@@ -8,7 +8,8 @@ import pytest
 from huggingface_hub import constants
 from rich.console import Console
 
-from splitter.app.planning import Wishes, resolve
+from splitter.app.planning import resolve
+from splitter.app.wishes import Wishes
 from splitter.cli.output import Output
 from tests.cli.conftest import TINY, Splitter
 from tests.model.hub_server import Hub, serve_hub
@@ -31,7 +32,7 @@ def fetched(*, as_json: bool, terminal: bool) -> tuple[str, str]:
     """The path of the fetched model and everything that was said."""
     output, said = Output("launch", as_json=as_json), io.StringIO()
     output.words = Console(file=said, force_terminal=terminal, width=80, quiet=as_json)
-    task = resolve(WISHES, output, local=True)
+    task = resolve(WISHES, output, fetches=True)
     return task.facts.path, said.getvalue()
 
 
@@ -58,8 +59,8 @@ def test_an_interrupted_one_says_that_it_goes_on(hub: Hub, monkeypatch: pytest.M
     output = Output("launch", as_json=False)
     output.words = Console(file=said, width=80)
     with pytest.raises(KeyboardInterrupt):
-        resolve(WISHES, output, local=True)
-    assert "run the same command again to go on" in said.getvalue()
+        resolve(WISHES, output, fetches=True)
+    assert "run the same command again to continue" in said.getvalue()
 
 
 def test_plan_downloads_nothing(hub: Hub, splitter: Splitter, tmp_path: Path) -> None:

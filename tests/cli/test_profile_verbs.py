@@ -115,7 +115,7 @@ def test_set_keeps_comments_and_copies_shipped_profiles(splitter: Splitter, tmp_
         (("new", "x"), 2, "no model given"),
         (("new", "x", "--from", "gone.bat"), 2, "gone.bat"),
         (("new", "x", "--from", "notes.txt"), 2, "notes.txt"),
-        (("new", "x", "--from", "empty.bat"), 2, "no koboldcpp or llama-server"),
+        (("new", "x", "--from", "empty.bat"), 2, "neither koboldcpp nor llama-server"),
         (("new", "x", "--from", "empty.bat", "--profile", "phoenix"), 2, "--from and --profile"),
         (("new", "x", TINY, "--rig", "phoenix", "-ngl", "99", "--margin", "9000"), 3, ""),
         (("new", "taken", TINY, "--rig", "phoenix"), 1, "exists already"),

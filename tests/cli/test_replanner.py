@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from splitter.app.planner import planner_for
 from splitter.app.planning import Job, Planned, solve
 from splitter.app.replanning import Replanner, looked_again
 from splitter.cli.output import Output
@@ -40,7 +41,7 @@ def phoenix(source: str) -> Rig:
 
 
 def planned(source: str) -> Planned:
-    task = Job(load_model(str(TINY)), phoenix(source), ENGINE, Request(fixed=FIXED), Server())
+    task = Job(load_model(str(TINY)), ENGINE, planner_for(phoenix(source), ENGINE), Request(fixed=FIXED), Server())
     return solve(task, Output("launch", as_json=True))
 
 

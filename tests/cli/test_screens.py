@@ -3,7 +3,10 @@
 After a change that is meant: `python -m tests.cli.screens`, and look at the difference.
 """
 
+import os
 import re
+import subprocess
+import sys
 from io import StringIO
 
 import pytest
@@ -60,7 +63,18 @@ def test_no_sheet_loses_a_cell(data: st.DataObject, width: int) -> None:
     text = console.file.getvalue()
     assert max(map(cell_len, text.splitlines()), default=0) <= width
     whole = "".join(text.split())
-    assert all("".join(cell.split()) in whole for row in rows for cell in row)
+    assert all(word in whole for row in rows for cell in row for word in cell.split())
+
+
+@pytest.mark.parametrize("width", ["60", "80", "100"])
+def test_no_help_cuts_a_flag(width: str) -> None:
+    verbs = (["plan"], ["launch"], ["tune"], ["bench"], ["profile", "new"], ["check"], *([[]] if width != "60" else []))
+    code = f"from splitter.cli.main import run\nfor verb in {verbs}: run([*verb, '--help'])"
+    env = {**os.environ, "COLUMNS": width, "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    said = done.stdout.decode()
+    assert "--n-gpu-layers" in said
+    assert [line for line in said.splitlines() if re.search(r"…|\w\.\.\.$", line)] == []
 
 
 def test_a_sheet_is_a_table_where_it_fits() -> None:

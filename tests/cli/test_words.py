@@ -64,7 +64,7 @@ def test_no_heading_of_a_measurement_is_cut() -> None:
 def test_an_unknown_instance_where_none_runs() -> None:
     with pytest.raises(SplitterError) as raised:
         named((), "phoenix")
-    assert raised.value.hint == "none runs: see `splitter ps`"
+    assert raised.value.hint == "none is running: see `splitter ps`"
 
 
 def run(*words: str) -> "subprocess.CompletedProcess[str]":

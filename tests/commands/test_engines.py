@@ -1,5 +1,6 @@
 """The table of engines: each value answers everything, and what a version cannot do is never planned unasked."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.plan.builders import card, model, rig
 VERSIONS = {
     "llama-server": ("3600", "4200", "5036", "5456", "5913", "6096", "7414", "8783", "10114", "11434", None),
     "koboldcpp": ("1.60", "1.66", "1.76", "1.89", "1.91", "1.92", "1.96", "1.99.4", "1.106", "1.113", "1.123", None),
+    "ik-llama": ("0", None),
     "embedded": ("2026.10.11549", None),
 }
 CASES = [(name, version) for name, versions in VERSIONS.items() for version in versions]
@@ -39,6 +41,8 @@ RIGS: dict[str, Rig] = {
     "large": rig(card(0, 4000), card(1, 4000, 500)),
     "small": rig(card(0, 420), card(1, 300, 500), ram_free_mib=64000),
 }
+MIXED = rig(card(0, 3000), replace(card(1, 4000, 500), id="Vulkan0"), ram_free_mib=64000)
+UNKNOWN = rig(replace(card(0, 4000), id="SYCL0"), ram_free_mib=64000)
 ASKED: dict[str, dict[str, Any]] = {
     "nothing": {},
     "longest context": {"context_max": True},
@@ -75,6 +79,22 @@ def test_every_engine_answers(engine: Engine) -> None:
     assert engine.command_word
     assert engine.file_names(windows=False)
     assert engine.traps()
+
+
+@pytest.mark.parametrize("on", [MIXED, UNKNOWN], ids=["mixed", "unknown"])
+@pytest.mark.parametrize(("name", "version"), CASES)
+def test_cards_that_it_cannot_use_are_left_alone(name: str, version: str | None, on: Rig) -> None:
+    plan = solve(MODELS["dense"], on, Request(engine=rules_of(name, version)), details=False)
+    assert build_command(plan, EngineRef(name, None, version), Server()).argv
+
+
+def test_koboldcpp_takes_the_cards_of_the_backend_with_most_memory() -> None:
+    plan = solve(MODELS["dense"], MIXED, Request(engine=rules_of("koboldcpp")))
+    assert plan.settings.device_order == ("Vulkan0",)
+    assert any("CUDA0 (card 0) is left out: koboldcpp cannot use it beside the others" in why for why in plan.reasons)
+    alone = solve(MODELS["dense"], UNKNOWN, Request(engine=rules_of("koboldcpp")))
+    assert alone.settings.device_order == ()
+    assert any("SYCL0 (card 0) is left out: koboldcpp cannot use it" in why for why in alone.reasons)
 
 
 def test_old_kobold_keeps_the_full_cache() -> None:

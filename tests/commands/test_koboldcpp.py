@@ -8,8 +8,11 @@ import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.commands import build_command
+from splitter.engine.koboldcpp.versions import default_context, koboldcpp_release, koboldcpp_rules, largest_context
 from splitter.errors import UsageError
+from splitter.memory.rules import MemoryRules
 from splitter.memory.settings import Settings
+from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan
 from tests.commands.koboldcpp.parser import RefusedError, parse
 from tests.commands.plans import MODEL, facts, koboldcpp_plan, plan, rig
@@ -127,19 +130,19 @@ def test_one_setting_one_value(version: str, settings: dict[str, Any], expected:
         ("1.123", {"ubatch_size": 300}, "not 300"),
         ("1.76", {"batch_size": 4096, "ubatch_size": 4096}, "not 4096"),
         ("1.115.1", {"batch_size": 2048}, "one batch size"),
-        ("1.76", {"n_cpu_moe": 3}, "no --moecpu"),
+        ("1.76", {"n_cpu_moe": 3}, "no --overridetensors"),
         ("1.76", {"override_tensors": ("exps=CPU",)}, "no --overridetensors"),
         ("1.76", {"parallel": 4}, "one request at a time"),
-        ("1.123", {"parallel": 4, "kv_unified": False}, "a cache of its own"),
+        ("1.123", {"parallel": 4, "kv_unified": False}, "its own cache"),
         ("1.76", {"split_mode": "tensor"}, "no split mode tensor"),
         ("1.123", {"split_mode": "none"}, "no split mode none"),
         ("1.115.1", {"context_size": 400000}, "256 to 262144, not 400000"),
         ("1.76", {"draft_model": "/m/d.gguf"}, "cannot place a draft model"),
-        ("1.123", {"draft_model": "/m/d.gguf", "mmproj": "/m/p.gguf"}, "beside a projector"),
+        ("1.115.1", {"draft_model": "/m/d.gguf", "mmproj": "/m/p.gguf"}, "together with a projector"),
         ("1.123", {"op_offload": False}, "no --no-op-offload"),
         ("1.63", {"flash_attention": "on"}, "no flash attention"),
         ("1.60", {"flash_attention": "off", "mmproj": "/m/p.gguf"}, "no --mmproj"),
-        ("1.92", {"cpu_moe": True}, "no --moecpu"),
+        ("1.88", {"cpu_moe": True}, "no --overridetensors"),
         ("1.123", {"n_cpu_moe": 201}, "at most 200 layers"),
         ("1.59", {}, "older than 1.60"),
         ("1.123", {"override_tensors": ("blk.{1,2}=CPU",)}, "comma"),
@@ -183,6 +186,127 @@ def test_pipeline_copies_follow_the_plan(version: str, pipeline: bool, expected:
     own: dict[str, Any] = {"parallel": 1, "batch_size": 512, "ubatch_size": 512}
     argv = command(plan(engine="koboldcpp", pipeline=pipeline, **own), version).argv
     assert [part for part in argv if "pipeline" in part] == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("1.123", (["--moecpu", "3"], [])),
+        ("1.97", (["--moecpu", "3"], [])),
+        ("1.96", ([], [r"blk\.(0|1|2)\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"])),
+        ("1.89", ([], [r"blk\.(0|1|2)\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"])),
+    ],
+)
+def test_experts_in_ram_are_said_as_the_release_can(version: str, expected: tuple[list[str], list[str]]) -> None:
+    """--overridetensors says it since 1.89, --moecpu since 1.97."""
+    argv = list(command(koboldcpp_plan(n_cpu_moe=3), version).argv)
+    found = tuple(
+        argv[argv.index(flag) : argv.index(flag) + 2][at:] if flag in argv else []
+        for flag, at in (("--moecpu", 0), ("--overridetensors", 1))
+    )
+    assert found == expected
+
+
+def test_experts_stand_before_other_overrides_as_in_llama_cpp() -> None:
+    argv = command(koboldcpp_plan(n_cpu_moe=1, override_tensors=("a=CUDA0",)), "1.91").argv
+    assert argv[argv.index("--overridetensors") + 1] == r"blk\.(0)\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU,a=CUDA0"
+
+
+@pytest.mark.parametrize(
+    ("version", "flags"),
+    [
+        ("1.103", ["--overridetensors"]),
+        ("1.105", []),
+        ("1.115.1", ["--nopipelineparallel"]),
+        ("1.123", ["--overridetensors"]),
+    ],
+)
+def test_an_override_of_no_tensor_turns_the_pipeline_off_only_where_no_flag_does(
+    version: str, flags: list[str]
+) -> None:
+    argv = command(koboldcpp_plan(override_tensors=(PIPELINE_OFF,)), version).argv
+    assert [
+        part for part in argv if part in {"--overridetensors", "--nopipelineparallel", "--pipelineparallel"}
+    ] == flags
+
+
+def test_threads_are_the_cores_unless_the_user_says_otherwise() -> None:
+    """Its own default is half of the processors."""
+    on = rig()
+    cores = replace(on, host=replace(on.host, cores=2))
+    assert parsed(koboldcpp_plan(on=cores), "1.123")["threads"] == 2
+    assert parsed(koboldcpp_plan(on=cores, threads=7), "1.123")["threads"] == 7
+    assert "--threads" not in command(koboldcpp_plan(), "1.123").argv
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_prompts_and_answers_stay_out_of_the_log(version: str) -> None:
+    assert parsed(koboldcpp_plan(), version)["quiet"] is True
+
+
+def test_a_git_clones_script_is_started_by_python() -> None:
+    made = build_command(koboldcpp_plan(), EngineRef("koboldcpp", "/src/koboldcpp/koboldcpp.py", "1.117"), Server())
+    assert made.argv[:4] == ("python3", "/src/koboldcpp/koboldcpp.py", "--model", MODEL)
+    windows = koboldcpp_plan(on=rig(os="windows"))
+    made = build_command(windows, EngineRef("koboldcpp", "C:\\k\\koboldcpp.py", "1.117"), Server())
+    assert made.argv[:2] == ("python", "C:\\k\\koboldcpp.py")
+
+
+@pytest.mark.parametrize(("version", "refused"), [("1.115.1", True), ("1.116", False), ("1.123", False)])
+def test_a_draft_beside_a_projector_is_refused_until_june_2026(version: str, refused: bool) -> None:
+    planned = koboldcpp_plan(draft_model="/m/d.gguf", mmproj="/m/p.gguf")
+    if refused:
+        with pytest.raises(UsageError, match="together with a projector"):
+            command(planned, version)
+    else:
+        argv = command(planned, version).argv
+        assert argv[argv.index("--mmproj") + 1 : argv.index("--mmproj") + 4] == (
+            "/m/p.gguf",
+            "--draftmodel",
+            "/m/d.gguf",
+        )
+
+
+@pytest.mark.parametrize(
+    ("version", "largest", "assumed"),
+    [("1.123", 524288, 16384), ("1.117", 524288, 12288), ("1.116.1", 262144, 12288), ("1.115.2", 262144, 12288),
+     ("1.115.1", 262144, 16384), ("1.96", 262144, 8192), ("1.76", 262144, 4096), ("1.69", 262144, 2048)],
+)  # fmt: skip
+def test_contexts_by_release(version: str, largest: int, assumed: int) -> None:
+    release = koboldcpp_release(version)
+    assert (largest_context(release), default_context(release)) == (largest, assumed)
+
+
+def memory(version: str, **flags: Any) -> MemoryRules:
+    return koboldcpp_rules("koboldcpp", version, flags if flags else None).memory
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "copies"),
+    [
+        ("1.100", {}, 4),
+        ("1.110", {}, 4),
+        ("1.111", {}, 2),
+        ("1.123", {}, 2),
+        ("1.105", {"model": "m"}, 1),
+        ("1.105", {"pipelineparallel": True}, 4),
+        ("1.103", {"model": "m"}, 4),
+        ("1.115.1", {"nopipelineparallel": True}, 1),
+        ("1.115.1", {"model": "m"}, 2),
+        ("1.123", {"nopipelineparallel": True}, 2),  # a hidden flag that does nothing any more
+    ],
+)
+def test_copies_of_the_pipeline_by_release(version: str, flags: dict[str, Any], copies: int) -> None:
+    assert memory(version, **flags).pipeline_copies == copies
+
+
+def test_how_each_release_lays_out_memory() -> None:
+    assert memory("1.76").window_padding == 0
+    assert memory("1.117").window_padding == 128
+    assert memory("1.117", swapadding="37").window_padding == 165
+    assert (memory("1.117").contexts, memory("1.117", enableguidance=True).contexts) == (1, 2)
+    assert memory("1.117").pipelines_whole_batches
+    assert not memory("1.122").pipelines_whole_batches
 
 
 def test_a_password_comes_from_its_file_and_stands_nowhere() -> None:
@@ -300,6 +424,6 @@ def test_two_hundred_random_plans_are_understood_as_planned(version: str) -> Non
 def test_a_full_cache_is_all_that_old_releases_have() -> None:
     own: dict[str, Any] = {"parallel": 1, "batch_size": 512, "ubatch_size": 512}
     model = facts(attention__sliding_window=1024)
-    with pytest.raises(UsageError, match=r"1\.76 keeps the full cache") as caught:
+    with pytest.raises(UsageError, match=r"1\.76 always keeps a full-size cache") as caught:
         command(plan(model=model, engine="koboldcpp", **own), "1.76")
     assert "--swa-full" in caught.value.hint

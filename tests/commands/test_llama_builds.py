@@ -138,7 +138,7 @@ def test_how_a_build_says_it(build: int, settings: dict[str, Any], expected: str
 
 def test_an_old_build_caches_the_whole_context_of_a_sliding_window() -> None:
     model = facts(attention__sliding_window=1024)
-    with pytest.raises(UsageError, match="full cache of sliding-window layers") as caught:
+    with pytest.raises(UsageError, match="full-size cache for sliding-window layers") as caught:
         command(plan(model=model), 4875)
     assert "--swa-full" in caught.value.hint
     assert "--swa-full" not in command(plan(model=model, swa_full=True), 4875)

@@ -107,7 +107,7 @@ def test_the_key_is_named_by_its_file_only() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "gaming-pc", "example.org", "localhost.example.org"])
 def test_no_command_serves_others_without_a_key(host: str) -> None:
     for kind in ("llama-server", "koboldcpp", "embedded"):
-        with pytest.raises(UsageError, match="can be reached by others"):
+        with pytest.raises(UsageError, match="others can reach"):
             build_command(plan(), EngineRef(kind), Server(host))
 
 

@@ -12,6 +12,7 @@ from splitter.engine.log.events import (
     Loading,
     MissingFile,
     OutOfMemory,
+    OwnPlacement,
     PortBusy,
     PortTaken,
     Ready,
@@ -28,6 +29,11 @@ from splitter.units import from_mib
         ("0.00.007.231 I srv    load_model: loading model 'examples/tiny.gguf'", Loading("examples/tiny.gguf")),
         ("Loading Text Model: /m/q.gguf", Loading("/m/q.gguf")),
         ("load_tensors: offloaded 41/41 layers to GPU", LayersOffloaded(41, 41)),
+        (
+            "Autofit Success: 1, Autofit Result: -c 4224 -ngl 43 -ts 8,22,13",
+            OwnPlacement("-c 4224 -ngl 43 -ts 8,22,13"),
+        ),
+        ("Autofit Success: 0, Autofit Result: ", None),
         (
             "0.00.1 T load_tensors:        CUDA0 model buffer size =  6462.50 MiB",
             BufferAllocated("CUDA0", "model", from_mib(6462.5)),

@@ -85,7 +85,7 @@ def test_with_a_key(tmp_path: Path) -> None:
     with launch(command(RIGS["single-3060"], "-c", "512", key=key)) as instance:
         instance.wait_ready()
         assert post(instance, "/tokenize", {"content": "a card"})["tokens"]
-        with pytest.raises(EngineError, match="wants an API key"):
+        with pytest.raises(EngineError, match="needs an API key"):
             measure(instance.url, n_prompt=8, n_generate=8)
         assert measure(instance.url, api_key=instance.api_key, n_prompt=8, n_generate=8, repetitions=1).runs
     assert "a-secret" not in " ".join([*instance.command.argv, *instance.lines])

@@ -11,6 +11,7 @@ from splitter.engine.llama_server.proof import proven_plan
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.model import MemoryModel
 from splitter.model.load import load_model
+from splitter.plan.planner import Planner
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
 from splitter.rig.files import load_rig
@@ -46,7 +47,8 @@ def test_the_overflow_is_corrected_and_remembered() -> None:
     engine = EngineRef("llama-server", str(engine_dir().binary("llama-server")), "11434")
     facts, rig, request = load_model(str(model)), load_rig("phoenix"), Request(margin_bytes=(0,))
     first = solve(facts, rig, request)
-    proven = proven_plan(first, request, engine)
+    planner = Planner(rig, request.engine, lessons=lambda facts, on: learnt_overhead(facts, on, engine))
+    proven = proven_plan(first, request, engine, planner)
     assert proven.fits()
     assert proven.verified
     assert proven.verified.max_difference_bytes >= FORGOTTEN_BYTES - from_mib(2)
@@ -54,5 +56,5 @@ def test_the_overflow_is_corrected_and_remembered() -> None:
     assert proven.settings != first.settings
     assert all(name != LEARNT for device in proven.devices for name, _ in device.memory.overhead)
     taught = solve(facts, rig, request, overhead=learnt_overhead(facts, rig, engine))
-    again = proven_plan(taught, request, engine)
+    again = proven_plan(taught, request, engine, planner)
     assert "plan_corrected" not in {notice.code for notice in again.warnings}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds ik_llama.cpp's llama-server and rpc-server for the CPU from the PyPI source package ik-llama-cpp-python.
 # Usage: build_ik_llama.sh [DEST]    DEST defaults to ${XDG_CACHE_HOME:-~/.cache}/splitter-engine/ik_llama-0.1.5
-# Prints DEST on its last line; a finished build is reused. About half an hour on two cores.
+# Prints DEST on its last line; a finished build is reused. Built for what it says of memory, not for speed: without
+# its own flash-attention kernels for the CPU, which take most of the time.
 set -euo pipefail
 VERSION=0.1.5
 DEST=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/splitter-engine/ik_llama-$VERSION}
@@ -22,7 +23,7 @@ set(BUILD_TARGET "unknown")
 configure_file(common/build-info.cpp.in common/build-info.cpp @ONLY)
 CMAKE
   cmake -S "$DEST/ik_llama.cpp" -B "$DEST/build" -DCMAKE_BUILD_TYPE=Release -DGGML_RPC=ON -DLLAMA_BUILD_TESTS=OFF \
-        -DGGML_IQK_FA_ALL_QUANTS=OFF >&2
+        -DGGML_IQK_FLASH_ATTENTION=OFF -DCMAKE_C_FLAGS_RELEASE=-O1 -DCMAKE_CXX_FLAGS_RELEASE=-O1 >&2
   cmake --build "$DEST/build" -j "$(nproc)" --target llama-server rpc-server >&2
   ln -sfn build/bin "$DEST/bin"
   touch "$DEST/.built"

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitter.errors import UsageError
-from splitter.memory.context import CACHE_TYPES, cache_bytes, context_bytes, row_bytes, sequence_cells, window_cells
+from splitter.memory.context import cache_bytes, context_bytes, row_bytes, sequence_cells, window_cells
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.rules import MemoryRules
+from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.model.attention import LayerCache, cache_layers
 from splitter.units import MIB

@@ -43,5 +43,5 @@ def test_no_type_is_both_known_and_removed() -> None:
 
 
 def test_names() -> None:
-    assert (type_name(12), type_name(31), type_name(139)) == ("Q4_K", "Q4_0_4_4", "type 139")
+    assert (type_name(12), type_name(31), type_name(139), type_name(900)) == ("Q4_K", "Q4_0_4_4", "IQ4_K", "type 900")
     assert GGML_TYPES[12].row_bytes(512) == 288

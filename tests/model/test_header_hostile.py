@@ -69,7 +69,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "negative dimension": (raw_file([], [row("a", [2**64 - 1])], data_bytes=32), "impossible shape"),
     "row not whole blocks": (raw_file([], [row("a", [100], 12)], data_bytes=256), "no multiple of Q4_K's 256"),
     "removed type": (raw_file([], [row("a", [32], 31)], data_bytes=256), "Q4_0_4_4, which llama.cpp no longer reads"),
-    "future type": (raw_file([], [row("a", [256], 139)], data_bytes=256), "type number 139"),
+    "future type": (raw_file([], [row("a", [256], 900)], data_bytes=256), "type number 900"),
     "offset overlaps": (
         raw_file([], [NORM, row("b", [8])], data_bytes=64),
         "starts at byte 0 of the data instead of 32",

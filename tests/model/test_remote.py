@@ -93,7 +93,7 @@ def test_a_small_file_may_come_whole(site: Site) -> None:
 MISBEHAVIOUR = {
     "no-range": "does not answer range requests",
     "unknown-size": "does not answer range requests",
-    "other-range": "answered another range",
+    "other-range": "sent a different range",
     "breaks-off": "the connection ended early",
     "stalls": r"the connection broke \(no answer in time\)",
     "drips": "too slow",

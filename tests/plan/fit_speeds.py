@@ -138,7 +138,7 @@ def published() -> tuple[Published, ...]:
         backend = "CUDA" if "CUDA" in row["backend"] else row["backend"]
         devices = tuple(
             Device(
-                f"{backend}{i}", card.name, card.total_bytes, card.total_bytes, card.bandwidth_bytes_per_s,
+                f"{backend}{i}", card.name, card.total_bytes or 0, card.total_bytes or 0, card.bandwidth_bytes_per_s,
                 fp16_flops=card.fp16_flops, link_bytes_per_s=card.link_bytes_per_s, family=card.family,
                 measured=card.measured,
             )

@@ -63,7 +63,7 @@ def work_of_row(row: dict[str, str], folder: Path) -> tuple[Work, int]:
 
 def _size_bytes(name: str) -> int:
     card = find(load_catalog(), name)
-    return card.total_bytes if card else UNKNOWN_SIZE
+    return (card.total_bytes if card else None) or UNKNOWN_SIZE
 
 
 def main(folder: str) -> None:

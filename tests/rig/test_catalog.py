@@ -41,11 +41,12 @@ def is_plausible(card: Card) -> bool:
     # FP32 lanes per SM (64 or 128, dual-issue AMD 256) x 2 FLOP x a clock between 0.6 and 3.5 GHz
     per_sm = card.fp32_flops / card.sm_count
     return (
-        GIB <= card.total_bytes <= 192 * GIB
-        and 16e9 <= card.bandwidth_bytes_per_s <= 8e12
-        and 0.5e12 <= card.fp32_flops <= 150e12
+        (card.unified if card.total_bytes is None else GIB <= card.total_bytes <= 288 * GIB)
+        and 14e9 <= card.bandwidth_bytes_per_s <= 8e12
+        and 0.2e12 <= card.fp32_flops <= 165e12
         and card.fp16_flops >= card.fp32_flops * 0.97
-        and 2 <= card.sm_count <= 200
+        and card.int8_ops >= card.fp32_flops * 0.97
+        and 1 <= card.sm_count <= 304
         and (card.compute_capability is not None) == (card.vendor == "nvidia")
         and card.source.startswith("https://")
         and 0.6e9 * 128 * 0.9 < per_sm < 3.5e9 * 256

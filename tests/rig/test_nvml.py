@@ -10,6 +10,7 @@ import pynvml
 import pytest
 
 from splitter.rig.files import load_catalog
+from splitter.rig.host import probe_host
 from splitter.rig.nvml import WORDS, detect
 from splitter.rig.nvml_devices import (
     Detection,
@@ -235,13 +236,27 @@ def test_a_lost_gpu_does_not_hide_the_others(gpu: Gpu) -> None:
     assert detection.notes == (f"GPU 1: {WORDS['NVMLError_GpuIsLost']}",)
 
 
-def test_unified_memory_and_mig_are_left_out_with_a_note() -> None:
+def test_unified_memory_is_the_hosts_and_mig_is_left_out_with_a_note() -> None:
     detection = found(
         Gpu(name="NVIDIA GB10", total=NOT_SUPPORTED), Gpu(name="NVIDIA A100", mig=[1, 1]), Gpu(mig=[0, 0])
     )
-    assert [(d.id, d.name) for d in detection.devices] == [("CUDA0", "NVIDIA GeForce RTX 3060")]
-    assert "GB10 does not tell its memory" in detection.notes[0]
-    assert "MIG" in detection.notes[1]
+    shared, card = detection.devices
+    assert (shared.id, shared.name, shared.unified, card.id, card.unified) == (
+        "CUDA0",
+        "NVIDIA GB10",
+        True,
+        "CUDA1",
+        None,
+    )
+    assert shared.total_bytes == probe_host().ram_total_bytes
+    assert 0 < shared.free_bytes < shared.total_bytes
+    assert shared.bandwidth_bytes_per_s == 273.2e9
+    assert "MIG" in detection.notes[0]
+
+
+def test_a_card_that_does_not_tell_its_memory_is_left_out_with_a_note() -> None:
+    (note,) = found(Gpu(name="NVIDIA Something", total=NOT_SUPPORTED)).notes
+    assert "does not report its memory" in note
 
 
 def test_names_may_be_bytes() -> None:

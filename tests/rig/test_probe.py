@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from splitter.errors import EngineError
-from splitter.rig.combine import backend, combine, is_integrated
+from splitter.rig.backends import backend
+from splitter.rig.combine import combine, is_integrated
 from splitter.rig.device import Device
 from splitter.rig.files import load_catalog
 from splitter.rig.listed import ListedDevice, parse_listing

@@ -150,7 +150,7 @@ def test_a_rig_names_the_cards_by_slot_by_uuid_or_by_name() -> None:
     )
     readings = read_cards(wanted, fake)
     assert [(c.device_id, c.temperature_c) for c in readings.cards] == [("CUDA2", 70), ("CUDA0", 50), ("CUDA1", 60)]
-    assert readings.note == "CUDA3 (GTX 1060 6GB) is no card of this machine"
+    assert readings.note == "CUDA3 (GTX 1060 6GB) is not a card of this machine"
 
 
 @pytest.mark.parametrize("error", [LOST, UNKNOWN])

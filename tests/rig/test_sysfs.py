@@ -112,7 +112,7 @@ def test_names_without_any_file(tmp_path: Path) -> None:
     detection = found(tmp_path, names=False)
     assert [(d.id, d.name, d.bandwidth_bytes_per_s) for d in detection.devices] == [("Vulkan0", "AMD GPU 73df", None)]
     assert "AMD GPU 1681 (0000:04:00.0) is left out" in detection.notes[0]
-    assert "Intel GPU ffff (0000:05:00.0) does not tell its memory" in detection.notes[1]
+    assert "Intel GPU ffff (0000:05:00.0) does not report its memory" in detection.notes[1]
 
 
 def test_a_chip_of_several_cards_keeps_all_its_names(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from splitter.engine.command import Server
 from splitter.errors import EngineError, UsageError
 from splitter.run import endpoint
+from splitter.run.keys import key_of
 from tests.bench.fake_server import KOBOLD_PAGES, serving
 
 
@@ -38,10 +39,10 @@ def test_urls_reach_the_server_from_here(host: str, url: str) -> None:
 
 def test_the_first_key_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("\none\ntwo\n", encoding="utf-8")
-    assert endpoint.read_key(Server(api_key_file=str(tmp_path / "keys"))) == "one"
-    assert endpoint.read_key(Server()) is None
+    assert key_of(Server(api_key_file=str(tmp_path / "keys"))) == "one"
+    assert key_of(Server()) is None
     with pytest.raises(EngineError, match="cannot be read"):
-        endpoint.read_key(Server(api_key_file=str(tmp_path / "nowhere")))
+        key_of(Server(api_key_file=str(tmp_path / "nowhere")))
 
 
 def test_a_taken_port_is_seen_on_every_address_that_includes_it(taken: int) -> None:
@@ -75,7 +76,7 @@ def test_the_owner_of_a_port_is_named(taken: int) -> None:
 
 
 def test_an_address_of_another_machine() -> None:
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         endpoint.is_free("no-such-host.invalid", 8080)
 
 

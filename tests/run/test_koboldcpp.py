@@ -18,12 +18,14 @@ from typing import Any
 import psutil
 import pytest
 
+from splitter.bench.alternatives import alternatives
 from splitter.bench.client import identify
+from splitter.bench.duel import Duel, duel
 from splitter.bench.measure import Sweep, measure, measure_points
 from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand, Server
 from splitter.engine.commands import build_command
-from splitter.engine.engines import rules_of
+from splitter.engine.engines import ENGINES, rules_of
 from splitter.engine.find import find_engine
 from splitter.engine.log.timings import timings
 from splitter.errors import EngineError
@@ -102,6 +104,60 @@ def test_ready_is_what_the_endpoint_says_not_the_printed_line(tmp_path: Path, re
         reply = ask(instance.url, "/api/v1/generate", body=body, timeout_s=60).json()
         assert len(reply["results"][0]["text"]) > 8
     assert (instance.phase, instance.exit_code) == ("exited", 0)
+
+
+def test_a_git_clone_is_found_and_started_by_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its script has mode 0644; the clone lies in ~/koboldcpp, or its folder is named."""
+    clone = tmp_path / "home" / "koboldcpp"
+    script = install(clone, name="koboldcpp.py", KCPP_RELEASE="1.115.1")
+    assert script.stat().st_mode & 0o111 == 0
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for path in (None, str(clone), str(script)):
+        engine = find_engine("koboldcpp", path)
+        assert (engine.path, engine.version) == (str(script), "1.115.1")
+    settings = Settings(context_size=512, gpu_layers=0, device_order=(), batch_size=512, parallel=1, mmap=False)
+    here = Rig("here", Host(os="linux"), ())
+    planned = evaluate(load_model(str(TINY)), here, settings, engine=rules_of("koboldcpp", "1.115.1"))
+    made = build_command(planned, engine, Server(port=any_free_port()))
+    assert made.argv[:2] == ("python3", str(script))
+    with launch(made) as instance:
+        instance.wait_ready()
+        assert ask(instance.url, "/api/extra/version").json()["version"] == "1.115.1"
+
+
+@pytest.mark.parametrize("release", ["1.123", "1.115.1"])
+def test_its_parser_is_asked_before_a_launch(tmp_path: Path, release: str) -> None:
+    """`--exportconfig FILE` reads the command, loads nothing, and writes the key: which it therefore never gets."""
+    key = tmp_path / "key"
+    key.write_text("a-secret\n", encoding="utf-8")
+    planned = command(tmp_path, release, key=key)
+    ENGINES["koboldcpp"].rehearse(planned)
+    with pytest.raises(EngineError) as caught:
+        ENGINES["koboldcpp"].rehearse(replace(planned, argv=(*planned.argv, "--contextsize", "100")))
+    assert "would not start: the engine does not accept argument --contextsize" in caught.value.message
+    assert "100 is not in 256.." in caught.value.message
+    assert "--engine-version" in caught.value.hint
+    assert not list(tmp_path.rglob("*.kcpps"))
+
+
+def test_what_cannot_be_asked_is_no_refusal(tmp_path: Path) -> None:
+    """A release before 1.84.2, a program that is gone, an engine that is not here."""
+    planned = command(tmp_path, "1.76")
+    bad = replace(planned, argv=(*planned.argv, "--contextsize", "100"))
+    for each in (bad, replace(bad, engine=replace(bad.engine, path=None, version="1.123"))):
+        ENGINES["koboldcpp"].rehearse(each)
+    gone = replace(bad, engine=replace(bad.engine, version="1.123"), argv=(str(tmp_path / "gone"), *bad.argv[1:]))
+    ENGINES["koboldcpp"].rehearse(gone)
+
+
+def test_the_engines_own_placement_is_read_from_its_log(tmp_path: Path) -> None:
+    planned = command(tmp_path)
+    own = next(each for each in alternatives(planned) if each.name == "fit")
+    plan = Duel(Sweep(8, 8), rounds=1, repetitions=1)
+    (outcome,) = duel([own], plan)
+    assert outcome.error is None
+    assert outcome.alternative.note == "the engine's own placement; it chose -c 4224 -ngl 43 -ts 8,22,13"
 
 
 def test_a_packed_release_is_supervised_through_its_bootloader(tmp_path: Path) -> None:
@@ -298,9 +354,18 @@ def test_without_its_log_a_short_answer_is_not_measurable(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_its_log_counts_what_it_works(tmp_path: Path, release: str) -> None:
-    """The progress that is written over itself leaves one line, and the timing line of each release is read."""
+    """The timing line of each release is read. Prompts stay out of the log; where the user wants them in it, the
+    progress that is written over itself leaves one line."""
     watch = Watch(Rig("none", Host(), ()))
     with launch(command(tmp_path, release), on_log=watch.on_line) as instance:
+        instance.wait_ready()
+        measure(instance.url, n_prompt=16, n_generate=24, repetitions=1)
+    assert (watch.sample().tally.requests, watch.sample().tally.generated_tokens) == (2, 48)
+    assert not any("Generating (" in line or "Input: " in line for line in instance.lines)
+    quiet = command(tmp_path, release)
+    loud = replace(quiet, argv=tuple(word for word in quiet.argv if word != "--quiet"))
+    watch = Watch(Rig("none", Host(), ()))
+    with launch(loud, on_log=watch.on_line) as instance:
         instance.wait_ready()
         measure(instance.url, n_prompt=16, n_generate=24, repetitions=1)
     tally = watch.sample().tally
@@ -316,7 +381,7 @@ def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None
     with launch(command(tmp_path, key=key)) as instance:
         instance.wait_ready()
         assert ask(instance.url, "/api/v1/model").json() == {"result": "koboldcpp/protected-model"}
-        with pytest.raises(EngineError, match="wants an API key"):
+        with pytest.raises(EngineError, match="needs an API key"):
             measure(instance.url, n_prompt=8, n_generate=8)
         assert measure(instance.url, api_key=instance.api_key, n_prompt=8, n_generate=8, repetitions=1).runs
     said = "\n".join(instance.lines)

@@ -123,7 +123,7 @@ def test_addresses(text: str, address: MetricsAddress, beyond: bool) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", ":9400", "0", "65536", "-1", "1.5", "host:", "9400 9401", "²"])
 def test_no_addresses(text: str) -> None:
-    with pytest.raises(UsageError, match="no place for metrics"):
+    with pytest.raises(UsageError, match="neither a port nor HOST:PORT"):
         metrics_address(text)
 
 

@@ -142,7 +142,7 @@ def test_another_program_that_answers_on_the_port_is_not_ours() -> None:
 
 
 def test_a_missing_program() -> None:
-    with pytest.raises(EngineNotFoundError, match="there is no program /nowhere/llama-server"):
+    with pytest.raises(EngineNotFoundError, match="the program /nowhere/llama-server was not found"):
         launch(EngineCommand(EngineRef("llama-server"), ("/nowhere/llama-server",), {}, Server(port=any_free_port())))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from splitter.engine.http import Slots, read_perf, read_slots
+from splitter.engine.koboldcpp.engine import KOBOLDCPP
 from splitter.engine.log.timings import Timing, timings
 from splitter.run.reading import rate_now
 from splitter.run.tally import Tally, after_line, after_restart, after_slots
@@ -125,6 +126,15 @@ def test_koboldcpp_has_one() -> None:
     assert read_perf({"idle": 1, "queue": 0}) == Slots(1, 0, None, 0)
     assert read_perf({"idle": 0, "queue": 2}) == Slots(1, 1, None, 2)
     assert read_perf({"result": "no"}) is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "total"),
+    [((), 1), (("koboldcpp", "--parallelrequests", "4"), 4), (("koboldcpp", "--parallelrequests"), 1)],
+)
+def test_koboldcpp_has_as_many_slots_as_it_was_told(argv: tuple[str, ...], total: int) -> None:
+    """Its page does not tell; at least one of them is busy when it says so."""
+    assert KOBOLDCPP.slots({"idle": 0, "queue": 0}, argv) == Slots(total, 1, None, 0)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:

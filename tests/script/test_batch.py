@@ -113,3 +113,19 @@ def test_every_goto_has_its_label() -> None:
 )
 def test_names_that_every_system_takes(text: str, name: str) -> None:
     assert script_name(text) == name
+
+
+def test_a_koboldcpp_of_any_usual_name_beside_the_script_will_do() -> None:
+    _, (batch, _) = files(None, "D:\\m.gguf", kind="koboldcpp", version="1.123")
+    text = batch.content.decode()
+    assert "koboldcpp_cu12.exe" in text
+    assert 'do if exist "%%E" set "ENGINE_NAME=%%E" & set ENGINE_AT=variant' in text
+    assert '".\\%ENGINE_NAME%" --model' in text
+    assert "koboldcpp.exe or koboldcpp_cu12.exe" in text
+
+
+def test_the_chat_page_opens_when_the_engine_answers() -> None:
+    _, (batch, _) = files("C:\\e.exe", "D:\\m.gguf")
+    text = batch.content.decode()
+    assert "curl -fs -o nul http://127.0.0.1:8080/health && start http://127.0.0.1:8080 && exit" in text
+    assert text.index("SPLITTER_NO_BROWSER") < text.index(":beside_beside")

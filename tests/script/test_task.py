@@ -62,7 +62,6 @@ def test_our_own_file_is_written_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("engine", "model", "sentence"),
     [
-        (None, "D:\\m.gguf", "full path of llama-server"),
         ("C:\\e.exe", "m.gguf", "full path of m.gguf"),
         ("C:\\e.exe", "hf:a/b/m.gguf", "full path of hf:a/b/m.gguf"),
         ("/opt/e", "D:\\m.gguf", "full path of /opt/e"),
@@ -79,3 +78,8 @@ def test_a_key_is_read_when_it_starts() -> None:
     made, command = planned("C:\\k.exe", "D:\\m.gguf", kind="koboldcpp", version="1.123", server=server)
     arguments = ElementTree.fromstring(render_task(made, command, "run", "")).findtext(f".//{Q}Arguments") or ""
     assert "set /p KCPP_PASSWORD=<" in arguments
+
+
+def test_an_engine_that_is_not_here_is_found_on_that_machines_path() -> None:
+    made, command = planned(None, "D:\\m.gguf")
+    assert "llama-server" in render_task(made, command, "n", "r").decode("utf-16")

@@ -4,6 +4,7 @@ KCPP_RELEASE: 1.123 (default), 1.115.1 or 1.76. KCPP_BACKEND: a llama-server, or
 state.Failure. Words, streams, exit codes and the moment of binding are koboldcpp's (its source, 1.60 to 1.123).
 """
 
+import json
 import os
 import signal
 import sys
@@ -96,6 +97,8 @@ def load(run: Run) -> Backend | None:
         end(3, "Load Text Model OK: False", f"Could not load text model: {run.model}")
     if failed:
         crash(run, "Load Text Model OK: False")
+    if run.values.get("gpulayers") == -1 and run.values["tensor_split"] is None:
+        print("Autofit Success: 1, Autofit Result: -c 4224 -ngl 43 -ts 8,22,13", flush=True)
     print("Load Text Model OK: True")
     return backend
 
@@ -141,6 +144,10 @@ def administered(run: Run) -> NoReturn:
 
 def main() -> None:
     run = read_command(sys.argv[1:])
+    if run.values.get("exportconfig"):  # since 1.84.2: parses, writes, loads nothing
+        told = {**run.values, "password": run.password or None, "istemplate": False}
+        Path(run.values["exportconfig"]).write_text(json.dumps(told), encoding="utf-8")
+        return
     print(f"***\nWelcome to KoboldCpp - Version {run.version}\n***")
     print(Namespace(**{**run.values, "password": run.password or None}), flush=True)  # the key too
     if run.fail == "admin":

@@ -18,7 +18,8 @@ sys.exit(code)
 
 
 def install(folder: Path, *, name: str = "koboldcpp-linux-x64", packed: bool = False, **variables: str) -> Path:
-    """An executable `name` in `folder` that runs the stand-in with `variables` (KCPP_...) set.
+    """An executable `name` in `folder` that runs the stand-in with `variables` (KCPP_...) set; a `.py` as a git clone
+    has it, which only Python can run.
 
     `packed`: as the release files do, a parent that unpacks and starts the real program as its child.
     """
@@ -26,7 +27,8 @@ def install(folder: Path, *, name: str = "koboldcpp-linux-x64", packed: bool = F
     path = folder / name
     settings = {"PYTHONPATH": str(ROOT), **variables}
     lines = [f"os.environ[{name!r}] = {value!r}" for name, value in settings.items()]
-    run = BOOTLOADER if packed else 'os.execv(sys.executable, [sys.executable, "-m", "tests.standin", *sys.argv[1:]])'
+    python = sys.executable
+    run = BOOTLOADER if packed else f'os.execv({python!r}, [{python!r}, "-m", "tests.standin", *sys.argv[1:]])'
     path.write_text(f"#!{sys.executable}\nimport os, sys\n" + "\n".join(lines) + "\n" + run + "\n", encoding="utf-8")
-    path.chmod(0o755)
+    path.chmod(0o644 if name.endswith(".py") else 0o755)
     return path

@@ -1,4 +1,4 @@
-"""Calibrations in the database of measurements: one row per card and engine build, used while it is fresh."""
+"""Calibrations in the database of measurements: one row per card and engine build, used while fresh."""
 
 import json
 from collections.abc import Mapping

@@ -87,11 +87,24 @@ def _section(record: Record) -> Iterator[str]:
 
 
 def _markdown_table(points: Sequence[Point]) -> Iterator[str]:
-    heads = ("test", "depth", "at once", "prompt t/s", "generation t/s", "+/- 95 %", "first token ms", "between ms")
+    heads = (
+        "test",
+        "depth",
+        "at once",
+        "prompt t/s",
+        "generation t/s",
+        "95 % interval",
+        "first token ms",
+        "between ms",
+    )
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for point in points:
-        speeds = (speed(point.prompt_tokens_per_s), speed(point.generation_tokens_per_s), percent(point.half_width))
+        speeds = (
+            speed(point.prompt_tokens_per_s),
+            speed(point.generation_tokens_per_s),
+            f"+/- {percent(point.half_width)}",
+        )
         times = (milliseconds(point.first_token_s), milliseconds(point.inter_token_s))
         test = f"pp{point.n_prompt} + tg{point.n_generate} x {point.repetitions}"
         yield f"| {' | '.join((test, str(point.depth), str(point.concurrency), *speeds, *times))} |"

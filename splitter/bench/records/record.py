@@ -28,7 +28,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model; `header_sha256` tells two files of one name apart (see `describe.header_sha256`)."""
+    """The model; `header_sha256` tells two files of one name apart (see app/recording.py)."""
 
     path: str | None = None
     name: str | None = None
@@ -140,7 +140,7 @@ def from_json(text: str) -> Record:
     except MalformedError:
         raise
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"it is no JSON ({error})") from None
+        raise MalformedError(f"it is not JSON ({error})") from None
 
 
 def _whole(digits: str) -> int:

@@ -101,6 +101,12 @@ class Records:
         query = f"SELECT id, document FROM records WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - names above
         return tuple(self._record(row) for row in self.rows(query, (*given.values(), -1 if limit is None else limit)))
 
+    def of_model(self, path: str, limit: int) -> tuple[Record, ...]:
+        """The newest records of the model at `path`; those of other models are not even read."""
+        of_it = "json_extract(document, '$.model.path') = ?"
+        query = f"SELECT id, document FROM records WHERE {of_it} ORDER BY id DESC LIMIT ?"  # noqa: S608 - a constant
+        return tuple(self._record(row) for row in self.rows(query, (path, limit)))
+
     def delete(self, record_id: int) -> bool:
         """Forgets one record; False when there was none of that id."""
         with self.transaction() as connection:

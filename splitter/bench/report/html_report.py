@@ -61,12 +61,12 @@ def _sections(report: Report) -> Iterator[str]:
     )
     yield from _chart(
         "Speed by depth",
-        "How fast it still is with that many tokens in the context.",
+        "Speed with that many tokens already in the context.",
         [(chart.what, speed_lines(chart) + numbers(speed_table(chart))) for chart in report.speeds],
     )
     yield from _chart(
         "Tune history",
-        "Every launch of the tuner, and the best it knew at that time.",
+        "Each launch of the tuner, and the best speed so far.",
         [(tune.title, tune_lines(tune) + numbers(tune_table(tune))) for tune in report.tunes],
     )
     yield from _chart(

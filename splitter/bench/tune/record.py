@@ -40,7 +40,7 @@ def speed_measured(records: Records, plan: Plan, engine: EngineRef) -> tuple[flo
     wanted = (plan.facts.path, plan.facts.file_bytes, engine.kind, engine.version)
     settings = json.loads(json.dumps(to_plain(plan.settings)))
     cards = [_card(to_plain(device)) for device in plan.rig.devices]
-    for record in records.list(limit=NEWEST):
+    for record in records.of_model(plan.facts.path, NEWEST):
         model, by = record.model, record.engine
         if (model.path, model.file_bytes, by.kind, by.version) != wanted or record.settings != settings:
             continue

@@ -10,7 +10,7 @@ from splitter.engine.commands import build_command
 from splitter.engine.llama_server.dry_run import find_dry_run, verify
 from splitter.engine.log.events import OutOfMemory, events
 from splitter.engine.log.last_words import last_words
-from splitter.errors import EngineError, SplitterError
+from splitter.errors import EngineError, EngineNotFoundError, SplitterError
 from splitter.plan.plan import Plan
 from splitter.run.endpoint import any_free_port
 from splitter.run.supervisor import launch
@@ -74,6 +74,8 @@ def _measured(command: EngineCommand, shape: TrialShape, repetitions: int) -> Me
                 )
             finally:
                 lines = instance.lines
+    except EngineNotFoundError:  # no other trial would find it
+        raise
     except EngineError as error:
         return Measured(command, Outcome(failed=_why(error, lines), device=blamed_device(lines)))
     return Measured(command, outcome_of(result), result.runs)

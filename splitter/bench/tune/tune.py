@@ -91,7 +91,7 @@ def tune(
     history: Sequence[Trial] = (),
     time_left: Callable[[], bool] = lambda: True,
 ) -> Tuned:
-    """Measures until nothing within the noise is better, then the best against the start once more, in turns.
+    """Measures until nothing is better by more than the noise, then the best against the start once more, in turns.
 
     `history` is replayed first, as far as it leads this way.
     """

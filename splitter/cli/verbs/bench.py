@@ -21,7 +21,8 @@ from splitter.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from splitter.app.measuring import BenchWishes
-    from splitter.app.planning import Planned, Wishes
+    from splitter.app.planning import Planned
+    from splitter.app.wishes import Wishes
     from splitter.bench.records.record import Record
     from splitter.engine.reading.value import ReadCommand
 
@@ -33,13 +34,13 @@ splitter bench --url http://127.0.0.1:8080 --depths 0,4096 --concurrency 1,4 --b
 
 splitter bench model.gguf --compare --compare-command 'llama-server -m model.gguf -ngl 99 -ts 1,2'
 
-What was measured is kept: splitter bench list, show ID, compare A B, export, delete ID.
+Measurements are kept: splitter bench list, show ID, compare A B, export, delete ID.
 """
 MEASURE = "measure"
 
 
 class BenchGroup(TyperGroup):
-    """A first word that names no command of the group belongs to the measuring one."""
+    """A first word that is not a command of the group is the model to measure."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`splitter bench MODEL` is `splitter bench measure MODEL`."""
@@ -71,26 +72,29 @@ def measure(
     prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of the prompt.", min=1)] = 512,
     generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 128,
     depths: Annotated[str, typer.Option("--depths", help="Tokens already in the context.", metavar="N,N,...")] = "0",
-    concurrency: Annotated[str, typer.Option("--concurrency", help="Requests at once.", metavar="N,N,...")] = "1",
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", help="Requests sent at the same time.", metavar="N,N,...")
+    ] = "1",
     repetitions: Annotated[
         int | None,
-        typer.Option("--repetitions", "-r", help="Exactly so many (default: until the spread is small).", min=1),
+        typer.Option("--repetitions", "-r", help="Number of repetitions (default: until the spread is small).", min=1),
     ] = None,
     budget: Annotated[
         float | None, typer.Option("--budget", help="Seconds to measure (default: 60).", metavar="S", min=0.1)
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also the engine's own placement and a split by free memory, in turn.")
+        bool,
+        typer.Option("--compare", help="Also measure the engine's own placement and a split by free memory, in turns."),
     ] = False,
     compare_command: Annotated[
-        str | None, typer.Option("--compare-command", help="Also this command, as it is.", metavar="LINE")
+        str | None, typer.Option("--compare-command", help="Also measure this command, unchanged.", metavar="LINE")
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", help="Launches of each when comparing.", min=1)] = 3,
     llama_bench: Annotated[bool, typer.Option("--llama-bench", help="Let llama-bench measure the plan.")] = False,
     no_save: Annotated[bool, typer.Option("--no-save", help="Do not keep the measurement.")] = False,
     label: Annotated[str, typer.Option("--label", help="A name for the measurement.", metavar="TEXT")] = "",
 ) -> None:
-    """Measure prompt and generation tokens per second, and the times to and between tokens; keep the measurement."""
+    """Measure prompt and generation speed, and the latencies. The measurement is kept."""
     from splitter.app.measuring import BenchWishes, numbers
     from splitter.app.recording import check_keeping
     from splitter.bench.measure import Sweep
@@ -121,9 +125,9 @@ def measure(
 def _url_record(url: str, server: ServerOptions, wishes: "BenchWishes", output: Output) -> "Record":
     from splitter.app.measuring import bench_url
     from splitter.engine.command import Server
-    from splitter.run.endpoint import read_key
+    from splitter.run.keys import key_of
 
-    return bench_url(url, read_key(Server(api_key_file=server.api_key_file)), wishes, output)
+    return bench_url(url, key_of(Server(api_key_file=server.api_key_file)), wishes, output)
 
 
 def _plan_record(planned: "Planned", wishes: "BenchWishes", output: Output, *, llama_bench: bool) -> "Record":
@@ -140,13 +144,13 @@ def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
 
 def _planned(wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
     """The proven plan; with the context of the given command, where the command line names none."""
-    from splitter.app.planning import prove_if_possible, resolve, solve
+    from splitter.app.planning import plan_launch
 
     context = read.settings.get("context_size") if read else None
     key = "settings.context_size"
     if isinstance(context, int) and context > 0 and key not in wishes.values:
         wishes = replace(wishes, values={**wishes.values, key: context})
-    return prove_if_possible(solve(resolve(wishes, output, local=True), output), output)
+    return plan_launch(wishes, output)
 
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def list_records(
     report: OutputOptions,
     kind: Annotated[str | None, typer.Option("--kind", help="bench, compare, tune or calibrate.")] = None,
-    limit: Annotated[int, typer.Option("--limit", help="At most so many, the newest first.", min=1)] = 50,
+    limit: Annotated[int, typer.Option("--limit", help="Show at most this many, newest first.", min=1)] = 50,
 ) -> None:
     """List what was measured, the newest first."""
     from splitter.bench.records.export import summary
@@ -46,7 +46,7 @@ def list_records(
 
 @with_options(OutputOptions)
 def show(report: OutputOptions, number: Id) -> None:
-    """Show everything of one measurement."""
+    """Show one measurement in full."""
     from splitter.bench.records.export import about
     from splitter.bench.records.record import to_dict
     from splitter.bench.records.records import Records
@@ -64,9 +64,9 @@ def show(report: OutputOptions, number: Id) -> None:
 def compare(
     report: OutputOptions,
     first: Annotated[int, typer.Argument(metavar="A", help="A measurement's number.")],
-    second: Annotated[int, typer.Argument(metavar="B", help="Another one's.")],
+    second: Annotated[int, typer.Argument(metavar="B", help="The other measurement's number.")],
 ) -> None:
-    """Say per point whether A and B differ by more than the noise (Welch's t on the logarithms, 95 %)."""
+    """Say whether A and B differ by more than the noise. Per point: Welch's t on the logarithms, 95 %."""
     from splitter.bench.records.records import Records
     from splitter.bench.verdict import compare_records
     from splitter.cli.views.bench_record import comparison_view, ratio_data
@@ -82,12 +82,14 @@ def compare(
 @with_options(OutputOptions)
 def export(
     report: OutputOptions,
-    numbers: Annotated[list[int] | None, typer.Argument(metavar="[IDS]", help="Default: all.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="The form: md fits an issue thread.")] = "md",
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="[IDS]", help="Numbers of measurements (default: all).")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="Format; md suits an issue thread.")] = "md",
     target: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.", metavar="FILE")] = None,
 ) -> None:
     """Write measurements as JSON, CSV or Markdown."""
-    from splitter.app.planning import save_text
+    from splitter.app.saving import save_text
     from splitter.bench.records.export import FORMATS
     from splitter.bench.records.records import Records
 
@@ -95,7 +97,7 @@ def export(
     with Records() as kept:
         found = tuple(kept.get(number) for number in numbers) if numbers else kept.list()
     if not found:
-        raise RecordsError("nothing has been measured yet", "`splitter bench MODEL` does")
+        raise RecordsError("nothing has been measured yet", "run `splitter bench MODEL`")
     text = FORMATS[form](found)
     if target:
         save_text(target, text)
@@ -107,9 +109,12 @@ def export(
 
 @with_options(OutputOptions)
 def delete(
-    report: OutputOptions, numbers: Annotated[list[int], typer.Argument(metavar="IDS", help="Measurements' numbers.")]
+    report: OutputOptions,
+    numbers: Annotated[
+        list[int], typer.Argument(metavar="IDS", help="Numbers of measurements, as `bench list` shows them.")
+    ],
 ) -> None:
-    """Forget measurements."""
+    """Delete measurements."""
     from splitter.bench.records.records import Records
 
     output = Output("bench", as_json=report.json)

@@ -37,7 +37,7 @@ def report(
         str | None, typer.Option("-o", "--output", help="Write one HTML page instead.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Draw measurements: memory per card, speed by depth, tune history, plan against measured."""
+    """Draw measurements. Memory per card, speed by depth, tune history, plan against measured."""
     from splitter.app.reporting import now, save_report
     from splitter.bench.records.record import to_dict
     from splitter.bench.records.records import Records

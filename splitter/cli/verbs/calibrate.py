@@ -33,12 +33,12 @@ def calibrate(
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Show what is kept.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget all calibrations.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete all calibrations.")] = False,
     prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", help="Tokens of the prompt.", min=1)] = 256,
     generate: Annotated[int, typer.Option("--generate", help="Tokens to generate.", min=2)] = 32,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
 ) -> None:
-    """Measure each card alone and in pairs; later plans use what they reached instead of the catalog's figures."""
+    """Measure each card. Later plans use what it reached instead of the catalog's figures."""
     from splitter.app.calibrating import calibrate_rig
     from splitter.app.planning import resolve
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
@@ -50,7 +50,9 @@ def calibrate(
     output = Output("calibrate", as_json=report.json)
     if show or forget:
         if model or (show and forget):
-            raise UsageError("--list and --forget stand alone", "leave out MODEL and the other one")
+            raise UsageError(
+                "--list and --forget cannot be combined with anything else", "leave out MODEL and the other option"
+            )
         with Records() as records:
             kept = all_calibrations(records)
             if forget:
@@ -63,7 +65,7 @@ def calibrate(
             f"the {engine.engine} engine computes on the CPU: no card to calibrate", "name another --engine"
         )
     wishes = wishes_of(model, devices, engine, margin)
-    task = resolve(wishes, output, local=True)
+    task = resolve(wishes, output, fetches=True)
     shape = TrialShape(prompt_tokens, generate)
     done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
     output.show(*calibrated_view(task.rig, done))

@@ -1,18 +1,18 @@
 """`splitter check`: what a given command would put on each card, whether it fits, and what is wrong with it."""
 
+import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from splitter.app.wire import Status
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output
-from splitter.printable import printable_lines
 
 if TYPE_CHECKING:
     from splitter.app.checking import Checked
+    from splitter.app.wishes import Wishes
 
 EXAMPLES = """Examples:
 
@@ -21,6 +21,10 @@ splitter check model.gguf -ngl 40 -ts 1.5,4.5,3 -c 4096 --rig phoenix
 splitter check --command 'koboldcpp.exe --usecuda 0 1 2 --gpulayers 40 --tensor_split 1.5 4.5 3 --model m.gguf'
 
 splitter check start.bat --json
+
+splitter check compose.yaml#llm --rig phoenix   (one service; also llama-swap's config, presets, .ps1, .service)
+
+splitter check --log llama-server.log   (why a start failed; with MODEL in front, what would have fitted)
 """
 
 
@@ -32,27 +36,68 @@ def check(
     margin: MarginOptions,
     report: OutputOptions,
     target: Annotated[str | None, typer.Argument(metavar="[MODEL|FILE.bat]", help="A model or a script.")] = None,
-    command: Annotated[str | None, typer.Option("--command", help="A whole command line.", metavar="LINE")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--command", help="A whole command line; - reads it from standard input.", metavar="LINE"),
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option("--log", help="An engine's log; - reads it from standard input.", metavar="FILE")
+    ] = None,
 ) -> None:
-    """Evaluate flags, a command line or a script: per card, whether it fits, which traps it holds."""
+    """Check flags, a command line, a script or a log. What it puts on each card, whether it fits, what is wrong."""
     from splitter.app.checking import evaluate_read, read_target
     from splitter.app.wire import plan_data
     from splitter.cli.flags import wishes_of
-    from splitter.cli.views.plan import plan_view
+    from splitter.cli.views.checked import checked_view, on_a_screen, traps_to_tell
 
     output = Output("check", as_json=report.json)
     wishes = wishes_of(None, devices, engine, margin)
-    checked = evaluate_read(read_target(target, command, list(context.args), wishes), wishes, output)
-    output.show(*plan_view(checked.plan))
-    for refusal in checked.refusals:
-        output.show(
-            Text(f"{checked.engine.kind} would not start: {printable_lines(refusal.message)}", style="bold red")
-        )
+    if log is not None:
+        _check_log(log, target, wishes, output)
+        return
+    line = sys.stdin.read() if command == "-" else command
+    checked = evaluate_read(read_target(target, line, list(context.args), wishes), wishes, output)
+    head = tuple(checked_view(checked.plan, checked.refusals, checked.culprit, _instead(checked), checked.better))
+    traps = traps_to_tell(checked.plan, checked.refusals, checked.culprit)
+    output.show(*on_a_screen(head, traps, output.out))
     status, code = _verdict(checked)
-    data = plan_data(checked.plan, checked.engine, checked.command)
+    data = plan_data(checked.plan, checked.engine, checked.command) | {"remedy": _remedy(checked)}
     output.data(data, status, [asdict(refusal) for refusal in checked.refusals])
     if code:
         raise typer.Exit(code)
+
+
+def _check_log(log: str, model: str | None, wishes: "Wishes", output: Output) -> None:
+    """Tells a log; exit 3 where memory was missing, 4 where something else ended the engine."""
+    from splitter.app.checking_log import check_log, log_data, read_text
+    from splitter.cli.views.checked import remedy_view
+    from splitter.cli.views.log_story import log_view
+
+    found = check_log(read_text(log, sys.stdin), model, wishes, output)
+    output.show(*log_view(found.story, found.explained))
+    data = log_data(found)
+    if found.checked is not None:
+        output.show(
+            *remedy_view(found.checked.plan, found.checked.culprit, _instead(found.checked), found.checked.better)
+        )
+        data |= {"remedy": _remedy(found.checked)}
+    status: Status = "does_not_fit" if found.story.short else "error" if found.story.failure else "ok"
+    output.data(data, status)
+    if found.failed():
+        raise typer.Exit(3 if found.story.short else 4)
+
+
+def _instead(checked: "Checked") -> str | None:
+    return checked.instead["line"] if checked.instead else None
+
+
+def _remedy(checked: "Checked") -> dict[str, Any] | None:
+    """What makes the command fit, in the shape of an alternative with its command."""
+    from splitter.app.wire import placed_data
+
+    if checked.better is None:
+        return None
+    return {"culprit": checked.culprit, "command": checked.instead, **placed_data(checked.better)}
 
 
 def _verdict(checked: "Checked") -> tuple[Status, int]:

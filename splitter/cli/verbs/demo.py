@@ -21,23 +21,21 @@ def demo(
     report: OutputOptions,
     port: Annotated[int | None, typer.Option("--port", help="Port (default: any free one).", min=1, max=65535)] = None,
 ) -> None:
-    """Walk the whole way on this machine: plan, launch, an answer, tokens per second."""
-    from splitter.app.planning import Wishes, resolve, solve
-    from splitter.app.wire import command_data, plan_data
+    """Show everything once, on any machine. Plan, launch, an answer, tokens per second."""
+    from splitter.app.planning import plan_model
+    from splitter.app.wishes import Wishes
     from splitter.bench.measure import measure
     from splitter.cli.views.bench import bench_data, bench_view
     from splitter.cli.views.plan import plan_view
-    from splitter.engine.rendering import command_line
     from splitter.run.endpoint import any_free_port
     from splitter.run.supervisor import launch as start
 
     output = Output("demo", as_json=report.json)
     wishes = Wishes({"server.port": port or any_free_port()}, profile="demo")
     output.show("1. The plan for this machine (embedded engine, example model)", "")
-    planned = solve(resolve(wishes, output), output)
+    planned = plan_model(wishes, output)
     output.show(*plan_view(planned.plan), "", "2. The command, launched and supervised")
-    line = command_line(planned.command)
-    output.plain(line)
+    output.plain(planned.line)
     with start(planned.command) as instance:
         with output.step("loading the model"):
             instance.wait_ready()
@@ -49,8 +47,7 @@ def demo(
             result = measure(instance.url, n_prompt=256, n_generate=64, repetitions=3)
         output.show(*bench_view(result))
     output.show("", "The engine is stopped. Next: splitter plan YOUR-MODEL.gguf")
-    plan = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
-    output.data({"plan": plan, "prompt": PROMPT, "answer": answer, "bench": bench_data(result)})
+    output.data({"plan": planned.data(), "prompt": PROMPT, "answer": answer, "bench": bench_data(result)})
 
 
 def _answer(url: str) -> str:

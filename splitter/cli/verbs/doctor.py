@@ -23,7 +23,7 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 @with_options(OutputOptions)
 def doctor(report: OutputOptions) -> None:
-    """Look at the driver, the engines, device order, ports and RAM, and say what to do."""
+    """Look for what is wrong on this machine. Driver, engines, device order, ports, RAM, and what to do."""
     from splitter.run.diagnosis import diagnose
 
     output = Output("doctor", as_json=report.json)

@@ -12,7 +12,7 @@ Run = Callable[[list[str]], int]
 
 
 def guide(run: Run) -> None:
-    """Shows the rig and the models that are here, plans the chosen one, offers to launch it or to write the script.
+    """Shows the rig and the models found, plans the chosen one, and offers to launch it or to write the script.
 
     `run` carries out one command line and returns its exit code.
     """

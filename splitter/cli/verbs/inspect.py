@@ -20,7 +20,7 @@ def inspect(
     report: OutputOptions,
     model: Annotated[str, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")],
 ) -> None:
-    """Show architecture, sizes per layer, KV per token and quantisation."""
+    """Show what a model's header says. Architecture, sizes per layer, KV per token, quantisation."""
     from splitter.cli.views.inspect import inspect_data, inspect_view
     from splitter.model.found import locate
     from splitter.model.load import load_model

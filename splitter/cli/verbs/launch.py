@@ -45,31 +45,33 @@ def launch(
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     start_timeout: Annotated[
-        float | None, typer.Option("--start-timeout", help="Seconds the engine may take to load (600).", min=1)
+        float | None, typer.Option("--start-timeout", help="Seconds the engine may take to load (default: 600).", min=1)
     ] = None,
     restart: Annotated[
-        RestartName | None, typer.Option("--restart", help="When an ended engine is started again (on-failure).")
+        RestartName | None,
+        typer.Option("--restart", help="When to restart an engine that ended (default: on-failure)."),
     ] = None,
     max_restarts: Annotated[
-        int | None, typer.Option("--max-restarts", help="Give up after this many restarts in a row (5).", min=0)
+        int | None,
+        typer.Option("--max-restarts", help="Give up after this many restarts in a row (default: 5).", min=0),
     ] = None,
     log_file: Annotated[
         str | None, typer.Option("--log-file", help="Write the engine's log here.", metavar="FILE")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What ps, logs and stop call it.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
+    name: Annotated[str | None, typer.Option("--name", help="Its name for ps, logs and stop.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it keeps running.")] = False,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", help="Serve Prometheus metrics there.", metavar="[HOST:]PORT"),
+        typer.Option("--metrics", help="Serve Prometheus metrics on this port.", metavar="[HOST:]PORT"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
-    """Plan, verify, start the engine and stay with it until Ctrl-C or its end."""
+    """Plan, start the engine, and watch it. Until Ctrl-C or the engine's end."""
     import time
 
     from splitter.app.background import background
     from splitter.app.launching import LaunchPlace
-    from splitter.app.planning import prove_if_possible, resolve, solve
+    from splitter.app.planning import plan_launch
     from splitter.app.replanning import limits_of
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import plan_view
@@ -83,11 +85,10 @@ def launch(
     if metrics is not None:
         metrics_address(metrics)  # a wrong one is refused before anything is read
     place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
-    task = resolve(wishes, output, local=True)
-    planned = prove_if_possible(solve(task, output), output)
+    planned = plan_launch(wishes, output)
     output.show(*plan_view(planned.plan))
     said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
-    code = _supervise(planned, place, limits_of(task.supervision, said), metrics, output)
+    code = _supervise(planned, place, limits_of(planned.task.supervision, said), metrics, output)
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)
@@ -141,13 +142,9 @@ def _in_background(arguments: list[str], output: Output) -> None:
 
 
 def _ready_data(instance: Any, planned: "Planned") -> dict[str, Any]:
-    from splitter.app.wire import command_data, plan_data
-    from splitter.engine.rendering import command_line
-
-    command = command_data(planned.command, command_line(planned.command, planned.plan.rig.host.os))
     return {
         "url": instance.url,
         "pid": instance.pid,
         "ready_s": instance.ready_s,
-        "plan": plan_data(planned.plan, planned.task.engine, command),
+        "plan": planned.data(),
     }

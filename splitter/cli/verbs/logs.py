@@ -1,4 +1,4 @@
-"""`splitter logs`: what an instance's engine said, also after it ended, also as it says it."""
+"""`splitter logs`: what an instance's engine wrote: while it runs, or after it has ended."""
 
 from typing import Annotated
 
@@ -22,17 +22,17 @@ LOOK_S = 0.2
 def logs(
     report: OutputOptions,
     name: Annotated[str | None, typer.Argument(help="The instance, as `splitter ps` shows it.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the instance ends.")] = False,
-    count: Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.", min=0)] = 100,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow the log until the instance ends.")] = False,
+    count: Annotated[int, typer.Option("-n", "--lines", help="Show this many of the last lines.", min=0)] = 100,
 ) -> None:
-    """Show the log of a running or an ended instance."""
+    """Show the log of an instance that runs or has ended."""
     from splitter.app.instances import log_of
     from splitter.errors import SplitterError, UsageError
     from splitter.run.log_reader import tail
     from splitter.run.registry import Registry
 
     if follow and report.json:
-        raise UsageError("-f goes on and --json is one object", "give one of them")
+        raise UsageError("-f cannot be combined with --json", "give one of them")
     output = Output("logs", as_json=report.json)
     registry = Registry()
     called, path, entry = log_of(registry.entries(), name)

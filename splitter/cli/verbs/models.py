@@ -23,27 +23,16 @@ def models(
     engine: EngineOptions,
     margin: MarginOptions,
     report: OutputOptions,
-    wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name holds this.")] = "",
+    wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name contains this.")] = "",
 ) -> None:
-    """List the models found on this computer: size, quantisation, whether they fit, how fast they would be."""
-    from splitter.app.listing import listed_models, rig_or_none
-    from splitter.app.planning import margin_bytes, resolve_engine
+    """List the models found on this computer. Size, quantisation, whether they fit, how fast they would be."""
+    from splitter.app.listing import list_models
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.models import models_data, models_view
-    from splitter.engine.engines import DEFAULT, rules_of
-    from splitter.model.found import find_models
-    from splitter.plan.request import Request
 
     output = Output("models", as_json=report.json)
-    wishes = wishes_of(None, devices, engine, margin)
-    with output.step("looking into the caches"):
-        found = find_models()
-    named = tuple(model for model in found.models if wanted.lower() in model.name.lower())
-    chosen = resolve_engine(engine.engine or DEFAULT.name, engine.engine_path, engine.engine_version)
-    rig = rig_or_none(wishes, chosen, output)
-    request = Request(margin_bytes=margin_bytes(wishes), engine=rules_of(chosen.kind, chosen.version))
-    listed = tuple(listed_models(named, rig, request, output))
-    output.show(*models_view(listed, rig))
-    for note in found.notes:
+    listing = list_models(wanted, wishes_of(None, devices, engine, margin), output)
+    output.show(*models_view(listing.models, listing.rig))
+    for note in listing.notes:
         output.say(f"note: {note}")
-    output.data(models_data(listed, rig, found.notes))
+    output.data(models_data(listing.models, listing.rig, listing.notes))

@@ -1,6 +1,7 @@
 """`splitter plan`: the solved placement, why, the alternatives, the command."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,7 @@ splitter plan model.gguf -ngl 40 --margin 600,400,400 --json
 
 @with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
 def plan(
+    context: typer.Context,
     devices: RigOptions,
     engine: EngineOptions,
     margin: MarginOptions,
@@ -53,25 +55,23 @@ def plan(
         str | None, typer.Option("--report", help="Also write an HTML page with charts.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Solve the placement: what goes where, why, what else would be possible, and the command."""
-    from splitter.app.planning import prove, resolve, save_text, solve
+    """Work out which layer goes where. And why, what else would be possible, and the command."""
+    from splitter.app.planning import plan_model
     from splitter.app.ranking import rank, several_models
-    from splitter.app.wire import command_data, plan_data
+    from splitter.app.saving import save_text
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import model_line, plan_view, verdict
-    from splitter.engine.rendering import command_line
 
     output = Output("plan", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
     choice = several_models(wishes, output)
     if choice is not None:
-        _show_ranking(rank(choice, output), goal.save, output)
+        ranking = rank(choice, output)
+        follow_up = ranking.recommended and _next_line(context.obj, model, ranking.recommended)
+        _show_ranking(ranking, follow_up, goal.save, output)
         return
-    planned = solve(resolve(wishes, output), output)
-    if verify:
-        planned = prove(planned, output)
-    line = command_line(planned.command, planned.plan.rig.host.os)
-    data = plan_data(planned.plan, planned.task.engine, command_data(planned.command, line))
+    planned = plan_model(wishes, output, verify=verify)
+    line, data = planned.line, planned.data()
     if goal.save:
         save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     if page:
@@ -89,9 +89,9 @@ def plan(
         output.say(f"wrote {page}")
 
 
-def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
-    """The ranked table and the command that goes on; exit 3 when no file fits."""
-    from splitter.app.planning import save_text
+def _show_ranking(ranking: "Ranking", follow_up: str | None, save: str | None, output: Output) -> None:
+    """The ranked table and the command to run next; exit 3 when no file fits."""
+    from splitter.app.saving import save_text
     from splitter.cli.views.advice import advice_data, advice_view
 
     advice = ranking.advice
@@ -100,9 +100,9 @@ def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
     if save:
         save_text(save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
     output.show(*advice_view(ranking.name, ranking.rig, advice))
-    if ranking.recommended:
+    if follow_up:
         output.show("")
-        output.plain(f"splitter plan {_quoted(ranking.recommended)}")
+        output.plain(follow_up)
     output.data(data, status)
     if save:
         output.say(f"wrote {save}")
@@ -110,5 +110,16 @@ def _show_ranking(ranking: "Ranking", save: str | None, output: Output) -> None:
         raise typer.Exit(DoesNotFitError.exit_code)
 
 
+def _next_line(arguments: Sequence[str], model: str | None, chosen: str) -> str:
+    """The same command line for the `chosen` model, without what it reports to."""
+    words, rest = ["splitter", "plan"], iter(arguments[1:])
+    for word in rest:
+        if word in {"--save", "--report"}:
+            next(rest, None)
+        elif word not in {model, "--json"} and not word.startswith(("--save=", "--report=")):
+            words.append(word)
+    return " ".join(map(_quoted, (*words[:2], chosen, *words[2:])))
+
+
 def _quoted(text: str) -> str:
-    return f'"{text}"' if any(char in text for char in " ()&;") else text
+    return f'"{text}"' if any(char in text for char in " ()&;|<>*?'") else text

@@ -17,14 +17,14 @@ from splitter.cli.options import (
 from splitter.cli.output import Output
 from splitter.printable import printable_lines
 
-app = typer.Typer(help="Saved settings: list, show, new, set, check, schema.", no_args_is_help=True)
+app = typer.Typer(help="Keep settings as profiles.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]
 
 NEW_EXAMPLES = """Examples:
 
-splitter profile new mine model.gguf --gpus "1050ti,2080,1060-6gb" -c 8192   (a solved plan, kept)
+splitter profile new mine model.gguf --gpus "1050ti,2080,1060-6gb" -c 8192   (saves a solved plan)
 
-splitter profile new mine --from koboldai.bat   (what a script says; also .sh, .service and .kcpps)
+splitter profile new mine --from koboldai.bat   (takes over the settings of a script; also .sh, .service and .kcpps)
 
 splitter profile new mine --profile phoenix --goal context
 """
@@ -84,7 +84,7 @@ def new_profile(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
 ) -> None:
-    """Save a plan, or what a script says, as a profile."""
+    """Save a plan, or the settings of a script, as a profile."""
     from splitter.app.profiles import values_of_plan, values_of_script
     from splitter.cli.flags import wishes_of
     from splitter.errors import UsageError
@@ -98,7 +98,7 @@ def new_profile(
     values = values_of_script(script, wishes, output) if script else values_of_plan(wishes, output)
     if script and model:
         values["model"] = model
-    text = render_profile(values, f"From {script}" if script else "A plan, kept: every value is fixed.")
+    text = render_profile(values, f"From {script}" if script else "A saved plan: every value is fixed.")
     path = save_profile(text, name, overwrite=force)
     output.plain(text.rstrip("\n"))
     output.say(f"wrote {path}")
@@ -113,7 +113,7 @@ def set_value(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Such as settings.context_size.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas, such as 12,29,24.")],
 ) -> None:
-    """Change one value of a profile; its comments stay. A shipped profile is copied to your own first."""
+    """Change one value of a profile. Its comments stay; a shipped profile is copied to your own first."""
     from splitter.app.profiles import edit
 
     output = Output("profile", as_json=report.json)
@@ -125,7 +125,7 @@ def set_value(
 @app.command("check", epilog="Example: splitter profile check mine.yaml")
 @with_options(OutputOptions)
 def check_profile(report: OutputOptions, profile: Name) -> None:
-    """Check a profile: unknown keys, wrong values, contradictions."""
+    """Look for mistakes in a profile."""
     from splitter.profile.files import load_profile
     from splitter.profile.profile import to_request
 

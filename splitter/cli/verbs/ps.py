@@ -11,7 +11,7 @@ splitter ps --json
 
 @with_options(OutputOptions)
 def ps(report: OutputOptions) -> None:
-    """List the running instances: phase, model, address, uptime, restarts, memory per card."""
+    """List the running instances. Phase, model, address, uptime, restarts, memory per card."""
     import time
 
     from splitter.cli.views.ps import ps_view

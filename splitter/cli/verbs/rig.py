@@ -15,6 +15,8 @@ splitter rig   (this host)
 splitter rig --gpus "1050ti,2080,1060-6gb" --save myrig.yaml
 
 splitter rig --rig phoenix --json
+
+splitter rig --cards 3060
 """
 
 
@@ -24,19 +26,27 @@ def rig(
     engine: EngineOptions,
     report: OutputOptions,
     save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
+    cards: Annotated[
+        bool, typer.Option("--cards", help="List the known cards; with words, those of that name.")
+    ] = False,
+    words: Annotated[list[str] | None, typer.Argument(help="With --cards: words of a card's name.")] = None,
 ) -> None:
-    """Show the devices as the engine will see them, and where each value comes from."""
-    from splitter.app.planning import no_device, resolve_engine, rig_of, save_text
+    """Show the devices as the engine will see them. And where each value comes from."""
+    if cards or words:
+        _known_cards(" ".join(words or ()), report, asked=cards)
+        return
+    from splitter.app.planning import find_planner, no_device
+    from splitter.app.saving import save_text
     from splitter.app.wire import rig_data
+    from splitter.app.wishes import ask
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.rig import rig_view
-    from splitter.engine.engines import DEFAULT, ENGINES
+    from splitter.engine.engines import ENGINES
     from splitter.rig.files import dump_rig
 
     output = Output("rig", as_json=report.json)
-    with output.step("looking at the devices"):
-        chosen = resolve_engine(engine.engine or DEFAULT.name, engine.engine_path, engine.engine_version)
-        found = rig_of(wishes_of(None, devices, engine, MarginOptions()), chosen, needed=False)
+    chosen, planner = find_planner(ask(wishes_of(None, devices, engine, MarginOptions())), output, needed=False)
+    found = planner.rig
     if save:
         save_text(save, dump_rig(found))
         output.say(f"wrote {save}")
@@ -48,3 +58,24 @@ def rig(
     output.data(rig_data(found), "error", [error_item(missing)])
     output.say(f"no usable device: {missing.hint}")
     raise typer.Exit(missing.exit_code)
+
+
+def _known_cards(word: str, report: OutputOptions, *, asked: bool) -> None:
+    from splitter.app.wire import cards_data
+    from splitter.cli.views.cards import cards_view
+    from splitter.errors import RigError, UsageError
+    from splitter.rig.catalog import nearest_names
+    from splitter.rig.files import known_cards, load_catalog
+
+    if not asked:
+        raise UsageError(f"splitter rig does not know what {word} is for", f"`splitter rig --cards {word}` lists cards")
+    found = known_cards(word)
+    if not found:
+        near = nearest_names(load_catalog(), word)
+        raise RigError(
+            f"no card is known as '{word}'",
+            f"did you mean {' or '.join(near)}?" if near else "`splitter rig --cards` lists all",
+        )
+    output = Output("rig", as_json=report.json)
+    output.show(*cards_view(found))
+    output.data(cards_data(found))

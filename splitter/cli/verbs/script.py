@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
 
 splitter script model.gguf -o launchers
 
-splitter script --profile phoenix -o .   (the seed's rig, as a .bat to double-click)
+splitter script --profile phoenix -o .   (for the phoenix rig, as a .bat to double-click)
 
 splitter script model.gguf --portable -o D:\\llm   (everything in one folder, on any drive)
 
@@ -52,8 +52,8 @@ def script(
     systemd: Annotated[bool, typer.Option("--systemd", help="Also write a systemd user unit.")] = False,
     task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
-    """Write the .bat and the .sh that launch the planned engine."""
-    from splitter.app.planning import findable, resolve, solve
+    """Write the .bat and the .sh that start the planned engine."""
+    from splitter.app.planning import plan_script
     from splitter.app.scripting import Kinds, remake_line, rendered
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import model_line, summary_line, verdict
@@ -61,13 +61,16 @@ def script(
 
     output = Output("script", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    planned = findable(solve(resolve(wishes, output), output))
+    planned = plan_script(wishes, output)
     remake = remake_line(context.obj or [], planned.plan.rig.host.os == "windows", portable)
     files = rendered(planned, Kinds(kcpps, systemd, portable, task_xml), name or _profile_name(goal.profile), remake)
     written = write_files(files, folder, force=force)
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:
         output.plain(str(path))
+    batch = next((path for path in written if path.suffix == ".bat"), None)
+    if batch is not None and planned.plan.rig.host.os == "windows":
+        output.show("", f"double-click {batch.name} in {batch.parent}: it starts the engine and opens the chat page")
     if task_xml:
         xml = next(path for path in written if path.suffix == ".xml")
         output.show("", "register the task on that machine, in an administrator's prompt:")

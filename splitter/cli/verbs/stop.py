@@ -26,7 +26,7 @@ def stop(
         float, typer.Option("--timeout", help="Seconds they may take before they are killed.", min=0, max=3600)
     ] = 20.0,
 ) -> None:
-    """Stop instances; return when their processes are gone and their ports are free."""
+    """Stop instances. Returns when their processes are gone and their ports are free."""
     from splitter.app.instances import named
     from splitter.errors import EngineError, UsageError
     from splitter.run.registry import Registry
@@ -34,7 +34,8 @@ def stop(
 
     output = Output("stop", as_json=report.json)
     if bool(names) == everything:
-        raise UsageError("say which instances to stop", "splitter stop NAME, or splitter stop --all")
+        problem = "--all and a name exclude each other" if names else "no instance is named"
+        raise UsageError(problem, "splitter stop NAME, or splitter stop --all")
     registry = Registry()
     entries = registry.entries()
     chosen = entries if everything else [named(entries, name) for name in dict.fromkeys(names or ())]
@@ -42,9 +43,11 @@ def stop(
         left = stop_them(registry, chosen, timeout)
     if left:
         stuck = ", ".join(f"{entry.name} (pid {entry.supervisor_pid})" for entry in left)
-        raise EngineError(f"still running after it was killed: {stuck}", "it is probably stuck in the driver: restart")
+        raise EngineError(
+            f"still running after it was killed: {stuck}", "it is probably stuck in the driver: restart the machine"
+        )
     for entry in chosen:
         output.show(f"{entry.name} is stopped, port {entry.port} is free")
     if not chosen:
-        output.show("no instance runs")
+        output.show("no instance is running")
     output.data({"stopped": [entry.name for entry in chosen]})

@@ -25,7 +25,7 @@ splitter tune --profile phoenix --save-profile phoenix-fast
 
 splitter tune model.gguf --from 'llama-server -m model.gguf -ngl 99 -ts 4,8,6 -c 8192'
 
-splitter tune model.gguf -c 8192 -ub 512   (what is given is never varied)
+splitter tune model.gguf -c 8192 -ub 512   (the flags you give are never varied)
 """
 
 
@@ -39,8 +39,12 @@ def tune(
     server: ServerOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
-    minutes: Annotated[float, typer.Option("--minutes", help="Start no trial after this.", min=0)] = 30.0,
-    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Go on after an interruption, or anew.")] = True,
+    minutes: Annotated[
+        float, typer.Option("--minutes", help="Start no new trial after this many minutes.", min=0)
+    ] = 30.0,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Continue after an interruption, or start over.")
+    ] = True,
     allow_lossy_kv: Annotated[bool, typer.Option("--allow-lossy-kv", help="Try a q8_0 cache as well.")] = False,
     start: Annotated[str | None, typer.Option("--from", help="Start from this engine command.", metavar="LINE")] = None,
     own_plan: Annotated[bool, typer.Option("--own-plan/--no-own-plan", help="Try splitter's own plan early.")] = True,
@@ -53,7 +57,7 @@ def tune(
         float, typer.Option("--start-timeout", help="Seconds the engine may take to load.", min=1)
     ] = 600.0,
 ) -> None:
-    """Measure neighbours of the plan that fit, and write the fastest to a profile with its evidence."""
+    """Measure small changes of the plan and keep the fastest. It becomes a profile, with its evidence."""
     from splitter.app.planning import resolve, solve
     from splitter.app.profiles import rig_values
     from splitter.app.tuning import TuneWishes, prepare, run, save_winner
@@ -63,7 +67,7 @@ def tune(
 
     output = Output("tune", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    planned = solve(resolve(wishes, output, local=True), output)
+    planned = solve(resolve(wishes, output, fetches=True), output)
     shape = TrialShape(prompt_tokens, generate, start_timeout)
     asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
     job = prepare(planned, wishes.settings(), asked, output)

@@ -16,9 +16,9 @@ from splitter.printable import SENTENCE, printable
 from splitter.units import format_rate
 
 ENDED = {
-    "spread": "the spread is small",
-    "budget": "the time is spent",
-    "repetitions": "the repetitions are done",
+    "spread": "the results agree closely",
+    "budget": "the time is up",
+    "repetitions": "all repetitions are done",
     "": "?",
 }
 
@@ -93,7 +93,7 @@ def point_words(point: Point) -> Iterator[RenderableType]:
     where = f"depth {point.depth}, {point.concurrency} at once"
     asked = f"{point.n_prompt} tokens read, {point.n_generate} written"
     because = ENDED.get(point.ended_by, printable(point.ended_by))
-    yield Text(f"{where}: {asked}; timed by {timed}; ended because {because}")
+    yield Text(f"{where}: {asked}; timed by {timed}; stopped because {because}")
     for warning in point.warnings:
         yield Text(printable(f"warning: {warning}", SENTENCE), style="yellow")
 
@@ -101,7 +101,7 @@ def point_words(point: Point) -> Iterator[RenderableType]:
 def list_view(records: Sequence[Record]) -> Iterator[RenderableType]:
     """One line per record."""
     if not records:
-        yield Text("nothing has been measured yet: `splitter bench MODEL` does")
+        yield Text("nothing has been measured yet: run `splitter bench MODEL`")
         return
     columns = (*figures("id"), *words("when (UTC)", "kind", "model", "label"), *figures("generation t/s"))
     yield Sheet(columns, tuple(Row(_list_cells(record)) for record in records))
@@ -138,7 +138,7 @@ def comparison_view(first: Record, second: Record, ratios: Sequence[PointRatio])
     columns = figures("depth", "at once", "speed", "ratio", "95 % interval", "verdict")
     yield Sheet(columns, tuple(rows))
     if not ratios:
-        yield Text("they have no point in common: measure both with the same tokens, depths and concurrencies")
+        yield Text("no measurement was made in both: measure each with the same tokens, depths and concurrencies")
 
 
 def duel_view(records: Sequence[Record], ratios: Sequence[Sequence[PointRatio]]) -> Iterator[RenderableType]:

@@ -42,7 +42,7 @@ def calibrated_view(rig: Rig, done: Calibrated) -> Iterator[RenderableType]:
     yield Sheet((Column("card"), *figures("assumed GB/s", "reached GB/s", "share")), tuple(rows))
     fitted = done.fitted
     yield Text(
-        f"a hop takes {fitted.hop_s * 1e6:.0f} us, a layer {fitted.layer_s * 1e6:.0f} us; "
+        f"a transfer between cards takes {fitted.hop_s * 1e6:.0f} us, a layer {fitted.layer_s * 1e6:.0f} us; "
         f"the fit is within {100 * fitted.worst_error:.1f} % of every run"
     )
     yield Text(f"plans use this for {MAX_AGE_DAYS} days, with the same engine build and driver")
@@ -61,7 +61,7 @@ def kept_data(kept: Sequence[Kept]) -> dict[str, Any]:
 
 def kept_view(kept: Sequence[Kept]) -> Iterator[RenderableType]:
     if not kept:
-        yield Text("nothing is calibrated yet: `splitter calibrate MODEL` does it")
+        yield Text("nothing has been calibrated yet: run `splitter calibrate MODEL`")
         return
     columns = (*words("card", "engine"), *figures("GB/s", "measured"))
     yield Sheet(columns, tuple(Row(_kept_cells(item)) for item in kept))

@@ -51,12 +51,12 @@ class Canvas:
         return Text((wide if self.utf8 else plain) * cells, style=style)
 
     def bar(self, part: str, share: float, cells: int) -> Text:
-        """`share` of `cells`, padded to them; something that is not zero shows."""
+        """`share` of `cells`, padded to them; a share above 0 is at least one cell."""
         drawn = max(round(share * cells), 1) if share > 0 else 0
         return self.run(part, drawn).append(" " * (cells - drawn))
 
     def words(self, text: str) -> str:
-        """What the terminal can say, with nothing that could steer it."""
+        """What the terminal can show, with nothing that could steer it."""
         clean = printable_lines(text).replace("\n", " ").replace("\t", " ")
         return clean if self.utf8 else clean.replace("\N{PLUS-MINUS SIGN}", "+/-").encode("ascii", "replace").decode()
 
@@ -115,7 +115,7 @@ def _memory_row(row: MemoryRow, scale: int, on: Canvas) -> Iterator[Text]:
 
 
 def _head(name: str, state: str, on: Canvas) -> Iterator[Text]:
-    """Both on one line, or where that is too narrow one below the other."""
+    """Both on one line; two lines where that is too narrow."""
     room, said = on.width - len(state) - 2, on.words(name)
     if len(said) <= room:
         yield Text(f"{said:<{room}} {state}")
@@ -161,7 +161,7 @@ def tune_chart(tune: TuneHistory, on: Canvas) -> Iterator[RenderableType]:
 
 
 def _trial_lines(trial: TrialPoint, scale: float, on: Canvas, *, better: bool) -> Iterator[RenderableType]:
-    """One line, or where the words do not fit beside the bar two."""
+    """One line; two where the words do not fit beside the bar."""
     cells = max(on.width // 3, 10)
     if trial.value is None:
         bar, said = Text(" " * cells), "failed"

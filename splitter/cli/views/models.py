@@ -52,7 +52,7 @@ def fit_words(item: ListedModel) -> str:
     if item.facts is None:
         return "broken"
     if item.kind != "model":
-        return f"no model ({item.kind})"
+        return f"not a language model ({item.kind})"
     if item.fit is None:
         return "cannot plan" if item.error else "?"
     if item.plan and item.fit == "partly":

@@ -71,7 +71,9 @@ def other_parts(plan: Plan) -> str:
     """What the column holds: the parts of the plan's overheads by name."""
     uses = (*(planned.memory for planned in plan.devices), plan.footprint.host)
     extra = {name for use in uses for name, _ in use.overhead} & {DRAFT, PROJECTOR}
-    return ", ".join(("CUDA context, reserves", *sorted(extra)))
+    backends = dict.fromkeys(planned.device.backend for planned in plan.devices)
+    context = f"{' and '.join(backends) or 'CUDA'} context{'s' if len(backends) > 1 else ''}"
+    return ", ".join((f"{context}, reserves", *sorted(extra)))
 
 
 def short_name(name: str) -> str:
@@ -122,11 +124,12 @@ def alternatives_sheet(plan: Plan) -> Sheet:
 
 
 def _alternative_cells(other: Plan) -> tuple[str, ...]:
+    speed = rate(other.speed.generation_tokens_per_s)
     return (
         printable(f"{other.title}: {' '.join(other.flags)}" if other.flags else other.title),
         str(sum(owner is not None for owner in other.placement.layers)),
         str(other.settings.context_size),
         other.settings.cache_type_k,
-        rate(other.speed.generation_tokens_per_s),
+        speed,
         "yes" if other.fits() else "no",
     )

@@ -10,7 +10,7 @@ from splitter.printable import printable_lines
 from splitter.run.entry import Entry
 from splitter.units import format_bytes
 
-NOTHING = "No instance runs. Start one with `splitter launch MODEL --detach`."
+NOTHING = "No instance is running. Start one with `splitter launch MODEL --detach`."
 PHASE_STYLES = {"ready": "green", "failed": "red", "degraded": "yellow"}
 
 

@@ -30,13 +30,19 @@ def device_sheet(devices: tuple[Device, ...]) -> Sheet:
 def _cells(device: Device) -> tuple[str, ...]:
     return (
         printable_lines(device.id),
-        printable_lines(device.name),
+        printable_lines(device.name) + _where(device),
         size(device.total_bytes),
         size(device.free_bytes),
         bandwidth(device.bandwidth_bytes_per_s),
         device.compute_capability or "?",
         yes_no(device.display),
     )
+
+
+def _where(device: Device) -> str:
+    """Whose memory it is, and in which machine, where that is not the card's own, here."""
+    shared = ", the host's RAM" if device.unified else ""
+    return f"{shared}, on {printable_lines(device.node)}" if device.node else shared
 
 
 def _sources(device: Device) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -53,7 +52,7 @@ class Sheet:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         fitting = self._fitting(options.max_width)
-        yield from self._list(options.max_width) if fitting is None else (self._table(*fitting),)
+        yield from self._list(console, options.max_width) if fitting is None else (self._table(*fitting),)
         if self.note:
             yield Text(self.note, style="dim")
 
@@ -88,12 +87,13 @@ class Sheet:
             table.add_row(*map(Text, row.cells), style=row.style)
         return table
 
-    def _list(self, room: int) -> Iterator[RenderableType]:
+    def _list(self, console: Console, room: int) -> Iterator[RenderableType]:
         for row in self.rows:
             title, *items = map(_named, self.columns, row.cells)
             yield Text(title if self.columns[0].right else row.cells[0], style=f"bold {row.style}", overflow="fold")
             for line in packed(filter(None, items), room - INDENT):
-                yield Padding(Text(line, row.style, overflow="fold"), (0, 0, 0, INDENT))
+                for part in Text(line, row.style).wrap(console, room - INDENT):
+                    yield Text(" " * INDENT) + part
 
 
 def _named(column: Column, cell: str) -> str:

@@ -51,12 +51,12 @@ def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
     gain = tuned.gain()
     faster = "" if gain is None else f", {100 * gain:+.1f} % over the start{confirmation(tuned)}"
     yield Text(f"fastest: {tuned.best.label} ({layers_text(tuned.best.counts)}){faster}", style="bold")
-    why = "nothing within the noise is better" if tuned.ended_by != "time" else "the time is spent"
+    why = "nothing is better by more than the noise" if tuned.ended_by != "time" else "the time is up"
     yield Text(f"{len(tuned.trials)} trials, {tuned.launches()} launches; {why}")
     if profile:
         yield Text(f"wrote {profile}")
     if tuned.ended_by == "time":
-        yield Text("the same command goes on from here")
+        yield Text("run the same command again to continue")
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:

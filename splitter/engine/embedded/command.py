@@ -2,7 +2,7 @@
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.flags import program
-from splitter.engine.llama_server.command import ENV, load_args, server_args, slot_args
+from splitter.engine.llama_server.command import load_args, server_args, slot_args
 from splitter.plan.plan import Plan
 
 MODULE = "splitter.engine.embedded.server"
@@ -12,4 +12,4 @@ def embedded_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCom
     """The embedded server takes llama-server's flags; `engine.path` is the Python that runs it."""
     flags = (*load_args(plan, engine.version), *slot_args(plan, engine.version), *server_args(server, engine.version))
     python = engine.path or program("python", plan)
-    return EngineCommand(engine, (python, "-m", MODULE, *flags), ENV, server, plan.facts.path)
+    return EngineCommand(engine, (python, "-m", MODULE, *flags), {}, server, plan.facts.path)

@@ -64,7 +64,7 @@ def set_speculation(params: Any, text: str) -> None:
     members, prefix = xllamacpp.common_speculative_type.__members__, "COMMON_SPECULATIVE_TYPE_"
     names = [prefix + name.upper().replace("-", "_") for name in text.split(",")]
     if not set(names) <= members.keys():
-        raise UsageError(f"{text!r} is no --spec-type of the embedded engine", "use draft-simple")
+        raise UsageError(f"{text!r} is not a --spec-type of the embedded engine", "use draft-simple")
     params.speculative.types = [members[name] for name in names]
 
 
@@ -100,7 +100,7 @@ def set_devices(params: Any, text: str) -> None:
     seen = [d["name"] for d in xllamacpp.get_device_info() if not d["name"].startswith("CPU")]
     if text.split(",") != seen:
         hint = f"it sees {','.join(seen) or 'no GPU'}; choose cards with CUDA_VISIBLE_DEVICES, or use --device none"
-        raise UsageError(f"the embedded engine cannot be told to use --device {text}", hint)
+        raise UsageError(f"the embedded engine cannot use --device {text}", hint)
 
 
 def device_to(name: str) -> Setter:
@@ -123,7 +123,7 @@ def set_keys(params: Any, text: str) -> None:
         raise UsageError(f"the API key file {text} cannot be read: {error.strerror}", "check --api-key-file") from None
     keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not keys:
-        raise UsageError(f"the API key file {text} holds no key", "write the key into its first line")
+        raise UsageError(f"the API key file {text} holds no key", "put the key on its first line")
     params.api_keys = keys
 
 

@@ -27,7 +27,7 @@ def load_wheel() -> Any:
     try:
         import xllamacpp
     except ImportError as error:
-        message = f"the embedded engine needs the wheel xllamacpp, which cannot be imported: {error}"
+        message = f"the embedded engine needs the Python package xllamacpp, which cannot be imported: {error}"
         raise EngineNotFoundError(message, "pip install 'tensor-splitter[embedded]'") from None
     return xllamacpp
 
@@ -45,7 +45,7 @@ def serve(argv: Sequence[str]) -> None:
         server = wheel.Server(params)
     except RuntimeError as error:
         message = f"the embedded engine could not serve {params.model.path}: {error}"
-        raise EngineError(message, "the lines above name the reason") from None
+        raise EngineError(message, "the lines above say why") from None
     on_stop_signals(lambda _number, _frame: stop.set())
     while not stop.wait(POLL_S):
         pass

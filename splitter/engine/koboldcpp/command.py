@@ -7,17 +7,22 @@ not choose cards: CUDA_VISIBLE_DEVICES does, in the plan's order, and `--tensor_
 from collections.abc import Callable
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.engine.flags import overrides_of, program, split_of
+from splitter.engine.flags import is_script, overrides_of, program, python_of, split_of
 from splitter.engine.koboldcpp.devices import backend_args, device_env
 from splitter.engine.koboldcpp.versions import (
+    DRAFT_BESIDE_PROJECTOR,
     FLASH_ATTENTION,
     MOECPU,
     OVERRIDE_TENSORS,
+    PIPELINE_ASKED,
+    PIPELINE_ON,
     PROJECTOR_ON_CPU,
     QUANTKV_NUMBERS,
     SLOTS,
     SPLIT_MODE,
     SWA,
+    SWA_ON,
+    UBATCH,
     Release,
     batch_sizes,
     cache_types,
@@ -25,6 +30,8 @@ from splitter.engine.koboldcpp.versions import (
     largest_context,
 )
 from splitter.errors import UsageError
+from splitter.memory.patterns import EXPERTS
+from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan
 
 Args = tuple[str, ...]
@@ -37,12 +44,17 @@ def koboldcpp_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCo
     release = koboldcpp_release(engine.version)
     if release < OLDEST:
         raise UsageError(
-            f"koboldcpp {engine.version} is older than 1.60, the oldest release splitter knows",
+            f"koboldcpp {engine.version} is older than 1.60, the oldest release that splitter supports",
             "take a newer koboldcpp",
         )
     arguments = tuple(argument for group in GROUPS for argument in group(plan, release))
-    argv = (engine.path or program("koboldcpp", plan), *arguments, *_server(server, release))
+    argv = (*start_words(engine.path or program("koboldcpp", plan), plan), *arguments, *_server(server, release))
     return EngineCommand(engine, argv, device_env(plan), server, plan.facts.path, _key_file(server, release))
+
+
+def start_words(path: str, plan: Plan) -> Args:
+    """The words that start the program at `path`."""
+    return (python_of(plan.rig.host.os), path) if is_script(path) else (path,)
 
 
 def refuse(what: str, release: Release, hint: str) -> UsageError:
@@ -68,6 +80,8 @@ def _split(plan: Plan, release: Release) -> Args:
     if settings.split_mode == "tensor" and release < SPLIT_MODE:
         raise refuse("has no split mode tensor", release, "plan with -sm layer, or take koboldcpp 1.113 or newer")
     mode = ("--splitmode", "tensor") if settings.split_mode == "tensor" else ()
+    if mode and not settings.tensor_split:
+        return mode  # shared by free memory: layer counts would say something else
     return (*mode, "--tensor_split", *split_of(plan))
 
 
@@ -84,7 +98,7 @@ def _batch(plan: Plan, release: Release) -> Args:
         if size not in batch_sizes(release):
             allowed = ", ".join(map(str, batch_sizes(release)))
             raise refuse(f"takes batch sizes {allowed}, not {size}", release, "plan with one of those for -b and -ub")
-    if release >= (1, 122):
+    if release >= UBATCH:
         return ("--batchsize", str(batch), "--ubatchsize", str(ubatch))
     if batch != ubatch:
         hint = f"plan with -b {ubatch} -ub {ubatch}"
@@ -122,12 +136,12 @@ def _sliding_window(plan: Plan, release: Release) -> Args:
     if not plan.facts.hparam("attention.sliding_window"):
         return ()
     full = plan.settings.swa_full
-    if release >= (1, 114):
+    if release >= SWA_ON:
         return ("--noswa",) if full else ()
     if full:
         return ()
     if release < SWA:
-        raise refuse("keeps the full cache of sliding-window layers", release, "plan with --swa-full")
+        raise refuse("always keeps a full-size cache for sliding-window layers", release, "plan with --swa-full")
     return ("--useswa", "--noshift")
 
 
@@ -136,30 +150,38 @@ def _slots(plan: Plan, release: Release) -> Args:
     if count == 1:
         return ()
     if not plan.settings.kv_unified or not 1 <= count <= 32:
-        raise refuse(f"cannot give each of {count} slots a cache of its own", release, "plan with -np 1")
+        raise refuse(f"cannot give each of {count} slots its own cache", release, "plan with -np 1")
     if release < SLOTS:
         raise refuse(f"serves one request at a time, not {count}", release, "plan with -np 1")
     return ("--parallelrequests", str(count))
 
 
 def _experts(plan: Plan, release: Release) -> Args:
-    settings = plan.settings
-    count = plan.facts.layers if settings.cpu_moe else settings.n_cpu_moe
-    if not count:
+    count = _expert_layers(plan)
+    if not count or release < MOECPU:
         return ()
-    if release < MOECPU:
-        raise refuse("has no --moecpu", release, "plan without -ncmoe/-cmoe, or take koboldcpp 1.97 or newer")
     if count > MAX_MOECPU:
         raise refuse(f"keeps the experts of at most {MAX_MOECPU} layers on the CPU", release, "plan with fewer")
     return ("--moecpu", str(count))
 
 
+def _expert_layers(plan: Plan) -> int:
+    """The first so many layers keep their experts in RAM."""
+    return plan.facts.layers if plan.settings.cpu_moe else plan.settings.n_cpu_moe
+
+
 def _overrides(plan: Plan, release: Release) -> Args:
-    if not plan.settings.override_tensors:
-        return ()
-    if release < OVERRIDE_TENSORS:
-        raise refuse("has no --overridetensors", release, "plan without -ot, or take koboldcpp 1.89 or newer")
-    return ("--overridetensors", overrides_of(plan))
+    """-ot, and the experts in RAM for releases that have no shorter word for them."""
+    given = () if _says_pipeline(release) else (PIPELINE_OFF,)
+    items = [item for item in overrides_of(plan).split(",") if item and (item != PIPELINE_OFF or item in given)]
+    count = _expert_layers(plan)
+    if count and release < MOECPU:
+        items.insert(0, rf"blk\.({'|'.join(map(str, range(count)))}){EXPERTS}=CPU")
+    if items and release < OVERRIDE_TENSORS:
+        raise refuse(
+            "has no --overridetensors", release, "plan without -ot and -ncmoe, or take koboldcpp 1.89 or newer"
+        )
+    return ("--overridetensors", ",".join(items)) if items else ()
 
 
 def _offload(plan: Plan, release: Release) -> Args:
@@ -170,11 +192,16 @@ def _offload(plan: Plan, release: Release) -> Args:
 
 def _pipeline(plan: Plan, release: Release) -> Args:
     """Pipeline copies are opt-in in 1.104-1.106, opt-out until 1.121, automatic before and after."""
-    if len(plan.settings.device_order) < 2:
+    if len(plan.settings.device_order) < 2 or not _says_pipeline(release):
         return ()
-    if (1, 104) <= release < (1, 107):
+    if release < PIPELINE_ON:
         return ("--pipelineparallel",) if plan.footprint.pipeline else ()
-    return ("--nopipelineparallel",) if (1, 107) <= release < (1, 122) and not plan.footprint.pipeline else ()
+    return () if plan.footprint.pipeline else ("--nopipelineparallel",)
+
+
+def _says_pipeline(release: Release) -> bool:
+    """Whether a flag turns the pipeline on or off; else an override of no tensor does."""
+    return PIPELINE_ASKED <= release < UBATCH
 
 
 def _mmap(plan: Plan, release: Release) -> Args:
@@ -184,13 +211,15 @@ def _mmap(plan: Plan, release: Release) -> Args:
 
 
 def _threads(plan: Plan, release: Release) -> Args:  # noqa: ARG001
-    return () if plan.settings.threads is None else ("--threads", str(plan.settings.threads))
+    """Its own default is half of the processors: on a host without hyper-threading half of the cores idle."""
+    count = plan.settings.threads or plan.rig.host.cores
+    return () if count is None else ("--threads", str(count))
 
 
 def _extra_models(plan: Plan, release: Release) -> Args:
     settings = plan.settings
-    if settings.mmproj and settings.draft_model:
-        raise refuse("cannot use a draft model beside a projector", release, "plan with one of -md and -mm")
+    if settings.mmproj and settings.draft_model and release < DRAFT_BESIDE_PROJECTOR:
+        raise refuse("cannot use a draft model together with a projector", release, "plan with one of -md and -mm")
     if settings.mmproj and release < (1, 61):
         raise refuse("has no --mmproj", release, "take koboldcpp 1.61 or newer")
     projector = _projector(plan, release) if settings.mmproj else ()
@@ -200,6 +229,7 @@ def _extra_models(plan: Plan, release: Release) -> Args:
         raise refuse("cannot place a draft model", release, "plan without -md, or take koboldcpp 1.80 or newer")
     layers = 0 if settings.draft_device_order == () else settings.draft_gpu_layers
     return (
+        *projector,
         *("--draftmodel", settings.draft_model),
         *(() if layers is None else ("--draftgpulayers", str(layers))),
         *_draft_split(plan, release),
@@ -235,9 +265,12 @@ GROUPS: tuple[Callable[[Plan, Release], Args], ...] = (
 
 
 def _server(server: Server, release: Release) -> Args:
-    """Without --host it would listen on all interfaces; without --skiplauncher a window could open (since 1.75)."""
+    """Without --host it would listen on all interfaces; without --skiplauncher a window could open (since 1.75).
+
+    Without --quiet its log would hold every prompt and answer; the timing lines stay.
+    """
     launcher = ("--skiplauncher",) if release >= (1, 75) else ()
-    return ("--host", server.host, "--port", str(server.port), *launcher)
+    return ("--host", server.host, "--port", str(server.port), *launcher, "--quiet")
 
 
 def _key_file(server: Server, release: Release) -> dict[str, str]:

@@ -5,12 +5,9 @@ The tokens that it adds to its context are added by its MemoryRules.
 
 from typing import Any
 
-from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import SWA_ON, default_context, koboldcpp_release
 from splitter.engine.reading.value import AUTO, Findings, ReadCommand
 from splitter.model.facts import ModelFacts
-
-# The default context, from the release that brought it.
-KOBOLD_CONTEXTS = (((1, 122), 16384), ((1, 117), 12288), ((1, 115), 16384), ((1, 96), 8192), ((1, 70), 4096))
 
 
 def fill_kobold(
@@ -19,13 +16,13 @@ def fill_kobold(
     """`given` of `read` with koboldcpp's own values; notes what it decides at start."""
     release = koboldcpp_release(version)
     out: dict[str, Any] = {
-        "context_size": kobold_context(release),
+        "context_size": default_context(release),
         "gpu_layers": AUTO if release >= (1, 75) else 0,
         "batch_size": 512,
         "flash_attention": "on" if release >= (1, 107) else "off",
         "parallel": 1,
         "kv_unified": True,
-        "swa_full": release < (1, 114) and bool(facts.hparam("attention.sliding_window")),
+        "swa_full": release < SWA_ON and bool(facts.hparam("attention.sliding_window")),
         "mmap": release < (1, 82),
     } | given
     if out["batch_size"] == -1:
@@ -51,11 +48,6 @@ def fill_kobold(
         )
     out["n_cpu_moe"] = min(out.get("n_cpu_moe", 0), facts.layers)
     return out
-
-
-def kobold_context(release: tuple[int, ...]) -> int:
-    """koboldcpp's context where --contextsize is missing."""
-    return next((size for since, size in KOBOLD_CONTEXTS if release >= since), 2048)
 
 
 def kobold_autofit(read: ReadCommand, release: tuple[int, ...]) -> bool:

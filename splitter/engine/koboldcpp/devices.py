@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 
+from splitter.engine.koboldcpp.versions import BACKENDS, backend_flag
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device
 
 # The backends that koboldcpp is built with, and the variable that hides the cards of each.
-BACKENDS = {prefix: str(backend_of_id(prefix).variable) for prefix in ("CUDA", "ROCm", "Vulkan")}
+VARIABLES = {prefix: str(backend_of_id(prefix).variable) for prefix in BACKENDS}
 
 
 def backend_of(plan: Plan) -> str | None:
@@ -32,19 +33,19 @@ def backend_args(plan: Plan, release: tuple[int, ...]) -> tuple[str, ...]:
         return ("--usecpu",) if release >= (1, 75) else ()
     if backend == "Vulkan":
         return ("--usevulkan",)
-    flag = "--usecuda" if release >= (1, 96) else "--usecublas"
+    flag = backend_flag(release)
     hidden = () if plan.settings.kv_offload or release >= (1, 100) else ("lowvram",)
     return (flag, "normal", *hidden)
 
 
 def device_env(plan: Plan) -> dict[str, str]:
     """The variables that show koboldcpp the plan's devices in the plan's order, and no others."""
-    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     backend = backend_of(plan)
     if backend is None:
-        return order
+        return {}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if backend == "CUDA" else {}
     numbers = [_number(plan.rig.device(name), backend) for name in plan.settings.device_order]
-    return {**order, BACKENDS[backend]: ",".join(numbers)}
+    return {**order, VARIABLES[backend]: ",".join(numbers)}
 
 
 def _number(device: Device, backend: str) -> str:
@@ -59,7 +60,7 @@ def names_in_log(env: Mapping[str, str]) -> dict[str, str]:
     ROCm0 in some lines, CUDA's way in others.
     """
     names: dict[str, str] = {}
-    for backend, variable in BACKENDS.items():
+    for backend, variable in VARIABLES.items():
         shown = [number for number in env.get(variable, "").split(",") if number.isdigit()]
         for index, number in enumerate(shown):
             names[f"{backend}{index}"] = backend + number

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.http import Slots
     from splitter.engine.reading.case import Trap
-    from splitter.engine.reading.value import Findings, ReadCommand
+    from splitter.engine.reading.value import Findings, ReadCommand, ReadText
     from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
@@ -25,6 +25,7 @@ LINUX_NAMES = (
     "koboldcpp-linux-x64-rocm",
     "koboldcpp-linux-x64-nocuda",
     "koboldcpp-mac-arm64",
+    "koboldcpp.py",  # a git clone
 )
 WINDOWS_NAMES = (
     "koboldcpp.exe",
@@ -34,6 +35,7 @@ WINDOWS_NAMES = (
     "koboldcpp_rocm.exe",
     "koboldcpp-nocuda.exe",
     "koboldcpp_nocuda.exe",
+    "koboldcpp.py",
 )
 
 
@@ -69,6 +71,11 @@ class Koboldcpp(Engine):
 
         return koboldcpp_rules(self.name, version)
 
+    def rules_of_command(self, read: "ReadCommand", version: str | None) -> "EngineRules":
+        from splitter.engine.koboldcpp.versions import koboldcpp_rules
+
+        return koboldcpp_rules(self.name, version, read.flags)
+
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         from splitter.engine.koboldcpp.command import koboldcpp_command
 
@@ -79,10 +86,17 @@ class Koboldcpp(Engine):
 
         return any(flag in names for _, _, names in kobold_flags())
 
-    def read(self, program: str, args: Sequence[str], env: Mapping[str, str], version: str | None) -> "ReadCommand":
+    def read(
+        self,
+        program: str,
+        args: Sequence[str],
+        env: Mapping[str, str],
+        version: str | None,
+        read_text: "ReadText | None" = None,
+    ) -> "ReadCommand":
         from splitter.engine.koboldcpp.read import read_kobold
 
-        return read_kobold(program, args, env, version)
+        return read_kobold(program, args, env, version, read_text)
 
     def fill(
         self, read: "ReadCommand", given: dict[str, Any], facts: "ModelFacts", version: str | None, findings: "Findings"
@@ -101,6 +115,18 @@ class Koboldcpp(Engine):
 
         return names_in_log(env)
 
+    def rehearse(self, command: "EngineCommand") -> None:
+        from splitter.engine.koboldcpp.versions import EXPORT_CONFIG, koboldcpp_release
+
+        if (
+            command.engine.path
+            and command.engine.version
+            and koboldcpp_release(command.engine.version) >= EXPORT_CONFIG
+        ):
+            from splitter.engine.koboldcpp.rehearsal import rehearse
+
+            rehearse(command)
+
     def health(self, ask: Ask) -> Health:
         """It has no page for it: it binds its port when everything is loaded, then names itself and the model
         ("inactive": it will serve none)."""
@@ -111,10 +137,13 @@ class Koboldcpp(Engine):
             return "no_model"
         return "ready" if named and said.startswith("koboldcpp/") else "loading"
 
-    def slots(self, answer: Any) -> "Slots | None":
+    def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":
+        """Its page tells whether it works, not on how many requests: that many of its slots are busy at least."""
         from splitter.engine.http import read_perf
 
-        return read_perf(answer)
+        at = argv.index("--parallelrequests") + 1 if "--parallelrequests" in argv else len(argv)
+        count = argv[at] if at < len(argv) else ""
+        return read_perf(answer, max(1, int(count)) if count.isdigit() else 1)
 
 
 KOBOLDCPP = Koboldcpp()

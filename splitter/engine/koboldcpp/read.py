@@ -25,25 +25,46 @@ from splitter.engine.koboldcpp.values import (
     spread_usecuda,
     whole_number,
 )
-from splitter.engine.koboldcpp.versions import koboldcpp_release
-from splitter.engine.reading.value import Findings, ReadCommand, nearest_word
+from splitter.engine.koboldcpp.versions import Release, koboldcpp_release
+from splitter.engine.reading.value import Findings, ReadCommand, ReadText, nearest_word
 from splitter.errors import UsageError
 from splitter.masking import MASK, SECRET_FLAGS, masked_argv
 
 # Keys of old .kcpps files and what they are called now.
 OLD_KEYS = {"usecublas": "usecuda", "blasbatchsize": "batchsize"}
+# Keys of old files that are off where they say false, and the keys of newer releases that say so.
+OPPOSITES = {"flashattention": "noflashattention", "useswa": "noswa"}
+ANY_SPELLING_WINS = (1, 123)
+# Flags that are gone, in commands that are still passed around: what to do instead.
+GONE = {
+    "--stream": "remove it: koboldcpp streams without being asked",
+    "--unbantokens": "remove it: the end of the answer is no longer banned",
+    "--usemirostat": "remove it: the sampler comes with each request",
+    "--psutil_set_threads": "remove it, or write --threads N",
+    "--bantokens": "remove it: banned words come with each request",
+    "--useclblast": "use --usevulkan",
+}
 
 
-def read_kobold(program: str, args: Sequence[str], env: Mapping[str, str], version: str | None = None) -> ReadCommand:
-    """The command `program args` of koboldcpp `version` (None: the newest). UsageError for what cannot be read."""
+def read_kobold(
+    program: str,
+    args: Sequence[str],
+    env: Mapping[str, str],
+    version: str | None = None,
+    read_text: ReadText | None = None,
+) -> ReadCommand:
+    """The command `program args` of koboldcpp `version` (None: the newest), its --config file included.
+
+    `read_text` gives that file's text. UsageError for what cannot be read.
+    """
     findings = Findings()
     namespace, unknown = _parser().parse_known_args(list(args))
     values: Values = {dest: value for dest, value in vars(namespace).items() if dest != "spelled"}
     for dest, spelling in getattr(namespace, "spelled", ()):
         _check_release(dest, spelling, version, findings)
     if len(values.get("model") or ()) > 1:
-        found = f"--model takes {values['model'][1]!r} too, and koboldcpp ignores all but the first file"
-        findings.note("extra_model", found, "put other values behind their own flags")
+        found = f"--model takes {values['model'][1]!r} as well, and koboldcpp ignores every file but the first"
+        findings.note("extra_model", found, "put each value after its own flag")
     for dest in OPTIONAL_INTEGERS:
         if values.get(dest) is not None:
             whole_number(f"--{dest}", values[dest])
@@ -51,32 +72,58 @@ def read_kobold(program: str, args: Sequence[str], env: Mapping[str, str], versi
         findings.note("bare_gpulayers", "--gpulayers without a number offloads one layer", "write --gpulayers N")
     for word in unknown:
         findings.unknown.append(word)
-        findings.refuse("unknown_flag", f"koboldcpp knows no argument {word!r}", nearest_word(word, _spellings()))
+        hint = GONE.get(word) or nearest_word(word, _spellings())
+        findings.refuse("unknown_flag", f"koboldcpp knows no argument {word!r}", hint)
     if values.get("config"):
-        findings.note(
-            "config_file",
-            f"the settings of {values['config'][0]} are not read here",
-            f"run `splitter check {values['config'][0]}`",
-        )
+        values = _with_file(values, args, koboldcpp_release(version), read_text, findings)
     return _read((program, *args), values, env, version, findings)
+
+
+def _with_file(
+    values: Values, args: Sequence[str], release: Release, read_text: ReadText | None, findings: Findings
+) -> Values:
+    """`values` with those of the --config file, which count more: until 1.122 all but the flags that are written as
+    argparse calls them (`--contextsize N`, not `-c N`, `--ctx-size N` or `--contextsize=N`)."""
+    name = str(values["config"])
+    text = read_text(name) if read_text else None
+    if text is None:
+        findings.note("config_file", f"the settings of {name} are not read here", f"run `splitter check {name}`")
+        return values
+    stays = {dest for dest in values if release >= ANY_SPELLING_WINS or f"--{dest}" in args}
+    lost = sorted(set(values) - stays - {"config"})
+    loaded = _kcpps_values(text)
+    overruled = [dest for dest in lost if dest in loaded and loaded[dest] != values[dest]]
+    if overruled:
+        listed = ", ".join(f"--{dest}" for dest in overruled)
+        findings.note("config_wins", f"{name} counts more than the command's {listed}", f"write them out: {listed}")
+    if release >= ANY_SPELLING_WINS and {"port", "port_param"} & set(values):
+        loaded = {key: value for key, value in loaded.items() if key not in ("port", "port_param")}
+    return {**values, **loaded, **{dest: values[dest] for dest in stays}}
 
 
 def read_kcpps(text: str, env: Mapping[str, str], version: str | None = None) -> ReadCommand:
     """The command a .kcpps file stands for. koboldcpp checks nothing in it; unknown keys are named here."""
+    return _read(("koboldcpp", "--config", "FILE.kcpps"), _kcpps_values(text), env, version, Findings())
+
+
+def _kcpps_values(text: str) -> Values:
+    """The settings in a .kcpps file, by argparse's names of today. UsageError for a text that holds none."""
     try:
         loaded = json.loads(text)
     except (ValueError, RecursionError):
         raise UsageError("the .kcpps file is not valid JSON", "save it again from koboldcpp's launcher") from None
     if not isinstance(loaded, dict):
-        raise UsageError("the .kcpps file does not hold settings", "save it again from koboldcpp's launcher")
-    findings = Findings()
+        raise UsageError("the .kcpps file contains no settings", "save it again from koboldcpp's launcher")
     values: Values = {}
     for key, value in loaded.items():
         name = str(OLD_KEYS.get(key, key))
         if value is None or value is False or value in ("", []) or (name != key and name in loaded):
             continue
         values[name] = value if not isinstance(value, dict) else str(value)
-    return _read(("koboldcpp", "--config", "FILE.kcpps"), values, env, version, findings)
+    for key, name in OPPOSITES.items():
+        if loaded.get(key) is False and name not in loaded:
+            values[name] = True
+    return values
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,8 +131,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hints = {
-            "ambiguous": "write the flag out",
-            "model_param: not allowed": "a bare word stands beside --model; put every value behind its flag",
+            "ambiguous": "write the flag in full",
+            "model_param: not allowed": "a word belongs to no flag; put every value after its flag",
         }
         hint = next((text for words, text in hints.items() if words in message), "see `koboldcpp --help`")
         raise UsageError(f"koboldcpp would refuse this: {message}", hint)
@@ -135,7 +182,9 @@ def _check_release(dest: str, spelling: str, version: str | None, findings: Find
         hint = f"write {usable[0]}" if usable else f"take koboldcpp {since} or newer"
         findings.refuse("flag_too_new", f"koboldcpp {version} does not know {spelling} (since {since})", hint)
     if until and release > koboldcpp_release(until):
-        findings.refuse("flag_removed", f"koboldcpp after {until} has no {spelling}", "use --usevulkan")
+        findings.refuse(
+            "flag_removed", f"koboldcpp releases after {until} no longer have {spelling}", "use --usevulkan"
+        )
 
 
 def _read(

@@ -4,13 +4,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from splitter.engine.koboldcpp.versions import QUANTKV_NAMES, QUANTKV_NUMBERS, batch_sizes, koboldcpp_release
+from splitter.engine.koboldcpp.versions import (
+    QUANTKV_NAMES,
+    QUANTKV_NUMBERS,
+    ROW_IS_TENSOR,
+    batch_sizes,
+    koboldcpp_release,
+    largest_context,
+)
 from splitter.engine.llama_server.values import FFN_PATTERN
 from splitter.engine.reading.value import Findings
 from splitter.errors import UsageError
 
 USECUDA_WORDS = ("0", "1", "2", "3", "all", "mmq", "nommq", "normal", "lowvram", "rowsplit")
 MAX_MOECPU = 200
+DEFAULT_PORT = 5001
 
 Values = dict[str, Any]
 
@@ -39,9 +47,10 @@ def spread_usecuda(values: Values, findings: Findings) -> None:
 
 
 def port_of(values: Values) -> int:
-    """The port given by flag or position, else 5001. UsageError outside 1 to 65535."""
-    given = values.get("port", values.get("port_param", 5001))
-    port = whole_number("--port", given)
+    """The port: a position counts more than the flag (a .kcpps file has both), unless it is the default. UsageError
+    outside 1 to 65535."""
+    position = whole_number("--port", values.get("port_param", DEFAULT_PORT))
+    port = whole_number("--port", values.get("port", DEFAULT_PORT)) if position == DEFAULT_PORT else position
     if not 0 < port < 65536:
         raise UsageError(f"--port takes 1 to 65535, not {port}", "choose a free port")
     return port
@@ -49,8 +58,8 @@ def port_of(values: Values) -> int:
 
 def kobold_settings(values: Values, version: str | None, findings: Findings) -> Values:
     """Fields of Settings that `values` (by argparse dest) give. UsageError for a value that cannot be read."""
-    settings: Values = {}
-    for group in (_sizes, _layers, _placement, _switches, _extra_models):
+    settings = _sizes(values, version, findings) | _placement(values, version, findings)
+    for group in (_layers, _switches, _extra_models):
         settings |= group(values, findings)
     return settings | _cache_type(values, version, findings) | _batches(values, version, findings)
 
@@ -63,13 +72,17 @@ def whole_number(name: str, value: Any) -> int:
     return int(text)
 
 
-def _sizes(values: Values, findings: Findings) -> Values:
+def _sizes(values: Values, version: str | None, findings: Findings) -> Values:
     settings: Values = {}
     if "contextsize" in values:
-        size = whole_number("--contextsize", values["contextsize"])
+        size, largest = (
+            whole_number("--contextsize", values["contextsize"]),
+            largest_context(koboldcpp_release(version)),
+        )
         settings["context_size"] = size
-        if not 256 <= size <= 524288:
-            findings.refuse("context_range", f"koboldcpp takes a context of 256 to 524288, not {size}")
+        if not 256 <= size <= largest:
+            title = f"koboldcpp {version}" if version else "koboldcpp"
+            findings.refuse("context_range", f"{title} takes a context of 256 to {largest}, not {size}")
     for dest, name in (("threads", "threads"), ("parallelrequests", "parallel")):
         count = whole_number(f"--{dest}", values.get(dest, 0))
         if count > 0:
@@ -89,7 +102,7 @@ def _layers(values: Values, findings: Findings) -> Values:
     return {"gpu_layers": whole_number("--gpulayers", given)}
 
 
-def _placement(values: Values, findings: Findings) -> Values:
+def _placement(values: Values, version: str | None, findings: Findings) -> Values:
     settings: Values = {}
     if values.get("tensor_split"):
         settings["tensor_split"] = _split(values["tensor_split"], findings)
@@ -100,8 +113,9 @@ def _placement(values: Values, findings: Findings) -> Values:
     mode = values.get("splitmode")
     if mode not in (None, "layer", "tensor", "row"):
         raise UsageError(f"--splitmode takes layer or tensor, not {mode!r}", "correct the value after --splitmode")
-    if mode:
-        settings["split_mode"] = "tensor" if mode == "row" else mode
+    if mode:  # row is no mode of ours: its weights are shared as by layer, see traps.row_split
+        row = "tensor" if koboldcpp_release(version) >= ROW_IS_TENSOR else "layer"
+        settings["split_mode"] = row if mode == "row" else mode
     return settings
 
 
@@ -118,7 +132,9 @@ def _split(given: Any, findings: Findings) -> tuple[float, ...]:
         shares = tuple(float(part) for part in parts)
     except ValueError:
         bad = next(part for part in parts if not re.fullmatch(r"[+-]?[\d.]+", part))
-        raise UsageError(f"--tensor_split swallows {bad!r}, which is no number", "put --model FILE behind it") from None
+        raise UsageError(
+            f"--tensor_split swallows {bad!r}, which is not a number", "put --model FILE after it"
+        ) from None
     if not all(0 <= share < 1e9 for share in shares):
         raise UsageError("--tensor_split takes numbers that are not negative", "give each card its share")
     return shares[:16]

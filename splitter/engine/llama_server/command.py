@@ -45,11 +45,15 @@ def llama_server_command(plan: Plan, engine: EngineRef, server: Server) -> Engin
         *slot_args(plan, engine.version),
         *server_args(server, engine.version),
     )
-    return EngineCommand(engine, argv, {**ENV, **projector_env(plan, engine.version)}, server, plan.facts.path)
+    return EngineCommand(
+        engine, argv, {**device_env(plan), **projector_env(plan, engine.version)}, server, plan.facts.path
+    )
 
 
-# Without it CUDA numbers the fastest card first, and every id of the plan would name another card.
-ENV = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+def device_env(plan: Plan) -> dict[str, str]:
+    """Without CUDA_DEVICE_ORDER CUDA numbers the fastest card first, and every id of the plan would name another card;
+    other backends know no such variable."""
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if any(d.device.backend == "CUDA" for d in plan.devices) else {}
 
 
 def load_args(plan: Plan, version: str | None) -> Args:
@@ -126,7 +130,7 @@ def _sliding_window(plan: Plan, build: int) -> Args:
     if plan.settings.swa_full:
         return ("--swa-full",) if build >= SWA_FULL_BUILD else ()
     if plan.facts.hparam("attention.sliding_window"):
-        what = "keeps the full cache of sliding-window layers"
+        what = "always keeps a full-size cache for sliding-window layers"
         require(build, SWA_FULL_BUILD, what, "plan with --swa-full")
     return ()
 
@@ -188,7 +192,7 @@ def _slots(plan: Plan, build: int) -> Args:
         return ("-np", str(settings.parallel), *(("-kvu",) if settings.kv_unified else ()))
     if settings.parallel > 1 and not settings.kv_unified:
         raise UsageError(
-            f"llama.cpp build {build} cannot give each of {settings.parallel} slots a cache of its own",
+            f"llama.cpp build {build} cannot give each of {settings.parallel} slots its own cache",
             "plan with a unified cache (-kvu), one slot (-np 1), or a newer llama-server",
         )
     return ("-np", str(settings.parallel))

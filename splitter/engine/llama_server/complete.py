@@ -5,7 +5,16 @@
 
 from typing import Any
 
-from splitter.engine.llama_server.versions import AUTO_SLOTS, KV_UNIFIED_BUILD, llama_build
+from splitter.engine.llama_server.versions import (
+    AUTO_SLOTS,
+    AUTO_SLOTS_BUILD,
+    FIT_BUILD,
+    FIXED_CONTEXT,
+    FIXED_CONTEXT_BUILD,
+    FLASH_ATTENTION_VALUE_BUILD,
+    KV_UNIFIED_BUILD,
+    llama_build,
+)
 from splitter.engine.reading.value import AUTO, Findings, ReadCommand
 from splitter.errors import UsageError
 from splitter.model.facts import ModelFacts
@@ -15,12 +24,15 @@ def fill_llama(
     read: ReadCommand, given: dict[str, Any], facts: ModelFacts, version: str | None, findings: Findings
 ) -> dict[str, Any]:
     """`given` of `read` with llama-server's own values; notes what it decides at start."""
-    out: dict[str, Any] = {"batch_size": 2048, "ubatch_size": 512, "gpu_layers": AUTO} | given
+    build = llama_build(version)
+    out: dict[str, Any] = {"batch_size": 2048, "ubatch_size": 512, "gpu_layers": AUTO} | _before(build) | given
     if out["ubatch_size"] == 0:
         out["ubatch_size"] = out["batch_size"]
-    _llama_slots(read, out, llama_build(version))
+    _llama_slots(read, out, build)
+    if FIXED_CONTEXT_BUILD <= build < FIT_BUILD:
+        out.setdefault("context_size", FIXED_CONTEXT)
     _llama_context(read, out, facts)
-    if fit_decides(read) and out["device_order"]:
+    if fit_decides(read) and out["device_order"] and build >= FIT_BUILD:
         lowers = "layers" if "context_size" in read.settings else "the context, then layers"
         findings.note(
             "fit_decides",
@@ -31,6 +43,11 @@ def fill_llama(
     return out
 
 
+def _before(build: int) -> dict[str, Any]:
+    """What builds before all layers went to GPUs, with flash attention, did where nothing was said."""
+    return {} if build >= FLASH_ATTENTION_VALUE_BUILD else {"gpu_layers": 0, "flash_attention": "off"}
+
+
 def _llama_slots(read: ReadCommand, out: dict[str, Any], build: int) -> None:
     """Without -np: 4 slots over one cache in llama-server, one sequence in the other programs."""
     count = out.get("parallel", AUTO)
@@ -38,7 +55,7 @@ def _llama_slots(read: ReadCommand, out: dict[str, Any], build: int) -> None:
         out["parallel"] = max(count, 1)
         out.setdefault("kv_unified", True)
     elif count < 0:
-        out |= {"parallel": AUTO_SLOTS, "kv_unified": True}
+        out |= {"parallel": AUTO_SLOTS if build >= AUTO_SLOTS_BUILD else 1, "kv_unified": True}
     else:
         out.setdefault("kv_unified", build < KV_UNIFIED_BUILD or count == 1)  # one slot shares with nobody
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import ENGINES
-from splitter.engine.llama_server.command import ENV, load_args
+from splitter.engine.llama_server.command import device_env, load_args
 from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare, corrected, dry_settings, parse_rows
 from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError, EngineNotFoundError
@@ -62,7 +62,7 @@ def dry_run(plan: Plan, engine: EngineRef) -> tuple[DryRunRow, ...]:
         raise EngineError(f"the dry run needs the model, and {plan.facts.path} is not here", f"download it, or {HINT}")
     told = replace(plan, settings=dry_settings(plan.settings))
     slots = ("-np", str(told.settings.parallel))
-    return _run([tool, *load_args(told, engine.version), *slots, "--fit-print", "on"], ENV)
+    return _run([tool, *load_args(told, engine.version), *slots, "--fit-print", "on"], device_env(told))
 
 
 def _run(argv: Sequence[str], env: Mapping[str, str]) -> tuple[DryRunRow, ...]:

@@ -8,7 +8,7 @@ from splitter.engine.engine import Engine
 if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.reading.case import Trap
-    from splitter.engine.reading.value import Findings, ReadCommand
+    from splitter.engine.reading.value import Findings, ReadCommand, ReadText
     from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
@@ -19,7 +19,8 @@ class LlamaServer(Engine):
 
     name = command_word = "llama-server"
     program_words: ClassVar[str | None] = (
-        r"(?:llama-(?:server|cli|fit-params|completion)|server)(?:\.exe)?|llama\.cpp:server[\w.-]*"
+        r"(?:llama-(?:server|cli|fit-params|completion|mtmd-cli|run|perplexity|sweep-bench|batched-bench)|server)"
+        r"(?:\.exe)?|llama\.cpp:server[\w.-]*"
     )
     releases: ClassVar[str | None] = "https://github.com/ggml-org/llama.cpp/releases"
     get = f"install llama.cpp ({releases}) or name it with --engine-path"
@@ -36,12 +37,22 @@ class LlamaServer(Engine):
 
         return llama_server_command(plan, engine, server)
 
+    def introduces(self, props: Mapping[str, Any]) -> bool:
+        return "build_info" in props
+
     def knows_flag(self, flag: str) -> bool:
         from splitter.engine.llama_server.flags import flags_by_name
 
         return flag in flags_by_name() or flag.replace("_", "-") in flags_by_name()
 
-    def read(self, program: str, args: Sequence[str], env: Mapping[str, str], version: str | None) -> "ReadCommand":
+    def read(
+        self,
+        program: str,
+        args: Sequence[str],
+        env: Mapping[str, str],
+        version: str | None,
+        read_text: "ReadText | None" = None,  # noqa: ARG002
+    ) -> "ReadCommand":
         from splitter.engine.llama_server.read import read_llama
 
         return read_llama(program, args, env, version)

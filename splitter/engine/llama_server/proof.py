@@ -3,27 +3,24 @@
 from dataclasses import replace
 
 from splitter.engine.command import EngineRef
-from splitter.engine.learnt import LEARNT, learnt_overhead, remember, shortfalls
+from splitter.engine.learnt import LEARNT, remember, shortfalls
 from splitter.engine.llama_server.dry_run import verify
 from splitter.errors import DoesNotFitError
 from splitter.memory.footprint import MemoryUse
-from splitter.plan.evaluate import evaluate
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Notice, Plan
+from splitter.plan.planner import Planner
 from splitter.plan.request import Request
-from splitter.plan.solve import solve
-from splitter.plan.speed import Constants
-from splitter.plan.speed_constants import TYPICAL
 from splitter.units import format_bytes
 
 MAX_CORRECTIONS = 6
 
 
-def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Constants = TYPICAL) -> Plan:
+def proven_plan(plan: Plan, request: Request, engine: EngineRef, planner: Planner) -> Plan:
     """`plan` with the engine's figures; where a device would not fit, solved again with what was learned.
 
-    `constants` priced `plan`. A corrected plan says so in its warnings, and what the estimate lacked is remembered for
-    the next one.
+    `planner` made `plan` for `engine`. A corrected plan says so in its warnings, and what the estimate lacked is
+    remembered for the next one.
     DoesNotFitError when no correction fits; EngineError from the dry run.
     """
     extra = [0] * len(plan.rig.devices)
@@ -32,12 +29,12 @@ def proven_plan(plan: Plan, request: Request, engine: EngineRef, constants: Cons
         if proven.fits():
             return proven
         short = _learn(extra, proven)
-        proven = prove(_solved_again(plan, request, extra, engine, constants), engine)
+        proven = prove(_solved_again(plan, request, extra, planner), engine)
         proven = replace(proven, warnings=(*proven.warnings, _notice(short)))
     if proven.fits():
         return proven
     raise DoesNotFitError(
-        "llama-fit-params refuses every plan that the estimate accepts",
+        "llama-fit-params rejects every plan that the estimate allows",
         "raise --margin, lower -c, or leave out the card that is short",
     )
 
@@ -74,21 +71,12 @@ def _notice(short: dict[str, int]) -> Notice:
     return Notice("plan_corrected", f"the dry run asked for more than the estimate ({cards}): the plan was corrected")
 
 
-def _solved_again(plan: Plan, request: Request, extra: list[int], engine: EngineRef, constants: Constants) -> Plan:
+def _solved_again(plan: Plan, request: Request, extra: list[int], planner: Planner) -> Plan:
     margins = rig_margins(plan, request)
     stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(margins, extra, strict=True)))
-    overhead = learnt_overhead(plan.facts, plan.rig, engine)
-    again = solve(plan.facts, plan.rig, stricter, constants=constants, overhead=overhead)
-    result = evaluate(
-        plan.facts,
-        plan.rig,
-        again.settings,
-        margin_bytes=margins,
-        engine=plan.engine,
-        constants=constants,
-        overhead=overhead,
-        extra=ExtraModels(request.draft, request.projector),
-    )
+    again = planner.solve(plan.facts, stricter)
+    others = ExtraModels(request.draft, request.projector)
+    result = planner.evaluate(plan.facts, again.settings, margin_bytes=margins, extra=others)
     return replace(result, reasons=again.reasons, alternatives=again.alternatives)
 
 

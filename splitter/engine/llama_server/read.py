@@ -77,7 +77,7 @@ def _read_args(args: list[str], values: Values, spelled: dict[str, str], finding
             from_env.remove(flag.dest)
             del values[flag.dest]
         if flag.dest in spelled and flag.dest not in REPEATABLE:
-            findings.note("flag_repeated", f"{name} stands twice; the last one counts", "remove the other")
+            findings.note("flag_repeated", f"{name} is given twice; the last one counts", "remove the other")
         values.setdefault(flag.dest, []).append(given if flag.values else ("on" if positive else "off"))
         spelled[flag.dest] = name
 
@@ -92,17 +92,17 @@ def _check_build(values: Values, spelled: Mapping[str, str], version: str | None
     for name in spelled.values():
         if name in REMOVED and build >= NO_MMAP_GONE_BUILD:
             tell = findings.note if version is None else findings.refuse
-            tell("flag_removed", f"newer builds of llama-server no longer take {name}", REMOVED[name])
+            tell("flag_removed", f"newer builds of llama-server no longer accept {name}", REMOVED[name])
     if build < FIT_BUILD and "fit" in spelled:
         findings.refuse("flag_too_new", f"llama-server build {build} does not know --fit", "leave it out")
     bare, old = values.get("flash_attn", [""])[-1] == "bare", build < FLASH_ATTENTION_VALUE_BUILD
     if "flash_attn" in spelled and bare != old:
         hint = "write -fa without a value" if old else "write -fa on"
-        found = "takes no value after -fa" if old else "wants a value after -fa"
+        found = "takes no value after -fa" if old else "needs a value after -fa"
         findings.refuse("flash_attention_value", f"this build of llama-server {found}", hint)
     fit = values.get("fit", ["on"])[-1]
     if fit not in ON | OFF:
-        found = "wants a value after --fit" if fit == "bare" else f"takes on or off after --fit, not {fit!r}"
+        found = "needs a value after --fit" if fit == "bare" else f"takes on or off after --fit, not {fit!r}"
         findings.refuse("fit_value", f"llama-server {found}", "write --fit on or --fit off")
 
 
@@ -134,7 +134,7 @@ def _unknown(args: list[str], at: int, findings: Findings) -> int:
         return at
     findings.unknown.append(word)
     kind = "flag" if word.startswith("-") else "argument"
-    findings.refuse("unknown_flag", f"llama-server knows no {kind} {word!r}", nearest_word(word, flags_by_name()))
+    findings.refuse("unknown_flag", f"llama-server has no {kind} {word!r}", nearest_word(word, flags_by_name()))
     at += 1
     while at < len(args) and not args[at].startswith("-"):
         at += 1

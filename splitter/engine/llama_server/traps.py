@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
 from splitter.engine.reading.case import Case, Trap
+from splitter.plan.finder import in_ram
 from splitter.plan.plan import Notice
 
 
@@ -20,7 +21,7 @@ def fit_gives_up(case: Case) -> Iterator[Notice]:
     rest = "" if case.read.settings.get("context_size") else "; it may still lower the context, because -c is missing"
     yield Notice(
         "fit_gives_up",
-        f"--fit is on but gives up because {blocking[0]} is given: nothing guards against an overfull card{rest}",
+        f"--fit is on, but gives up because {blocking[0]} is given: nothing keeps a card from being overfilled{rest}",
         "add --fit off and an explicit -c, after checking the figures here",
     )
 
@@ -42,18 +43,25 @@ def tensor_needs(case: Case) -> Iterator[Notice]:
         yield Notice("tensor_without_flash", "llama-server refuses -sm tensor with -fa off", "write -fa on")
 
 
+def _needed(case: Case) -> bool:
+    """Whether what the overrides keep in RAM would not fit the devices: then they cost no pipeline."""
+    if case.plan is None or not in_ram(case.settings, case.plan.placement):
+        return False
+    return case.plan.footprint.host.model_bytes > sum(max(d.headroom_bytes(), 0) for d in case.plan.devices)
+
+
 def override_stops_pipeline(case: Case) -> Iterator[Notice]:
     """Any override keeps llama.cpp from working on several batches at once; prompts suffer, generation does not."""
     settings = case.settings
     overrides = settings.override_tensors or settings.n_cpu_moe or settings.cpu_moe
     would_run = len(case.devices) > 1 and settings.split_mode == "layer" and settings.kv_offload
     everything = case.plan is not None and settings.gpu_layers > case.plan.facts.layers
-    if overrides and would_run and everything:
+    if overrides and would_run and everything and not _needed(case):
         flag = "-ot" if settings.override_tensors else "-ncmoe" if settings.n_cpu_moe else "-cmoe"
         yield Notice(
             "override_stops_pipeline",
             f"{flag} turns pipeline parallelism off: long prompts are read more slowly (and less memory is needed)",
-            "nothing to do unless prompts are what matters",
+            "no change is needed unless prompt speed matters",
         )
 
 
@@ -86,7 +94,7 @@ def projector_comes_along(case: Case) -> Iterator[Notice]:
     if "hf_repo" in case.read.flags and "model" not in case.read.flags and not off and not case.settings.mmproj:
         yield Notice(
             "mmproj_auto",
-            "-hf loads the repository's multimodal projector too, if it has one; the figures do not count it",
+            "-hf also loads the repository's multimodal projector, if there is one; the figures leave it out",
             "add --no-mmproj, or name it with -mm",
         )
 

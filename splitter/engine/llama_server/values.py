@@ -6,6 +6,7 @@ from typing import Any
 
 from splitter.engine.reading.value import Findings
 from splitter.errors import UsageError
+from splitter.memory.setting_table import CACHE_TYPES
 
 ON = frozenset({"on", "enabled", "true", "1"})
 OFF = frozenset({"off", "disabled", "false", "0"})
@@ -142,7 +143,7 @@ def _offloaded(dest: str, value: str, spelled: Mapping[str, str], findings: Find
     return None if _switch(dest, value, spelled, findings) else "none"
 
 
-_CACHE_TYPE = _one_of("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+_CACHE_TYPE = _one_of(*CACHE_TYPES)
 _READERS: Mapping[str, tuple[str, Reader]] = {
     "ctx_size": ("context_size", integer),
     "gpu_layers": ("gpu_layers", _layers),

@@ -16,8 +16,11 @@ OVERRIDE_TENSOR_BUILD = 5036  # -ot: #11397 (2025-04)
 CPU_MOE_BUILD = 6096  # -ncmoe, -cmoe: #15077 (2025-08)
 # --fit appeared with ggml-org/llama.cpp#16653 (2025-12); reported by users of build 7414 (#18084).
 FIT_BUILD = 7414
-# -fa takes on|off|auto since #15434 (2025-08); before, bare -fa turned it on and nothing turned it off.
+# -fa takes on|off|auto since #15434 (2025-08); before, bare -fa turned it on and nothing turned it off. The same change
+# made all layers the default of -ngl; before, none went to GPUs.
 FLASH_ATTENTION_VALUE_BUILD = 6325
+# Without -c: 4096 tokens since #10136 (2024-11), the model's own context before that and since --fit.
+FIXED_CONTEXT_BUILD, FIXED_CONTEXT = 4024, 4096
 # --load-mode since #20834 (2026-07, in build 10114); --no-mmap went away in build 10875 (#28334).
 LOAD_MODE_BUILD, NO_MMAP_GONE_BUILD = 10114, 10875
 # Without -np: 4 slots that share one cache, since #16736 (2025-10); reported by users of build 7079 (#17300).
@@ -51,6 +54,7 @@ def llama_rules(name: str, version: str | None) -> EngineRules:
         version=version,
         forced=_forced(build),
         names_devices=build >= DEVICE_BUILD,
+        device_flag="--device" if build >= DEVICE_BUILD else None,
         split_modes=("layer", "none", "tensor") if build >= TENSOR_MODE_BUILD else ("layer", "none"),
         own_caches=build >= KV_UNIFIED_BUILD,
     )

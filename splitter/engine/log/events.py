@@ -27,6 +27,13 @@ class LayersOffloaded:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnPlacement:
+    """Where the engine itself put the model, in its own words: `-c 4224 -ngl 43 -ts 8,22,13` (koboldcpp's autofit)."""
+
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class BufferAllocated:
     """A buffer on a device: `kind` is model, KV, RS (recurrent state), compute or output."""
 
@@ -101,7 +108,7 @@ class InvalidArgument:
 
 
 Failed = OutOfMemory | ErrorDevice | PortTaken | BadModel | MissingFile | InvalidArgument
-Event = Loading | LayersOffloaded | BufferAllocated | DeviceFree | Ready | PortBusy | Failed
+Event = Loading | LayersOffloaded | OwnPlacement | BufferAllocated | DeviceFree | Ready | PortBusy | Failed
 Reader = Callable[[re.Match[str]], Event]
 
 
@@ -121,6 +128,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
             r"using device (\S+) .*- (\d{1,12}) MiB free",
             lambda m: DeviceFree(m[1], from_mib(float(m[2]))),
         ),
+        (r"Autofit Result: *(-\S.{0,2000})", lambda m: OwnPlacement(m[1].strip())),
         (r"offloaded (\d{1,18})/(\d{1,18}) layers to GPU", lambda m: LayersOffloaded(int(m[1]), int(m[2]))),
         (
             r"allocating (\d{1,12}(?:\.\d{1,9})?) MiB on device (\w+): cudaMalloc failed",

@@ -36,7 +36,7 @@ class EngineFailure:
 def last_words(lines: Iterable[str], names: Mapping[str, str] | None = None) -> EngineFailure | None:
     """What the log of a dead engine blames, None when it blames nothing known.
 
-    `names` are the plan's names of devices that the log calls otherwise (see koboldcpp_devices.names_in_log). Memory
+    `names` are the plan's names of devices that the log calls otherwise (see koboldcpp/devices.py). Memory
     counts before the "failed to load model" that follows from it; of several shortages the last one that names device
     and size, because engines try again with less.
     """

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from splitter.engine.engines import rules_of
 from splitter.engine.koboldcpp.versions import koboldcpp_release
 from splitter.engine.llama_server.versions import llama_build
+from splitter.engine.reading.devices import hiding_variables
 from splitter.engine.reading.value import ReadCommand
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Notice, Plan
@@ -50,6 +52,15 @@ class Case:
     def given(self, name: str) -> bool:
         """Whether the command itself sets the field `name` of Settings."""
         return name in self.read.settings
+
+    def how_to_hide(self, device: Device) -> str:
+        """What to write so that the engine leaves `device` alone."""
+        return rules_of(self.read.kind, self.version or self.read.version).how_to_hide(device.id)
+
+    def hiding_variable(self) -> str | None:
+        """The variable that hides and orders the command's cards, None where they have none or several."""
+        names = hiding_variables(self.settings.device_order)
+        return names[0] if len(names) == 1 else None
 
     def split_flag(self) -> str:
         return "--tensor_split" if self.kobold else "-ts"

@@ -4,15 +4,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from splitter.engine.engines import DEFAULT, ENGINES
+from splitter.engine.engines import DEFAULT, ENGINES, NAMES
 from splitter.engine.reading.dialects import commands_in
 from splitter.engine.reading.documents import Named, preset_commands
+from splitter.engine.reading.forks import Translated, starts_fork, translated
 from splitter.engine.reading.value import Around, ReadCommand, ReadText
 from splitter.engine.reading.wrappers import Unwrapped, unwrapped
 from splitter.errors import UsageError
-from splitter.masking import MASK
+from splitter.masking import MASK, masked_argv
 
-_FOUND_NONE = "no koboldcpp or llama-server stands in this command"
+_FOUND_NONE = "this command starts neither koboldcpp nor llama-server"
 MAX_TEXT = 262144
 FILES = ("mmproj", "draft_model")  # settings that name files
 # Commands that may name an engine without starting it.
@@ -57,10 +58,14 @@ def first_engine_command(
 
 
 def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
-    """`inner` with what stood in front of the program as written; nothing where a wrapper rewrote the words."""
-    program = max(at, 0)
-    count = len(inner.words) - program
-    in_front = words[: len(words) - count] if list(words[len(words) - count :]) == list(inner.words[program:]) else ()
+    """`inner` with what stood in front of the engine's arguments as written, the program or image included.
+
+    The program alone where a wrapper rewrote the words (`bash -c LINE`).
+    """
+    args = list(inner.words[at + 1 :])
+    start = len(words) - len(args)
+    as_written = start >= 0 and list(words[start:]) == args
+    in_front = words[:start] if as_written else inner.words[max(at, 0) : at + 1]
     return replace(inner, around=replace(inner.around, words=tuple(in_front)))
 
 
@@ -71,28 +76,31 @@ def find_program(words: Sequence[str], kind: str | None) -> tuple[int, str] | No
         return None
     if first.startswith("-"):
         return -1, kind or _kind_by_flags(words)
-    found = [(index, engine) for index, word in enumerate(words) if (engine := _engine_of(word, kind))]
+    if first.removesuffix(".exe") == "ollama" and list(words[1:2]) == ["runner"]:
+        return 1, DEFAULT.name
+    named = ((index, _engine_of(word, kind, words[index + 1 :])) for index, word in enumerate(words))
+    found = [(index, engine) for index, engine in named if engine]
     if first == "start":  # its first quoted word is the window's title, which may be the engine's name
         flags = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
         found = [item for item in found if item[0] < flags][-1:] or found
     return found[0] if found else None
 
 
-def _engine_of(word: str, kind: str | None) -> str | None:
-    """The engine that `word` starts; `kind` where several have programs of that name."""
+def _engine_of(word: str, kind: str | None, args: Sequence[str]) -> str | None:
+    """The engine that `word` starts; where several have programs of that name, `kind` or the one `args` speak of."""
     name = re.split(r"[\\/]", word)[-1]
     found = [engine.name for engine in ENGINES.values() if engine.reads(name)]
-    return kind if kind in found else found[0] if found else None
+    if not found:
+        return starts_fork(name)
+    if len(found) < 2 or kind in found:
+        return kind if kind in found else found[0]
+    by_path = [name for name in found if ENGINES[name].lies_in(word)]
+    return by_path[0] if by_path else _kind_by_flags(args, found)
 
 
-def _kind_by_flags(words: Sequence[str]) -> str:
+def _kind_by_flags(words: Sequence[str], among: Sequence[str] = NAMES) -> str:
     """The engine that knows most of the flags, of equals the first in the table."""
-    flags = [word for word in words if word.startswith("-")]
-
-    def known(name: str) -> int:
-        return sum(ENGINES[name].knows_flag(flag) for flag in flags)
-
-    return max(ENGINES, key=known) if flags else DEFAULT.name
+    return max(among, key=lambda name: ENGINES[name].likeness(words))
 
 
 def _read(
@@ -102,8 +110,21 @@ def _read(
     name = inner.words[at] if at >= 0 else kind
     args = [word.replace("\0", " ") for word in inner.words[at + 1 :]]
     args, env = _from_preset(args, dict(inner.env), entry, read_text)
-    read = ENGINES[kind].read(name, args, _relevant(env), version)
-    return _surrounded(read, inner.around)
+    path = " ".join((*inner.around.words[-1:], inner.words[0], name) if inner.words else (name,))
+    original = translated(kind, path, args, ENGINES[kind].knows_flag)
+    read = ENGINES[kind].read(name, original.args, _relevant(env), version, read_text)
+    return _surrounded(_of_fork(read, original, (name, *args)), inner.around)
+
+
+def _of_fork(read: ReadCommand, original: Translated, argv: Sequence[str]) -> ReadCommand:
+    """`read` with the fork's notice; what the original refuses is no refusal there."""
+    if original.fork is None:
+        return read
+    kept = tuple(notice for notice in read.notices if notice.code != "flag_repeated")
+    return replace(
+        read, argv=masked_argv(argv), notices=(original.notice(read.unknown), *kept), refusals=(),
+        fork=original.fork.name,
+    )  # fmt: skip
 
 
 def _from_preset(

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.reading.blame import piled_experts
 from splitter.engine.reading.case import Case, Trap, numbers, shown
 from splitter.engine.reading.devices import usecuda_ids
+from splitter.plan.finder import in_ram
 from splitter.plan.plan import Notice
+from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
@@ -30,7 +33,7 @@ def cuda_order_unset(case: Case) -> Iterator[Notice]:
 
 def _order_matters(case: Case) -> bool:
     named = case.given("tensor_split") or case.given("device_order") or case.given("main_gpu")
-    return named or "CUDA_VISIBLE_DEVICES" in case.read.env
+    return named or bool(set(case.read.env) & set(backend_of_id("CUDA").variables))
 
 
 def _kobold_sets_order(case: Case) -> bool:
@@ -86,7 +89,13 @@ def _overfull(case: Case, index: int) -> bool:
 def split_rounding(case: Case) -> Iterator[Notice]:
     """A split that is not the layer counts themselves is rounded by the engine, layer by layer."""
     split = case.settings.tensor_split
-    if not split or case.plan is None or case.settings.split_mode != "layer" or len(split) < 2:
+    if (
+        not split
+        or case.plan is None
+        or case.plan.engine.placement
+        or case.settings.split_mode != "layer"
+        or len(split) < 2
+    ):
         return
     owners = [owner for owner in case.plan.placement.layers if owner is not None]
     counts = tuple(owners.count(index) for index in range(len(split)))
@@ -107,15 +116,16 @@ def share_zero(case: Case) -> Iterator[Notice]:
         return
     for device, share in zip(case.devices, given, strict=False):
         if share == 0:
-            remedy = "hide it with CUDA_VISIBLE_DEVICES" if case.kobold else "leave it out of --device"
-            yield Notice(
-                "share_zero", f"{shown(device)} has share 0 but the engine still opens a context on it", remedy
-            )
+            text = f"{shown(device)} has share 0 but the engine still opens a context on it"
+            yield Notice("share_zero", text, case.how_to_hide(device))
 
 
 def output_on_weakest(case: Case) -> Iterator[Notice]:
-    """The output layer and the logits buffer land on the last device with a share."""
-    if case.plan is None or case.settings.split_mode != "layer":
+    """The output layer and the logits buffer land on the last device with a share.
+
+    Where something is in RAM the strongest may well be first: it multiplies prompts for the host.
+    """
+    if case.plan is None or case.settings.split_mode != "layer" or in_ram(case.settings, case.plan.placement):
         return
     used = [device for device in case.plan.devices if device.layers or device.holds_output]
     holder = next((device.device for device in used if device.holds_output), None)
@@ -123,7 +133,7 @@ def output_on_weakest(case: Case) -> Iterator[Notice]:
     if holder is None or not others or not all(_stronger(other, holder) for other in others):
         return
     strongest = max(others, key=lambda device: device.bandwidth_bytes_per_s or device.total_bytes)
-    remedy = "CUDA_VISIBLE_DEVICES" if case.kobold else "--device"
+    remedy = (case.hiding_variable() or "--device") if case.kobold else "--device"
     yield Notice(
         "output_on_weakest",
         f"the output layer and its buffer land on {shown(holder)}, the weakest of the used cards, because it is last",
@@ -135,6 +145,14 @@ def _stronger(other: Device, holder: Device) -> bool:
     if other.bandwidth_bytes_per_s and holder.bandwidth_bytes_per_s:
         return other.bandwidth_bytes_per_s > CLEARLY * holder.bandwidth_bytes_per_s
     return other.total_bytes > CLEARLY * holder.total_bytes
+
+
+def experts_pile_up(case: Case) -> Iterator[Notice]:
+    """-ncmoe N with a layer split: the experts that stay on cards are those of the last layers, on the last card."""
+    piled = piled_experts(case.plan) if case.plan and case.read.fork is None else None
+    if piled:
+        hint = f"{case.split_flag()} counts layers, not bytes: give the last card fewer of them"
+        yield Notice("experts_pile_up", piled, hint)
 
 
 def main_gpu_ignored(case: Case) -> Iterator[Notice]:
@@ -166,6 +184,6 @@ def context_default(case: Case) -> Iterator[Notice]:
 
 
 SPLIT_TRAPS: tuple[Trap, ...] = (
-    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, main_gpu_ignored,
-    context_default,
+    cuda_order_unset, split_length, split_order, split_rounding, share_zero, output_on_weakest, experts_pile_up,
+    main_gpu_ignored, context_default,
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """What is wrong with a command that somebody wrote: every trap with its code, sentence and remedy. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from splitter.engine.engines import ENGINES
 from splitter.engine.reading.case import Case, Trap
@@ -11,6 +11,16 @@ from splitter.memory.settings import Settings
 from splitter.plan.plan import Notice, Plan
 from splitter.rig.device import Rig
 
+# Costliest first: what stops the engine, fills or idles a card, answers strangers, then what only costs speed.
+COSTLIEST = """
+unknown_flag flag_removed flag_too_new flash_attention_value fit_value equals_sign glued_value split_mode_row
+split_commas gpulayers_word usecuda_id context_range batch_size quantkv_word quantised_v_without_flash
+tensor_without_flash quantkv_without_flash config_file fork sudo_environment container_without_gpu env_file rpc_left_out
+number_cut experts_pile_up usecuda_one_card visible_overwritten usecuda_ids autofit_drops_split auto_layers_split
+split_too_long split_too_short split_order cuda_order fit_gives_up fit_decides autofit_decides auto_layers_guess
+bare_gpulayers draft_without_type draft_beside_projector extra_models mmproj_auto context_divided context_default
+open_to_network key_in_argv share_zero idle_device output_on_weakest override_stops_pipeline split_rounding
+"""
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 
@@ -32,6 +42,13 @@ def all_findings(
     """Everything to tell the user, gravest first: refusals of the engine, notes of the reader, traps."""
     traps = find_traps(read, completed.settings, plan, rig, version=version)
     return (*read.refusals, *read.notices, *completed.notices, *traps)
+
+
+def costliest_first(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """`notices` in the order of what they cost; those of unknown cost stand between hindrances and habits."""
+    rank = {code: index for index, code in enumerate(COSTLIEST.split())}
+    middle = rank["open_to_network"]
+    return tuple(sorted(notices, key=lambda notice: rank.get(notice.code, middle)))
 
 
 def open_to_network(case: Case) -> Iterator[Notice]:

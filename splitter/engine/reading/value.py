@@ -33,7 +33,8 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What stands around the engine's own words: `words` in front of them as written, the container they run in."""
+    """What stands around the engine's arguments: `words` in front of them as written (wrappers, then the program or the
+    image), the container they run in."""
 
     words: tuple[str, ...] = ()
     container: Container | None = None
@@ -51,7 +52,8 @@ class ReadCommand:
     `context_size` 0 the model's own); `flags` every understood flag by the engine's own name for it, raw; `model` a
     path or reference, None when the command names none. `env` holds the variables set beside the command. `refusals`
     are reasons for which the engine itself would not accept it, `notices` other findings while reading, `unknown`
-    the words that are no flag of the engine; `around` is what stands around it (wrappers, a container).
+    the words that are no flag of the engine; `around` is what stands around it (wrappers, a container);
+    `fork` is the name of the fork it is written for, None for the engine itself.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class ReadCommand:
     refusals: tuple[Notice, ...] = ()
     unknown: tuple[str, ...] = ()
     around: Around = field(default_factory=Around)
+    fork: str | None = None
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ Follows the build_* functions of src/llama-graph.cpp and the cache views of src/
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from splitter.memory.compute.graph import CACHE_TYPES, F16, F32, I32, I64, Graph, Tensor, Type, shape
+from splitter.memory.compute.graph import F16, F32, I32, I64, TYPES, Graph, Tensor, Type, shape
 from splitter.model.facts import TensorInfo
 
 REPACKED_TYPES = frozenset({2, 10, 12, 20, 39})  # Q4_0 Q2_K Q4_K IQ4_NL MXFP4
@@ -260,7 +260,7 @@ class Net:
     def cache(self, type_name: str, width: int, swa: bool) -> Tensor:
         """The cache tensor of the current layer."""
         d = self.dims
-        tensor = self.graph.leaf(CACHE_TYPES[type_name], width, d.cells_swa if swa else d.cells, d.streams)
+        tensor = self.graph.leaf(TYPES[type_name], width, d.cells_swa if swa else d.cells, d.streams)
         tensor.home = self.cache_home
         return tensor
 

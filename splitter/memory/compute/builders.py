@@ -1,4 +1,4 @@
-"""Architectures whose layers are not strung together as compute_families does it."""
+"""Architectures whose layers are not built as families.py builds the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ Follows ggml/src/ggml.c of llama.cpp build 11434 as far as sizes, views and the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from splitter.memory.setting_table import ALL_CACHE_TYPES
 from splitter.units import pad
 
 Shape = tuple[int, int, int, int]
@@ -25,20 +26,8 @@ class Type:
 
 
 F32, F16, I32, I64 = Type("f32", 1, 4), Type("f16", 1, 2), Type("i32", 1, 4), Type("i64", 1, 8)
-CACHE_TYPES = {
-    t.name: t
-    for t in (
-        F32,
-        F16,
-        Type("bf16", 1, 2),
-        Type("q8_0", 32, 34),
-        Type("q4_0", 32, 18),
-        Type("q4_1", 32, 20),
-        Type("iq4_nl", 32, 18),
-        Type("q5_0", 32, 22),
-        Type("q5_1", 32, 24),
-    )
-}
+FLOATS = {kind.name: kind for kind in (F32, F16)}
+TYPES = {name: FLOATS.get(name, Type(name, *size)) for name, size in ALL_CACHE_TYPES.items()}
 # ggml_op_can_inplace (ggml-alloc.c); unary operations are all called "unary" here
 INPLACE = frozenset(
     "fill scale add add_id sub mul div sqr sqrt log unary rope rms_norm clamp soft_max diag_mask".split()  # noqa: SIM905

@@ -39,7 +39,7 @@ class ComputeUse:
     """Compute-buffer bytes per device and on the host.
 
     `pipeline`: llama.cpp enables pipeline parallelism; `proven`: the architecture's graph is compared with llama.cpp by
-    the tests; `uncertainty` is by how many bytes each device's truth may lie above (at most; see compute_proof).
+    the tests; `uncertainty` is by how many bytes each device's truth may lie above (at most; see compute/proof.py).
     """
 
     devices: tuple[int, ...]
@@ -182,6 +182,7 @@ class ComputeModel:
         return (
             placement.devices > 1
             and self.rules.pipeline_copies > 1
+            and (self.rules.pipelines_whole_batches or s.ubatch_size < s.batch_size)
             and None not in placement.layers
             and s.split_mode == "layer"
             and s.kv_offload

@@ -1,0 +1,79 @@
+"""What an understood command does on a rig, what is wrong with it, and what to run instead. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from splitter.engine.reading.blame import blame
+from splitter.engine.reading.complete import complete_settings
+from splitter.engine.reading.culprit import Culprits, Remedy
+from splitter.engine.reading.edits import differing, rewritten
+from splitter.engine.reading.remote import with_workers, without_workers
+from splitter.engine.reading.traps import all_findings, costliest_first
+from splitter.engine.reading.value import ReadCommand
+from splitter.errors import UsageError
+from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
+from splitter.plan.plan import Notice, Plan
+from splitter.rig.device import Rig
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """Plans of one model and engine on a rig: `evaluate` of given settings, `solve` with some fields fixed (raises
+    DoesNotFitError and UsageError)."""
+
+    evaluate: Callable[[Rig, Settings], Plan]
+    solve: Callable[[Rig, Mapping[str, Any]], Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`plan` carries the findings as warnings. `culprit` is why it does not fit, in a sentence; `remedy` makes it fit,
+    and `instead` is the command that says so. None where nothing has to change, or nothing helps."""
+
+    read: ReadCommand
+    plan: Plan
+    culprit: str | None = None
+    remedy: Remedy | None = None
+    instead: ReadCommand | None = None
+    refusals: tuple[Notice, ...] = ()
+
+
+def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, version: str | None = None) -> Judged:
+    """`read` on `rig` by the engine's `version`. UsageError for values that the engine could not run with."""
+    whole = with_workers(rig, read)
+    completed = complete_settings(read, facts, whole, version)
+    plan = oracle.evaluate(whole, completed.settings)
+    notices = all_findings(read, completed, plan, whole, version=version)
+    here = without_workers(plan, rig)
+    warnings = costliest_first((*notices, *here.warnings))
+    judged = Judged(read, replace(here, warnings=warnings), refusals=read.refusals)
+    remedy = _remedy(read, plan, oracle, version) if here is plan else None  # a worker's memory is unknown
+    if remedy is None:
+        return judged
+    instead = rewritten(read, plan, remedy.plan, _written(plan, remedy), version)
+    return replace(judged, culprit=blame(read, plan, remedy), remedy=remedy, instead=instead)
+
+
+def _written(plan: Plan, remedy: Remedy) -> tuple[str, ...]:
+    """The fields to write: those that differ, and a solved split even where none was written."""
+    solved = set(remedy.names()) & {"tensor_split"}
+    return (*differing(plan.settings, remedy.plan.settings), *solved)
+
+
+def _remedy(read: ReadCommand, plan: Plan, oracle: Oracle, version: str | None) -> Remedy | None:
+    def allowed(candidate: Plan) -> bool:
+        try:
+            rewritten(read, plan, candidate, differing(plan.settings, candidate.settings), version)
+        except UsageError:
+            return False
+        return True
+
+    return Culprits(
+        plan=plan,
+        given=frozenset(read.settings),
+        evaluate=lambda settings: oracle.evaluate(plan.rig, settings),
+        solve=lambda fixed: oracle.solve(plan.rig, fixed),
+        allowed=allowed,
+    ).remedy()

@@ -1,0 +1,83 @@
+"""Commands that do not fit: the change that is named first, applied to the line itself, makes it fit."""
+
+from dataclasses import replace
+
+import pytest
+
+from splitter.app.checking import oracle
+from splitter.engine.engines import ENGINES
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.complete import complete_settings
+from splitter.engine.reading.judge import Judged, judge
+from splitter.engine.reading.value import ReadCommand
+from splitter.plan.plan import Plan
+from splitter.plan.planner import Planner
+from splitter.units import from_mib, to_mib
+from tests.check.failing import FAILING, Failing
+from tests.engine.oracle import RigRow, dry_run
+
+IDS = [f"{index}-{case.model.rpartition('/')[2]}" for index, case in enumerate(FAILING)]
+
+
+def judged(case: Failing) -> Judged:
+    read = read_command(case.line, version=case.version)
+    return judge(
+        read,
+        case.facts(),
+        case.on(),
+        oracle(case.facts(), Planner(case.on(), ENGINES[read.kind].rules_of_command(read, case.version))),
+        case.version,
+    )
+
+
+def plan_of(read: ReadCommand, case: Failing) -> Plan:
+    """What the words of `read` do when they are read again."""
+    again = replace(read_command(list(read.argv), read.env, kind=read.kind, version=case.version), fork=read.fork)
+    settings = complete_settings(again, case.facts(), case.on(), case.version).settings
+    return oracle(case.facts(), Planner(case.on(), ENGINES[read.kind].rules_of_command(read, case.version))).evaluate(
+        case.on(), settings
+    )
+
+
+def test_there_are_enough() -> None:
+    assert len(FAILING) >= 20
+
+
+@pytest.mark.parametrize("case", FAILING, ids=IDS)
+def test_the_change_named_first_makes_it_fit(case: Failing) -> None:
+    found = judged(case)
+    assert not found.plan.fits()
+    assert found.remedy is not None
+    assert found.instead is not None
+    assert case.blamed in (found.culprit or "")
+    assert plan_of(found.instead, case).fits()
+
+
+# llama-fit-params knows neither koboldcpp's flags nor -kvu.
+LOCAL = [case for case in FAILING if not case.line.startswith("koboldcpp") and "-np" not in case.line]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("case", LOCAL, ids=[case.line[-40:] for case in LOCAL])
+def test_the_real_dry_run_accepts_it(case: Failing) -> None:
+    found = judged(case)
+    assert found.instead is not None
+    plan = plan_of(found.instead, case)
+    order = plan.settings.device_order
+    rows: list[RigRow] = [
+        (d.name, int(to_mib(d.total_bytes)), int(to_mib(d.free_bytes)), int((d.bandwidth_bytes_per_s or 0) / 1e9))
+        for d in case.on().devices
+    ]
+    real = dry_run(case.path(), rows, ["-dev", ",".join(order), *_without(found.instead.argv[1:], "-m", "-dev")])
+    for planned, held in zip(plan.devices, real, strict=False):
+        used = from_mib(held.model_mib + held.context_mib + held.compute_mib) + planned.memory.overhead_bytes()
+        assert used <= planned.device.free_bytes, planned.device.id
+
+
+def _without(argv: tuple[str, ...], *flags: str) -> list[str]:
+    kept, skip = [], False
+    for word in argv:
+        if not skip and word not in flags:
+            kept.append(word)
+        skip = word in flags
+    return kept
