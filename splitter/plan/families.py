@@ -26,6 +26,12 @@ class CardFamily:
 UNKNOWN_FAMILY = CardFamily("unknown", "unknown")
 # By words of the catalog's family, the first hit counts.
 BY_CATALOG: tuple[tuple[str, CardFamily], ...] = (
+    ("Radeon Vega (integrated)", CardFamily("amd-integrated", "amd", 2)),
+    ("RDNA 2 (integrated)", CardFamily("amd-integrated", "amd", 2)),
+    ("RDNA 3 (integrated)", CardFamily("amd-integrated", "amd", 1)),
+    ("Xe (integrated)", CardFamily("intel-integrated", "intel", 2)),
+    ("UHD", CardFamily("intel-integrated", "intel", 2)),
+    ("Arc Xe", CardFamily("intel-integrated", "intel", 2)),
     ("GP100", CardFamily("gp100", "nvidia", 1, old=True)),
     ("without tensor cores", CardFamily("turing-16", "nvidia", 2)),
     ("Kepler", CardFamily("maxwell", "nvidia", 1, old=True)),
@@ -51,12 +57,9 @@ BY_CATALOG: tuple[tuple[str, CardFamily], ...] = (
     ("RDNA 3", CardFamily("rdna3", "amd", 1)),
     ("RDNA 4", CardFamily("rdna4", "amd", 2)),
     ("CDNA", CardFamily("cdna", "amd", 2, old=True)),
-    ("Arc Xe2", CardFamily("arc-b", "intel", 2)),
     ("Arc A", CardFamily("arc-a", "intel", 2)),
-    ("UHD", CardFamily("arc-a", "intel", 2)),
     ("Arc B", CardFamily("arc-b", "intel", 2)),
     ("Battlemage", CardFamily("arc-b", "intel", 2)),
-    ("Xe", CardFamily("arc-a", "intel", 2)),
     ("Apple", CardFamily("apple", "apple", 1)),
     ("Mining cards (Turing)", CardFamily("turing", "nvidia", 4)),
     ("Mining cards (Ampere)", CardFamily("ampere", "nvidia", 4)),

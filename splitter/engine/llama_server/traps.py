@@ -45,7 +45,7 @@ def tensor_needs(case: Case) -> Iterator[Notice]:
 
 def _needed(case: Case) -> bool:
     """Whether what the overrides keep in RAM would not fit the devices: then they cost no pipeline."""
-    if case.plan is None or not in_ram(case.settings, case.plan.placement):
+    if case.plan is None or not case.plan.fits() or not in_ram(case.settings, case.plan.placement):
         return False
     return case.plan.footprint.host.model_bytes > sum(max(d.headroom_bytes(), 0) for d in case.plan.devices)
 
