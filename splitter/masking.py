@@ -42,8 +42,19 @@ _FORMS = tuple(
 )
 
 
+# What stands in a text before each of the forms: most lines of a log hold none of it, and are done.
+_SIGNS = (
+    "key", "passw", "passphrase", "secret", "_token", "-token", "?token", "&token", "bearer", "authorization", "@",
+    "hftoken", "hubtoken", "authtoken", "accesstoken", "refreshtoken", "hf_", "sk-", "ghp_", "gho_", "ghu_", "ghs_",
+    "ghr_", "-hft",
+)  # fmt: skip
+
+
 def masked(text: str) -> str:
     """`text` without the secrets that stand in it in a known form."""
+    lowered = text.lower()
+    if not any(sign in lowered for sign in _SIGNS):
+        return text
     for form in _FORMS:
         text = form.sub(_hidden, text)
     return text
@@ -55,7 +66,11 @@ def masker(known: Collection[str] = ()) -> Callable[[str], str]:
     if not spelled:
         return masked
     pattern = re.compile("|".join(map(_exactly, sorted(spelled, key=len, reverse=True))))
-    return lambda text: masked(pattern.sub(MASK, text))
+
+    def mask(text: str) -> str:
+        return masked(pattern.sub(MASK, text) if any(secret in text for secret in spelled) else text)
+
+    return mask
 
 
 def masked_argv(argv: Sequence[str]) -> tuple[str, ...]:

@@ -42,6 +42,17 @@ class Checked:
     instead: dict[str, Any] | None = None
     better: Plan | None = None
 
+    @property
+    def fits(self) -> bool:
+        """Whether the engine would start, and every device and the host have room."""
+        return not self.refusals and self.plan.fits()
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it (design.md 3)."""
+        from splitter.app.wire import plan_data
+
+        return plan_data(self.plan, self.engine, self.command)
+
 
 def read_target(target: str | None, line: str | None, flags: list[str], wishes: Wishes) -> ReadCommand:
     """The command in --command, in a script (`FILE#ENTRY` for one of several), or in MODEL and flags."""

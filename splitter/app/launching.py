@@ -1,16 +1,19 @@
 """What `splitter launch` does for the other terminals: its place in the registry, and its log file."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from splitter.app.background import Background
+from splitter.app.events import Events
 from splitter.app.planning import Planned
 from splitter.app.wishes import Wishes, ask
 from splitter.errors import UsageError
 from splitter.folders import state_folder
+from splitter.plan.plan import Plan
 from splitter.run.endpoint import url_of
 from splitter.run.entry import Entry, draft
 from splitter.run.log_file import LogFile
@@ -18,12 +21,18 @@ from splitter.run.registry import Claim, Registry
 from splitter.run.snapshot import Watcher
 from splitter.units import from_mib
 
+if TYPE_CHECKING:
+    from splitter.app.replanning import Replanner
+    from splitter.run.lifecycle import Limits
+    from splitter.run.supervisor import Instance
+
 OWN_WORDS = "splitter: "  # before what the supervisor itself says, in the engine's log
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlace:
-    """What the command line says about a launch's place: `began_at` is `time.time()` before the devices were read."""
+    """What is asked of a launch's place: `began_at` is `time.time()` before the devices were read; `on_stop` is called
+    when another terminal wants it stopped (default: as Ctrl-C)."""
 
     wishes: Wishes
     name: str | None
@@ -31,6 +40,7 @@ class LaunchPlace:
     quiet: bool
     began_at: float
     background: Background | None = None
+    on_stop: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,53 @@ class Seat:
     @property
     def watchers(self) -> tuple[Watcher, ...]:
         return (self.claim.watch,)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An engine that runs in its place; `replanner` knows the plan in force."""
+
+    instance: "Instance"
+    replanner: "Replanner"
+
+    @property
+    def planned(self) -> Planned:
+        return self.replanner.planned
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it, once it is ready."""
+        now = self.instance
+        return {"url": now.url, "pid": now.pid, "ready_s": now.ready_s, "plan": self.planned.data()}
+
+
+@contextmanager
+def started(
+    planned: Planned,
+    place: LaunchPlace,
+    limits: "Limits",
+    events: Events,
+    *,
+    show: Callable[[str], None] | None = None,
+    watchers: Sequence[Watcher] = (),
+    told: Sequence[Callable[[Plan], None]] = (),
+) -> Iterator[Started]:
+    """The engine in its place, started and supervised until the block ends. `show` gets each line of its log, `told`
+    hear of every plan that takes the place of `planned`."""
+    from splitter.app.replanning import Announcer, Replanner
+    from splitter.run.spill_warner import SpillWarner
+    from splitter.run.supervisor import launch
+
+    with seated(planned, place, show) as seat:
+        spill = SpillWarner(planned.plan, events.say)
+        replanner = Replanner(planned, events, (*told, seat.claim.replanned, spill.expect))
+
+        def on_log(line: str) -> None:
+            spill.on_line(line)
+            seat.on_log(line)
+
+        watching: tuple[Watcher, ...] = (*seat.watchers, *watchers, Announcer(events, limits))
+        with launch(planned.command, on_log=on_log, limits=limits, watchers=watching, replan=replanner) as instance:
+            yield Started(instance, replanner)
 
 
 def logs_folder() -> Path:
@@ -67,6 +124,7 @@ def seated(planned: Planned, place: LaunchPlace, show: Callable[[str], None] | N
         exact=place.name is not None,
         instance_id=place.background.id if place.background else None,
         log_of=lambda name: own_log or logs_folder() / f"{name}.log",
+        on_stop=place.on_stop,
     ) as claim:
         settings = asked.task.log
         path = Path(claim.entry.log_file or "")

@@ -5,8 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 from splitter.app.events import Events
-from splitter.app.planning import Planned, resolve_engine
+from splitter.app.planning import Planned, plan_launch, resolve_engine
 from splitter.app.recording import header_sha256, host_info, now, plan_fields, planned_record
+from splitter.app.wishes import Wishes
 from splitter.bench.alternatives import Alternative, alternatives, given
 from splitter.bench.cards import read_cards
 from splitter.bench.client import Target, identify
@@ -70,6 +71,11 @@ def bench_url(url: str, api_key: str | None, wishes: BenchWishes, events: Events
     model = ModelInfo(path=path, name=target.model, header_sha256=header_sha256(path) if path else None)
     engine = EngineInfo(target.dialect.name, target.build)
     return Record(kind="bench", engine=engine, model=model, created_at=now(), host=host_info(), **fields)
+
+
+def bench_model(wishes: Wishes, asked: BenchWishes, events: Events) -> Record:
+    """Plans what is wished for, launches it, measures, stops."""
+    return bench_plan(plan_launch(wishes, events), asked, events)
 
 
 def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:

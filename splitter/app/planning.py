@@ -10,8 +10,9 @@ from splitter.app.planner import planner_for
 from splitter.app.wishes import Asked, Wishes, ask
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.errors import EngineNotFoundError, NoDeviceError
+from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
-from splitter.plan.plan import Plan
+from splitter.plan.plan import Plan, PlannedDevice, Speed
 from splitter.plan.planner import Planner
 from splitter.plan.request import Request
 from splitter.profile.profile import LogSettings, Supervision
@@ -46,6 +47,26 @@ class Planned:
     task: Job
     plan: Plan
     command: EngineCommand
+
+    @property
+    def fits(self) -> bool:
+        """Whether every device and the host have room, margins included."""
+        return self.plan.fits()
+
+    @property
+    def settings(self) -> Settings:
+        """The engine settings that make the placement."""
+        return self.plan.settings
+
+    @property
+    def devices(self) -> tuple[PlannedDevice, ...]:
+        """Each device with what it holds, in bytes."""
+        return self.plan.devices
+
+    @property
+    def speed(self) -> Speed:
+        """The tokens per second to expect."""
+        return self.plan.speed
 
     @property
     def line(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,11 @@ def keep(records: tuple[Record, ...]) -> tuple[int, ...]:
     """Keeps all of them; their ids."""
     with Records() as kept:
         return tuple(kept.add(record) for record in records)
+
+
+def kept(record: Record) -> Record:
+    """`record`, kept, with its id."""
+    return replace(record, id=keep((record,))[0])
 
 
 def check_keeping(save: bool) -> None:

@@ -15,6 +15,7 @@ from splitter.cli.verbs import (
     check,
     demo,
     doctor,
+    engine,
     inspect,
     launch,
     logs,
@@ -87,3 +88,4 @@ bench_records.add_to(bench.app)
 bench_report.add_to(bench.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(profile.app, name="profile")
+app.add_typer(engine.app, name="engine")

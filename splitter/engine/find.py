@@ -12,6 +12,7 @@ from splitter.engine.command import EngineRef
 from splitter.engine.engine import Engine
 from splitter.engine.engines import ENGINES
 from splitter.engine.flags import is_script, python_of
+from splitter.engine.installed import used_program
 from splitter.engine.places import INSIDE, usual_folders
 from splitter.errors import EngineNotFoundError
 
@@ -23,7 +24,8 @@ def find_engine(
 ) -> EngineRef:
     """The engine to use: `path` (a file or a folder that holds it) or the first one found.
 
-    Looks into the current folder, the folders of `beside` (model files), PATH, and the usual places. A given `version`
+    Looks into the current folder, the folders of `beside` (model files), what `splitter engine install` put into use,
+    PATH, and the usual places. A given `version`
     is believed and not asked for; without `path` it means an engine that need not be here: the EngineRef then has path
     None. Raises EngineNotFoundError with the next step.
     """
@@ -114,6 +116,9 @@ def _candidates(engine: Engine, beside: Sequence[str]) -> Iterator[str]:
     """Engines in the order in which they are preferred; lazily, so that the first one ends the search."""
     for folder in (Path.cwd(), *(Path(file).parent for file in beside)):
         yield from _inside(engine, folder)
+    own = used_program(engine.name)
+    if own is not None:
+        yield own
     for name in engine.file_names(WINDOWS):
         on_path = shutil.which(name)
         if on_path:

@@ -17,7 +17,7 @@ class Answer:
         """The body's value; None when it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import drafted_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +13,9 @@ class MemoryRules:
     `context_padding` tokens are added to -c when the context is created; `pipeline_copies` are kept of each graph input
     under pipeline parallelism (GGML_SCHED_MAX_COPIES); `slot_rows`: a server reserves rows of logits for its slots only
     (n_outputs_max in tools/server/server-context.cpp), where llama-fit-params and the core itself do it for a whole
-    micro-batch; `places_norms`: a real load runs a layer's norms on its own device, where llama-fit-params forgets
-    that wish of graph_get_cb (ggml_backend_sched_reserve_size starts with a reset). `extra_sequences` are created
+    micro-batch; `places_norms`: a real load runs a layer's norms on its own device and with -nkvo
+    attention on the host, where llama-fit-params forgets these wishes (ggml_backend_sched_reserve_size starts with a
+    reset). `extra_sequences` are created
     beside those of the slots where there are several; `window_padding` cells are added to every sliding-window cache;
     `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own);
     `pipelines_whole_batches`: pipeline parallelism works also where the micro-batch is the whole batch;
@@ -48,7 +50,7 @@ class MemoryRules:
         """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""
         if not self.slot_rows:
             return tokens
-        return max(1, min(tokens, settings.batch_size, settings.parallel))
+        return max(1, min(tokens, settings.batch_size, settings.parallel * (1 + drafted_tokens(settings))))
 
 
 LLAMA_CPP = MemoryRules()  # as llama-fit-params plans

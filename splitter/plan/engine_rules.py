@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from splitter.memory.footprint import Placement
-from splitter.memory.rules import LLAMA_CPP, MemoryRules
+from splitter.memory.rules import LLAMA_SERVER, MemoryRules
 from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
@@ -78,7 +78,7 @@ class EngineRules:
     projector_on_cpu: bool = True
     fork_types: bool = False
     placement: PlacementRule | None = None
-    memory: MemoryRules = LLAMA_CPP
+    memory: MemoryRules = LLAMA_SERVER
 
     def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
         """Those of `devices` that it can use: where it takes one backend, the one with most free memory."""

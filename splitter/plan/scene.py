@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splitter.errors import UsageError
+from splitter.memory import speculation
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
@@ -55,7 +56,9 @@ class Scene:
         """The memory model of `settings` under the engine's rules; their placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
         order = settings.device_order if named else ()
-        plain = replace(settings, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order, **NO_EXTRA)
+        kinds = ",".join(speculation.kinds(settings)) or None
+        alone = replace(settings, **NO_EXTRA, spec_type=kinds)
+        plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
         if plain not in self.models:
             known = next(iter(self.models.values()), None)
             made = known.with_settings(plain) if known else MemoryModel(self.facts, plain, self.engine.memory)

@@ -65,9 +65,9 @@ def _pool(plan: Plan, missing_bytes: int) -> Notice:
     names = ", ".join(device.name for device in plan.rig.shared())
     return Notice(
         "unified_memory",
-        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())} of "
-        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} free, {format_bytes(missing_bytes)} more than there "
-        "is beside the margin",
+        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())}, and "
+        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} is free; with the margin {format_bytes(missing_bytes)} is "
+        "missing",
         "take a shorter context or a smaller quantisation: putting layers on the host frees nothing",
     )
 

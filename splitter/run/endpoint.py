@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from splitter.errors import EngineError, UsageError
 
 Pulse = Literal["well", "failing", "silent"]
 PROBE_TIMEOUT_S = 5.0
+PAGE_BYTES = 1 << 20  # of a page that a probe asks for
 PORTS_TRIED = 100
 HTTP_ERROR, HTTP_UNAVAILABLE = 500, 503  # llama-server says 503 while it loads (again)
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is listened on, as asked for
@@ -26,10 +28,10 @@ def url_of(server: Server) -> str:
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
 
 
-def headers(api_key: str | None) -> dict[str, str]:
+def headers(api_key: str | None) -> dict[str, bytes]:
     """The request headers: JSON, and the key as both llama-server and koboldcpp take it."""
-    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"Content-Type": "application/json", **key}
+    key = {"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+    return {"Content-Type": b"application/json", **key}
 
 
 def connect(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str]:
@@ -46,24 +48,44 @@ def connect(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str
 
 
 def ask(
-    url: str, path: str, *, body: Mapping[str, Any] | None = None, api_key: str | None = None, timeout_s: float = 5
+    url: str,
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    api_key: str | None = None,
+    timeout_s: float = 5,
+    most_bytes: int | None = None,
 ) -> Answer:
-    """One request: GET, or POST when there is a body. OSError or HTTPException when nothing answers properly."""
+    """One request: GET, or POST when there is a body. OSError or HTTPException when nothing answers properly.
+
+    `timeout_s` bounds each silence; with `most_bytes` the whole answer, of which no more than so much is read.
+    """
     connection, base = connect(url, timeout_s)
     try:
         data = None if body is None else json.dumps(body)
         connection.request("GET" if body is None else "POST", base + path, data, headers(api_key))
         response = connection.getresponse()
-        return Answer(response.status, response.read())
+        whole = response.read() if most_bytes is None else beginning(response, most_bytes, timeout_s)
+        return Answer(response.status, whole)
     finally:
         connection.close()
+
+
+def beginning(response: http.client.HTTPResponse, most_bytes: int, timeout_s: float) -> bytes:
+    """The first `most_bytes` of an answer at most. TimeoutError when it still trickles in after `timeout_s`."""
+    read, until_s = b"", time.monotonic() + timeout_s
+    while len(read) < most_bytes and (more := response.read1(most_bytes - len(read))):
+        read += more
+        if time.monotonic() > until_s:
+            raise TimeoutError("the answer does not end")
+    return read
 
 
 def health(kind: str, url: str, api_key: str | None = None) -> Health:
     """What the endpoint says, asked in the engine's own way."""
 
     def page(path: str) -> Answer:
-        return ask(url, path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S)
+        return ask(url, path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S, most_bytes=PAGE_BYTES)
 
     try:
         return ENGINES[kind].health(page)
@@ -75,7 +97,8 @@ def pulse(kind: str, url: str, api_key: str | None = None) -> Pulse:
     """How an engine that was ready does: one request to a page that the engine does not write into its log. "failing":
     it answers an error or refuses the connection; "silent": no answer in PROBE_TIMEOUT_S, which a busy one may be."""
     try:
-        status = ask(url, ENGINES[kind].pulse_path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S).status
+        path = ENGINES[kind].pulse_path
+        status = ask(url, path, api_key=api_key, timeout_s=PROBE_TIMEOUT_S, most_bytes=PAGE_BYTES).status
     except TimeoutError:
         return "silent"
     except (OSError, http.client.HTTPException):

@@ -128,10 +128,15 @@ def read_key(path: str | Path) -> str:
         raise EngineError(f"the API key file {path} cannot be read: {error.strerror}", "check the path") from None
     except UnicodeDecodeError:
         raise EngineError(f"the API key file {path} cannot be read: it is not UTF-8 text", "save it as UTF-8") from None
+    if lines[0].startswith("\ufeff"):  # llama-server would take it for a part of the key
+        message = f"the API key file {path} begins with a byte order mark"
+        raise EngineError(message, "save it as UTF-8 without BOM")
     key = next((line.strip() for line in lines if line.strip()), None)
     if key is None:
-        message = f"the API key file {path} holds no key (an empty first line): the engine would serve everybody"
-        raise EngineError(message, "write the key into its first line, or delete the file: a launch makes a new one")
+        message = f"the API key file {path} holds no key (its first line is empty): the engine would serve everybody"
+        raise EngineError(message, "put the key on its first line, or delete the file: a launch makes a new one")
+    if not key.isprintable():
+        raise EngineError(f"the key in {path} contains a control character", "write the key as one line of plain text")
     return key
 
 

@@ -54,5 +54,5 @@ def test_one_reader_of_a_key_file(text: str, key: str, tmp_path: Path) -> None:
         EngineRef("koboldcpp"), ("koboldcpp",), server=server, env_files={"KCPP_PASSWORD": str(file)}
     )
     given = secrets(command)["KCPP_PASSWORD"]
-    sent = headers(key_of(server))["Authorization"].removeprefix("Bearer ")
+    sent = headers(key_of(server))["Authorization"].decode().removeprefix("Bearer ")
     assert (given, sent) == (key, key)

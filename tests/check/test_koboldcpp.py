@@ -159,7 +159,6 @@ def test_swapadding_counts() -> None:
         ("--embeddingsmodel e.gguf --embeddingsgpu", "--embeddingsmodel is not counted: an embedding model"),
         ("--ttsmodel t.gguf --ttswavtokenizer w.gguf", "--ttsmodel and --ttswavtokenizer are not counted"),
         ("--musicllm a.gguf", "--musicllm is not counted: a music model"),
-        ("--usemtp", "--usemtp is not counted"),
     ],
 )
 def test_what_the_figures_leave_out_is_said(flags: str, words: str) -> None:
@@ -209,6 +208,16 @@ def test_row_split_is_no_tensor_split_until_it_became_one(version: str, asked: s
     found = notice(line, "split_mode_row", version)
     assert found.hint == words
     assert version != "1.68" or ("--splitmode" not in found.message and "CUDA0 (GTX 1050 Ti) alone" in found.message)
+
+
+def test_the_buffers_of_mtp_are_an_estimate() -> None:
+    assert "were not compared" in notice(LINE + " --usemtp", "mtp_estimate").message
+
+
+def test_the_padding_of_autofit_is_the_first_cards() -> None:
+    line = "koboldcpp --usecuda normal --contextsize 4096 --host 127.0.0.1 --model m.gguf --autofitpadding 512"
+    assert "reset to 1024" in notice(line, "autofit_padding").message
+    assert "on CUDA0 (GTX 1050 Ti) alone" in notice(line + " --autofit", "autofit_padding").message
 
 
 def test_snapshots_and_mapped_weights_are_named() -> None:

@@ -13,8 +13,9 @@ from splitter.app.listing import ListedModel
 from splitter.bench.verdict import compare_records
 from splitter.cli.views.advice import advice_view
 from splitter.cli.views.bench_record import comparison_view, duel_view, list_view, record_view
+from splitter.cli.views.checked import checked_view
 from splitter.cli.views.models import models_view
-from splitter.cli.views.plan import plan_view
+from splitter.cli.views.plan import notices_view, plan_view
 from splitter.cli.views.ps import ps_view
 from splitter.cli.views.rig import rig_view
 from splitter.engine.engines import rules_of
@@ -86,7 +87,12 @@ def planned() -> Iterator[RenderableType]:
 
 def checked() -> Iterator[RenderableType]:
     warning = Notice("split_rounded", "-ts 1.5,4.5,3 is rounded to 9 + 22 + 15 layers", "write the layers: -ts 9,22,15")
-    return plan_view(replace(plan(2000), warnings=(warning,), reasons=()))
+    tight = replace(plan(2000), warnings=(warning,))
+    culprit = "the q8_0 cache of 16384 tokens takes 1.49 GiB on the devices"
+    instead = "llama-server -m Qwen2.5-32B-Instruct-Q4_K_M.gguf --fit off -c 8192 --device CUDA0,CUDA1,CUDA2 -ngl 44"
+    refused = Notice("cache_type", "a quantised V cache needs flash attention")
+    yield from checked_view(tight, (refused,), culprit, instead, plan())
+    yield from notices_view(tight.warnings)
 
 
 def listed() -> Iterator[RenderableType]:
@@ -174,7 +180,8 @@ SCREENS: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
 def drawn(name: str, width: int) -> str:
     """The screen as a terminal of `width` columns shows it, without the blanks at the ends of lines."""
     console = Console(width=width, file=StringIO(), markup=False, highlight=False, emoji=False)
-    console.print(*SCREENS[name](), sep="\n")
+    for part in SCREENS[name]():
+        console.print(part, crop=False)
     assert isinstance(console.file, StringIO)
     return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 

@@ -6,8 +6,10 @@ from itertools import combinations, pairwise, permutations
 
 import pytest
 
+from splitter.memory.rules import LLAMA_CPP
 from splitter.memory.settings import Settings
 from splitter.plan.costs import block_placement, turn_seconds
+from splitter.plan.engine_rules import EngineRules
 from splitter.plan.finder import PIPELINE_OFF, PIPELINE_OFF_GAIN, Finder, fits
 from splitter.plan.overhead import no_overhead
 from splitter.plan.scene import Scene
@@ -21,6 +23,9 @@ from tests.plan.builders import ONE_TOKEN, card, model, plan, rig
 from tests.plan.time_table import FILLS, big_rig
 
 CONTEXT = 1024
+# The search takes a device's compute buffer to depend on its role and on the length of its block alone. That is so
+# where logits are reserved for a whole micro-batch; a server's block that ends before a lone output layer needs less.
+DRY = EngineRules(memory=LLAMA_CPP)
 
 
 def every_plan(task: Task, base: Settings) -> list[tuple[float, bool]]:
@@ -52,7 +57,9 @@ def random_case(seed: int) -> tuple[Task, Settings]:
     count = rnd.randint(1, 3)
     cards = (card(i, int(need * rnd.uniform(0.1, 1.1)), rnd.choice([60, 112, 300, 448])) for i in range(count))
     workload, constants = rnd.choice([(CHAT, TYPICAL), (ONE_TOKEN, BOUND)])
-    scene = Scene(facts, rig(*cards), margin_bytes=(0,), overhead=no_overhead, constants=constants, workload=workload)
+    scene = Scene(
+        facts, rig(*cards), DRY, margin_bytes=(0,), overhead=no_overhead, constants=constants, workload=workload
+    )
     task = Task(scene, {"context_size": CONTEXT, "ubatch_size": rnd.choice([128, 512])})
     return task, task.settings()
 

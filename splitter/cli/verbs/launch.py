@@ -1,6 +1,6 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -98,36 +98,21 @@ def _supervise(
     planned: "Planned", place: "LaunchPlace", limits: "Limits", metrics: str | None, output: Output
 ) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
-    from splitter.app.launching import seated
-    from splitter.app.replanning import Announcer, Replanner
+    from splitter.app.launching import started
     from splitter.cli.launch_watch import watching
-    from splitter.run.spill_warner import SpillWarner
-    from splitter.run.supervisor import launch as start
 
     with (
         watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
-        seated(planned, place, seen.on_log) as seat,
+        started(
+            planned, place, limits, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
+        ) as running,
     ):
-        spill = SpillWarner(planned.plan, output.say)
-        replanner = Replanner(planned, output, (seen.expect, seat.claim.replanned, spill.expect))
-
-        def on_log(line: str) -> None:
-            spill.on_line(line)
-            seat.on_log(line)
-
-        with start(
-            planned.command,
-            on_log=on_log,
-            limits=limits,
-            watchers=(*seat.watchers, *seen.watchers, Announcer(output, limits)),
-            replan=replanner,
-        ) as instance:
-            with output.step("loading the model"):
-                instance.wait_ready()
-            output.show("", f"ready at {instance.url} (Ctrl-C stops the engine)")
-            output.data(_ready_data(instance, replanner.planned))
-            with seen.live():
-                return instance.wait()
+        with output.step("loading the model"):
+            running.instance.wait_ready()
+        output.show("", f"ready at {running.instance.url} (Ctrl-C stops the engine)")
+        output.data(running.data())
+        with seen.live():
+            return running.instance.wait()
 
 
 def _in_background(arguments: list[str], output: Output) -> None:
@@ -139,12 +124,3 @@ def _in_background(arguments: list[str], output: Output) -> None:
     output.plain(words.rstrip())
     output.show(*detached_view(entry))
     output.data(entry_data(entry))
-
-
-def _ready_data(instance: Any, planned: "Planned") -> dict[str, Any]:
-    return {
-        "url": instance.url,
-        "pid": instance.pid,
-        "ready_s": instance.ready_s,
-        "plan": planned.data(),
-    }

@@ -46,7 +46,7 @@ class Koboldcpp(Engine):
     program_words = r"koboldcpp[\w.-]*(?<!\.gguf)(?<!\.kcpps)(?<!\.kcppt)(?<!\.txt)(?<!\.log)"
     port = 5001
     releases = "https://github.com/LostRuins/koboldcpp/releases"
-    get = f"get koboldcpp ({releases}) or name it with --engine-path"
+    get = f"`splitter engine install koboldcpp`, or get it ({releases}) yourself, or name it with --engine-path"
     # --version must stand alone; before 1.81.1 only the help names the version, before 1.74 nothing does.
     version_questions = ("--version", "--help")
     version_timeout_s = 60.0  # a release unpacks itself before it answers

@@ -95,7 +95,7 @@ def _with_file(
     overruled = [dest for dest in lost if dest in loaded and loaded[dest] != values[dest]]
     if overruled:
         listed = ", ".join(f"--{dest}" for dest in overruled)
-        findings.note("config_wins", f"{name} counts more than the command's {listed}", f"write them out: {listed}")
+        findings.note("config_wins", f"{name} overrides the command's {listed}", f"write them out: {listed}")
     if release >= ANY_SPELLING_WINS and {"port", "port_param"} & set(values):
         loaded = {key: value for key, value in loaded.items() if key not in ("port", "port_param")}
     return {**values, **loaded, **{dest: values[dest] for dest in stays}}

@@ -20,6 +20,7 @@ from splitter.engine.llama_server.versions import (
     LOAD_MODE_BUILD,
     MMPROJ_BUILD,
     MMPROJ_DEVICE_BUILD,
+    MTP_BUILD,
     NO_WEB_UI_BUILD,
     OP_OFFLOAD_BUILD,
     OVERRIDE_TENSOR_BUILD,
@@ -221,13 +222,26 @@ def projector_env(plan: Plan, version: str | None) -> dict[str, str]:
 def _draft(plan: Plan, build: int) -> Args:
     settings = plan.settings
     if settings.draft_model is None:
-        return ()
+        return _speculation(plan, build)
     require(build, SERVER_DRAFT_BUILD, "serves no draft model", "plan without -md")
-    kind = ("--spec-type", "draft-simple") if build >= SPEC_TYPE_BUILD else ()
+    kind = _speculation(plan, build, "draft-simple" if build >= SPEC_TYPE_BUILD else None)
     layers = () if settings.draft_gpu_layers is None else ("-ngld", str(settings.draft_gpu_layers))
     order = settings.draft_device_order
     devices = () if order is None else ("-devd", ",".join(order) or "none")
     return ("-md", settings.draft_model, *kind, *layers, *devices)
+
+
+def _speculation(plan: Plan, build: int, default: str | None = None) -> Args:
+    """--spec-type and what goes with it; MTP came with its own flags (build 9246)."""
+    settings = plan.settings
+    kind = settings.spec_type or default
+    if kind is None:
+        return ()
+    require(build, MTP_BUILD if "mtp" in kind else SPEC_TYPE_BUILD, f"has no --spec-type {kind}", "plan without it")
+    most = settings.spec_draft_n_max
+    kinds = (("-ctkd", settings.draft_cache_type_k), ("-ctvd", settings.draft_cache_type_v))
+    types = tuple(word for pair in kinds if pair[1] != "f16" for word in pair)
+    return ("--spec-type", kind, *(() if most is None else ("--spec-draft-n-max", str(most))), *types)
 
 
 def server_args(server: Server, version: str | None) -> Args:

@@ -23,7 +23,7 @@ class LlamaServer(Engine):
         r"(?:\.exe)?|llama\.cpp:server[\w.-]*"
     )
     releases: ClassVar[str | None] = "https://github.com/ggml-org/llama.cpp/releases"
-    get = f"install llama.cpp ({releases}) or name it with --engine-path"
+    get = f"`splitter engine install`, or install llama.cpp ({releases}) yourself, or name it with --engine-path"
     lists_devices = True
     tools_beside = True
 

@@ -121,7 +121,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
     (re.compile(pattern), reader)
     for pattern, reader in (
         (
-            r"(\S+) +(model|KV|RS|compute|output) buffer size *= *(\d{1,12}(?:\.\d{1,9})?) MiB",
+            r"(\S{1,64}) +(model|KV|RS|compute|output) buffer size *= *(\d{1,12}(?:\.\d{1,9})?) MiB",
             lambda m: BufferAllocated(m[1], m[2], from_mib(float(m[3]))),
         ),
         (
@@ -164,8 +164,16 @@ PATTERNS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
 )
 
 
+# Words of which every pattern needs one: most lines hold none, however long they are.
+SIGNS = ("buffer size", "using device", "Autofit", "offloaded", "failed", "unable", "emory", "current device", "bind",
+         "already", "error", "gguf_init", "Cannot find", "Could not load", "argument", "listening", "connect",
+         "oading")  # fmt: skip
+
+
 def event(line: str) -> Event | None:
     """What `line` tells, None for most lines."""
+    if not any(sign in line for sign in SIGNS):
+        return None
     for pattern, reader in PATTERNS:
         match = pattern.search(line)
         if match:

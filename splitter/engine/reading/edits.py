@@ -65,7 +65,7 @@ def rewritten(read: ReadCommand, before: Plan, after: Plan, names: Iterable[str]
     table = KOBOLD_DESTS if read.kind == "koboldcpp" else LLAMA_DESTS
     dests = {dest for name in names for dest in table.get(name, name).split()}
     ours = ENGINES[read.kind].command(_as_seen(after, before.rig, read), EngineRef(read.kind, None, version), Server())
-    args = changed(read.kind, read.argv[1:], dests, ours.argv[1:])
+    args = changed(read.kind, read.argv[1:], dests, ours.arguments)
     gone = {flag.env for flag in known_flags() if flag.dest in dests and flag.env}
     env = {name: value for name, value in read.env.items() if name not in gone}
     around = replace(read.around, words=_without_variables(read.around.words, gone))

@@ -22,7 +22,8 @@ class GraphFamily:
     model has any; `logit_scale`: they pass one (1) or three (3) in-place steps; `scale_result`: what the head reads is
     scaled; `fill_vocabulary`: words that the head lacks are filled in; `scale_residual`: what a layer adds is scaled;
     `scale_q`: Q is scaled in the graph; `softmax_after`: expert weights are normalised after the choice;
-    `norm_weights`: the chosen expert weights are divided by their sum.
+    `norm_weights`: the chosen expert weights are divided by their sum; `rope_factors`: in which layers the model's own
+    frequency factors, where it has any, are used (full: those without a sliding window).
     """
 
     scale_rows: bool = False
@@ -44,6 +45,7 @@ class GraphFamily:
     cached: bool = True
     clamp: bool = False
     rope: Literal["all", "windowed", "none"] = "all"
+    rope_factors: Literal["all", "full", "none"] = "all"
     first: Literal["ffn", "residual", "attention"] = "ffn"
     weigh_first: bool = False
     rescale_every: int = 0
@@ -58,7 +60,7 @@ FAMILIES: dict[str, GraphFamily] = {
     "gemma2": GraphFamily(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
     "gemma3": GraphFamily(scale_rows=True, scale_q=True),
     "gemma3n": GraphFamily(scale_rows=True, logit_scale=3),
-    "gemma4": GraphFamily(scale_rows=True, logit_scale=3, late_rows="after_norm"),
+    "gemma4": GraphFamily(scale_rows=True, logit_scale=3, late_rows="after_norm", rope_factors="full"),
     **dict.fromkeys(("rwkv6", "rwkv7"), GraphFamily(layer_norm=True)),
     **dict.fromkeys(("rwkv6qwen2", "arwkv7"), GraphFamily()),
     "gemma-embedding": GraphFamily(scale_rows=True, scale_q=True, cached=False, logits=False),
@@ -71,7 +73,7 @@ FAMILIES: dict[str, GraphFamily] = {
     "granitehybrid": GraphFamily(scale_residual=True, logit_scale=1, rope="all"),
     "qwen3tts": GraphFamily(fill_vocabulary=True),
     "minicpm3": GraphFamily(scale_embedding=True, scale_result=True),
-    "step35": GraphFamily(late_rows="before_norm"),
+    "step35": GraphFamily(late_rows="before_norm", rope_factors="full"),
     "t5": GraphFamily(),
     "gpt-oss": GraphFamily(softmax_after=True, norm_weights=False, late_rows="before_norm"),
     "deepseek2": GraphFamily(norm_weights=False),
@@ -84,12 +86,14 @@ FAMILIES: dict[str, GraphFamily] = {
     "llama4": GraphFamily(weigh_first=True, norm_weights=False, rope="windowed"),
     "olmo": GraphFamily(layer_norm=True, bare_norm=True, clamp=True),
     "phi2": GraphFamily(layer_norm=True, scale_q=True, first="attention"),
+    **dict.fromkeys(("phi3", "phimoe"), GraphFamily(scale_q=True)),
     "command-r": GraphFamily(layer_norm=True, logit_scale=1, first="residual"),
     "cohere2": GraphFamily(layer_norm=True, logit_scale=1, first="residual", rope="windowed"),
     "exaone4": GraphFamily(rope="windowed"),
     **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), GraphFamily(layer_norm=True, rope="none")),
     "dbrx": GraphFamily(layer_norm=True, clamp=True),
-    **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), DIFFUSION),
+    **dict.fromkeys(("dream", "llada-moe", "rnd1"), DIFFUSION),
+    "llada": GraphFamily(cached=False, rope_factors="none"),
     **dict.fromkeys(
         (*("codeshell", "falcon", "gptneox", "jais2", "nemotron", "orion", "pockettts", "stablelm", "starcoder2"),),
         LAYER_NORM,
@@ -343,6 +347,25 @@ def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], h
         cur = g.scale(cur)
     if walk.family.logit_scale > 1:
         cur = g.scale(g.unary(cur))
+    cur.is_output = True
+    return g.expand(cur)
+
+
+def draft(walk: Walk, head: Callable[[str], Tensor]) -> Tensor:
+    """An MTP layer: the embedding beside the hidden state of the token before, projected, then a layer as any other.
+
+    `head` finds what the layer has not of its own: token_embd, output_norm and output.
+    """
+    net, g, d = walk.net, walk.net.graph, walk.net.dims
+    table = net.weight("nextn.embed_tokens") or head("token_embd.weight")
+    rows = g.get_rows(table, net.named_input("inp_tokens", I32, d.tokens))
+    hidden = net.named_input("mtp_h_input", F32, d.embedding, d.tokens)
+    both = g.concat(net.norm(rows, "nextn.enorm"), net.norm(hidden, "nextn.hnorm"))
+    cur = layer(walk, net.linear(both, "nextn.eh_proj"), False)
+    norm = net.weight("nextn.shared_head_norm") or head("output_norm.weight")
+    cur = net.norm_with(cur, norm, None, in_layer=False)
+    cur.is_output = True
+    cur = g.mul_mat(net.weight("nextn.shared_head_head") or head("output.weight"), g.get_rows(cur, net.out_ids()))
     cur.is_output = True
     return g.expand(cur)
 
