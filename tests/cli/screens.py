@@ -14,11 +14,15 @@ from splitter.bench.verdict import compare_records
 from splitter.cli.views.advice import advice_view
 from splitter.cli.views.bench_record import comparison_view, duel_view, list_view, record_view
 from splitter.cli.views.checked import checked_view
+from splitter.cli.views.log_story import log_view
 from splitter.cli.views.models import models_view
 from splitter.cli.views.plan import notices_view, plan_view
 from splitter.cli.views.ps import ps_view
 from splitter.cli.views.rig import rig_view
 from splitter.engine.engines import rules_of
+from splitter.engine.log.explain import explain_log
+from splitter.engine.log.shortage import Shortage
+from splitter.engine.log.story import LoggedDevice, LogStory
 from splitter.errors import DoesNotFitError, ModelError
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
@@ -95,6 +99,18 @@ def checked() -> Iterator[RenderableType]:
     yield from notices_view(tight.warnings)
 
 
+def told() -> Iterator[RenderableType]:
+    held = LoggedDevice("CUDA0", "Tesla P100-PCIE-16GB", None, 16013 * MIB, 1301 * MIB, 96 * MIB)
+    story = LogStory(
+        "llama-server", "8829",
+        {"name": "Qwen3.5-122B-A10B", "architecture": "qwen35moe", "file_size": "71.27 GiB", "layers": "48",
+         "context_size": "16384", "ubatch_size": "8192", "flash_attention": "disabled"},
+        (held, LoggedDevice("CPU_Mapped", model_bytes=63315 * MIB)), (49, 49),
+        short=Shortage("CUDA0", 18176 * MIB, "compute"),
+    )  # fmt: skip
+    return log_view(story, explain_log(story))
+
+
 def listed() -> Iterator[RenderableType]:
     def found(name: str, source: Source, size_bytes: int) -> FoundModel:
         return FoundModel(name, f"/m/{name}", source, size_bytes)
@@ -166,6 +182,7 @@ def duelled() -> Iterator[RenderableType]:
 SCREENS: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
     "plan": planned,
     "check": checked,
+    "check-log": told,
     "models": listed,
     "ps": running,
     "ranking": ranked,

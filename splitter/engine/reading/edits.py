@@ -9,7 +9,7 @@ from splitter.engine.engines import ENGINES
 from splitter.engine.llama_server.flags import known_flags
 from splitter.engine.quoting import posix_argument, windows_argument
 from splitter.engine.reading.devices import visible_devices
-from splitter.engine.reading.items import changed
+from splitter.engine.reading.items import changed, items_of
 from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
@@ -65,6 +65,12 @@ def rewritten(read: ReadCommand, before: Plan, after: Plan, names: Iterable[str]
     table = KOBOLD_DESTS if read.kind == "koboldcpp" else LLAMA_DESTS
     dests = {dest for name in names for dest in table.get(name, name).split()}
     ours = ENGINES[read.kind].command(_as_seen(after, before.rig, read), EngineRef(read.kind, None, version), Server())
+    if (
+        after.settings.n_cpu_moe
+        and "n_cpu_moe" in dests
+        and not any(item.dest == "n_cpu_moe" for item in items_of(read.kind, ours.arguments))
+    ):
+        dests.add("override_tensor")  # it names the experts' layers instead
     args = changed(read.kind, read.argv[1:], dests, ours.arguments)
     gone = {flag.env for flag in known_flags() if flag.dest in dests and flag.env}
     env = {name: value for name, value in read.env.items() if name not in gone}
