@@ -78,13 +78,15 @@ SHARES = {
     "turing-pro": 0.75, "ampere": 0.87, "ampere-pro": 0.83, "ga100": 0.52, "ada": 0.93, "ada-pro": 0.88,
     "hopper": 0.52, "blackwell": 0.9, "blackwell-pro": 0.82, "blackwell-dc": 0.5, "polaris": 0.42, "vega": 0.42,
     "rdna1": 0.72, "rdna2": 0.78, "rdna3": 0.75, "rdna4": 0.75, "cdna": 0.4, "arc-a": 0.38, "arc-b": 0.63,
-    "apple": 0.75, "amd-integrated": 0.75, "intel-integrated": 0.6, UNKNOWN: 0.75,
+    "apple": 0.75,
+    "amd-integrated": 0.75, "intel-integrated": 0.6, UNKNOWN: 0.75,
 }  # fmt: skip
 COMPUTE = {
     "maxwell": 1.0, "pascal": 1.2, "gp100": 0.55, "volta": 0.28, "turing-16": 0.25, "turing": 0.8, "turing-pro": 0.36,
     "ampere": 1.1, "ampere-pro": 0.5, "ga100": 0.28, "ada": 1.1, "ada-pro": 0.45, "hopper": 0.2, "blackwell": 1.1,
     "blackwell-pro": 0.45, "blackwell-dc": 0.2, "polaris": 0.6, "vega": 0.5, "rdna1": 0.45, "rdna2": 0.5,
-    "rdna3": 0.4, "rdna4": 0.35, "cdna": 0.18, "arc-a": 0.09, "arc-b": 0.065, "apple": 0.6, "amd-integrated": 0.2, "intel-integrated": 0.08, UNKNOWN: 0.45,
+    "rdna3": 0.4, "rdna4": 0.35, "cdna": 0.18, "arc-a": 0.09, "arc-b": 0.065, "apple": 0.6,
+    "amd-integrated": 0.2, "intel-integrated": 0.08, UNKNOWN: 0.45,
 }  # fmt: skip
 GENERATION: tuple[Knob, ...] = (
     *(Knob("bandwidth_shares", name, share, 0.15) for name, share in SHARES.items()),
