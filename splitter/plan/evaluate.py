@@ -13,7 +13,10 @@ from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
-from splitter.plan.speed import ROOFLINE, Constants, predict
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.turn import predict
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
 from splitter.units import MIB, from_mib
 
@@ -27,9 +30,10 @@ def evaluate(
     *,
     margin_bytes: tuple[int, ...] = (),
     engine: EngineRules = NEWEST,
-    constants: Constants = ROOFLINE,
+    constants: Constants = TYPICAL,
     overhead: Overhead = driver_overhead,
     extra: ExtraModels = ALONE,
+    workload: Workload = CHAT,
 ) -> Plan:
     """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
 
@@ -37,7 +41,7 @@ def evaluate(
     main one.
     Raises UsageError for settings that make no sense (an unknown device).
     """
-    return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra), settings)
+    return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra, workload), settings)
 
 
 def evaluate_in(scene: Scene, settings: Settings) -> Plan:
@@ -64,7 +68,15 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
         )
         for index, device in enumerate(devices)
     )
-    speed = predict(memory, placement, devices, scene.rig.host, constants=scene.constants, pipeline=footprint.pipeline)
+    speed = predict(
+        memory,
+        placement,
+        devices,
+        scene.rig.host,
+        constants=scene.constants,
+        workload=scene.workload,
+        parts=scene.layer_parts(memory),
+    )
     plan = Plan(
         facts=scene.facts,
         rig=scene.rig,

@@ -12,7 +12,8 @@ from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.task import check_request
 from splitter.rig.device import Rig
 
@@ -22,7 +23,7 @@ def solve(
     rig: Rig,
     request: Request,
     *,
-    constants: Constants = ROOFLINE,
+    constants: Constants = TYPICAL,
     overhead: Overhead = driver_overhead,
     details: bool = True,
 ) -> Plan:
@@ -34,7 +35,8 @@ def solve(
     nothing obeys them within the rig's memory.
     """
     extra = ExtraModels(request.draft, request.projector)
-    scene = Scene(facts, rig, request.engine, request.margin_bytes, constants, overhead, extra)
+    shared = (request.engine, request.margin_bytes, constants, overhead, extra, request.workload)
+    scene = Scene(facts, rig, *shared)
     task, choice = choose_with_homes(check_request(scene, request), request)
     plan = within_ram(scene, assemble(scene, choice.found.settings, choice.found.placement))
     if not details:
