@@ -23,6 +23,7 @@ from splitter.cli.verbs import (
     plan,
     profile,
     ps,
+    pull,
     rig,
     script,
     stop,
@@ -73,6 +74,7 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("rig", epilog=rig.EXAMPLES)(rig.rig)
 app.command("models", epilog=models.EXAMPLES)(models.models)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command("pull", epilog=pull.EXAMPLES)(pull.pull)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)
 app.command("script", epilog=script.EXAMPLES)(script.script)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitter.memory.compute.blocks import Net
-from splitter.memory.compute.experts import Routing, moe
+from splitter.memory.compute.experts import Routing, moe, moe_of
 from splitter.memory.compute.graph import F16, F32, I32, I64, Tensor, shape
 from splitter.memory.compute.recurrent import delta_net, mamba, short_convolution
 
@@ -22,6 +22,7 @@ class GraphFamily:
     model has any; `logit_scale`: they pass one (1) or three (3) in-place steps; `scale_result`: what the head reads is
     scaled; `fill_vocabulary`: words that the head lacks are filled in; `scale_residual`: what a layer adds is scaled;
     `scale_q`: Q is scaled in the graph; `softmax_after`: expert weights are normalised after the choice;
+    `route_first`: the router reads what the layer reads, and its logits wait for the experts;
     `norm_weights`: the chosen expert weights are divided by their sum; `rope_factors`: in which layers the model's own
     frequency factors, where it has any, are used (full: those without a sliding window).
     """
@@ -45,6 +46,7 @@ class GraphFamily:
     cached: bool = True
     clamp: bool = False
     rope: Literal["all", "windowed", "none"] = "all"
+    route_first: bool = False
     rope_factors: Literal["all", "full", "none"] = "all"
     first: Literal["ffn", "residual", "attention"] = "ffn"
     weigh_first: bool = False
@@ -90,6 +92,9 @@ FAMILIES: dict[str, GraphFamily] = {
     "command-r": GraphFamily(layer_norm=True, logit_scale=1, first="residual"),
     "cohere2": GraphFamily(layer_norm=True, logit_scale=1, first="residual", rope="windowed"),
     "exaone4": GraphFamily(rope="windowed"),
+    "cohere2moe": GraphFamily(logit_scale=1, first="residual", rope="windowed", late_rows="after_norm"),
+    **dict.fromkeys(("hy_v3", "bailingmoe3"), GraphFamily(late_rows="after_norm")),
+    "smallthinker": GraphFamily(route_first=True),
     **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), GraphFamily(layer_norm=True, rope="none")),
     "dbrx": GraphFamily(layer_norm=True, clamp=True),
     **dict.fromkeys(("dream", "llada-moe", "rnd1"), DIFFUSION),
@@ -115,6 +120,7 @@ class Walk:
     find: Callable[[str], Tensor | None]
     chosen: Tensor | None = None
     carried: Tensor | None = None
+    logits: Tensor | None = None
 
     def top(self, name: str) -> Tensor:
         """The weight called `name`; KeyError where the model has none."""
@@ -231,7 +237,8 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
     if "ffn_gate_inp.weight" not in net.layer.tensors:
         return net.ffn(cur)
     family = walk.family
-    out = moe(net, cur, Routing(family.norm_weights, family.softmax_after, family.weigh_first))
+    routing = Routing(family.norm_weights, family.softmax_after, family.weigh_first)
+    out = moe(net, cur, routing) if walk.logits is None else moe_of(net, cur, walk.logits, routing)
     if "ffn_up_shexp.weight" in net.layer.tensors:
         shared = net.ffn(cur, "_shexp")
         if "ffn_gate_inp_shexp.weight" in net.layer.tensors:
@@ -280,6 +287,7 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     before = "post_attention_norm" if "ffn_norm.weight" not in tensors and not after else "ffn_norm"
     before = "attn_output_norm" if "attn_output_norm.weight" in tensors else before
     side_by_side = f"{before}.weight" not in tensors and not after and not walk.family.bare_norm
+    walk.logits = net.linear(residual, "ffn_gate_inp") if walk.family.route_first else None
     start = net.norm(residual, "attn_norm")
     if walk.family.expand_norm:
         g.expand(start)
@@ -291,6 +299,7 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     if early:
         cur, residual = (g.get_rows(t, net.out_ids()) for t in (cur, residual))
         start = g.get_rows(start, net.out_ids()) if side_by_side else start
+        walk.logits = None if walk.logits is None else g.get_rows(walk.logits, net.out_ids())
     if side_by_side:
         fed = feed_forward(walk, start)
         if walk.family.first == "residual":

@@ -1,0 +1,99 @@
+"""`splitter pull`, and what else a newcomer meets: verbs under other names, the doctor's exit code, last words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from splitter.cli.views.live import goodbye
+from splitter.run import browser
+from splitter.run.diagnosis import Finding
+from splitter.run.tally import Tally
+from tests.cli.conftest import TINY, Splitter
+from tests.model.hub_server import Hub, serve_hub
+
+TINY_BYTES = Path(TINY).read_bytes()
+RIG = ("--rig", "phoenix", "--engine-version", "11434", "-c", "256")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serve_hub({"tiny-a.gguf": TINY_BYTES}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        yield hub
+
+
+@pytest.mark.parametrize("model", ["hf:owner/repo-GGUF", "owner/repo-GGUF", "hf:owner/repo-GGUF/tiny-a.gguf"])
+def test_the_only_model_of_a_repository(splitter: Splitter, hub: Hub, model: str) -> None:
+    said = splitter("pull", model, *RIG)
+    assert said.code == 0, said.err
+    assert Path(said.out.strip()).read_bytes() == TINY_BYTES
+    assert "next: splitter launch hf:owner/repo-GGUF" in said.err
+
+
+def test_of_several_the_one_that_the_rig_runs_best(splitter: Splitter, hub: Hub) -> None:
+    hub.files["tiny-b.gguf"] = TINY_BYTES
+    said = splitter("pull", "hf:owner/repo-GGUF", *RIG, "--json")
+    assert said.code == 0, said.err
+    data = said.json()["data"]
+    assert data["model"].startswith("hf:owner/repo-GGUF/tiny-")
+    assert data["bytes"] == len(TINY_BYTES)
+    assert "on the GPUs alone" in data["reason"]
+    assert len({path for path, asked in hub.ranges if asked == "bytes=0-"} | {data["path"]}) < 3
+
+
+def test_what_cannot_be_pulled(splitter: Splitter, hub: Hub) -> None:
+    for model, words in (
+        ("hf:owner/repo-GGUF/none.gguf", "has no file none.gguf"),
+        ("https://example.org/a.gguf", "does not name a model of the Hugging Face Hub"),
+        ("model.gguf", "does not name a model of the Hugging Face Hub"),
+    ):
+        said = splitter("pull", model, *RIG)
+        assert said.code not in {0, 70}, model
+        assert words in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize(
+    ("word", "verb"), [("serve", "launch"), ("update", "engine update"), ("download", "pull"), ("gpus", "rig")]
+)
+def test_a_verb_under_another_name(splitter: Splitter, word: str, verb: str) -> None:
+    said = splitter(word, "model.gguf")
+    assert said.code == 2
+    assert f"you may mean `splitter {verb}`" in said.err
+
+
+def test_doctor_fails_where_something_is_broken(splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = [Finding("ok", "driver", "fine", "")]
+    monkeypatch.setattr("splitter.run.diagnosis.diagnose", lambda _: findings)
+    assert splitter("doctor").code == 0
+    findings.append(Finding("problem", "ports", "taken", "free it"))
+    assert splitter("doctor").code == 1
+    assert splitter("doctor", "--json").json()["data"]["findings"][1]["level"] == "problem"
+
+
+def test_last_words() -> None:
+    assert goodbye(8080, 65, None) == "stopped after 1m 05s, port 8080 is free"
+    assert goodbye(8080, 4320, Tally(requests=12, generated_tokens=84000)) == (
+        "stopped after 1h 12m, port 8080 is free, 84,000 tokens generated for 12 requests"
+    )
+
+
+def test_no_text_browser_takes_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def take(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", take)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert not browser.open_page("http://127.0.0.1:8080")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert browser.open_page("http://127.0.0.1:8080")
+    assert opened == ["http://127.0.0.1:8080"]
