@@ -143,6 +143,8 @@ def placed_data(plan: "Plan") -> dict[str, Any]:
             **_use_data(plan.footprint.host),
             "overhead_bytes": plan.footprint.host.overhead_bytes(),
             "overhead": dict(plan.footprint.host.overhead),
+            "growth": dict(plan.footprint.growth),
+            "growth_bytes": sum(size for _, size in plan.footprint.growth),
             "ram_free_bytes": plan.rig.host.ram_free_bytes,
         },
         "speed": speed_data(plan),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
+from splitter.memory.host_ram import PROMPT_CACHE
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
@@ -17,6 +18,9 @@ from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.turn import predict
 from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
+from splitter.units import MIB, from_mib
+
+RAM_KEPT_BYTES = from_mib(512)  # for the system and the server's own small needs
 
 
 def evaluate(
@@ -135,3 +139,17 @@ def _holds_output(placement: Placement, index: int) -> bool:
     if placement.shares:
         return output is not None and placement.shares[index] > 0
     return output == index
+
+
+def within_ram(scene: Scene, plan: Plan) -> Plan:
+    """`plan` with its prompt cache limited to the RAM that is left, where the user has not said and less is left."""
+    left, default = plan.ram_left_bytes(), scene.engine.memory.prompt_cache_mib
+    if left is None or not default or plan.settings.cache_ram_mib is not None:
+        return plan
+    others = sum(size for name, size in plan.footprint.growth if name != PROMPT_CACHE)
+    limit = max(0, left - others - RAM_KEPT_BYTES) // MIB
+    if limit >= default:
+        return plan
+    limited = assemble(scene, replace(plan.settings, cache_ram_mib=limit), plan.placement)
+    why = f"--cache-ram {limit}: old prompts may take the RAM that is left, not {default} MiB as by default"
+    return replace(limited, reasons=(*plan.reasons, why))

@@ -115,6 +115,13 @@ class Plan:
         pool = self.pool_headroom_bytes()
         return host_fits and all(d.headroom_bytes() >= 0 for d in self.devices) and (pool is None or pool >= 0)
 
+    def ram_left_bytes(self) -> int | None:
+        """Free RAM once everything is loaded; None where the free RAM is unknown, negative where it does not fit."""
+        pool = self.pool_headroom_bytes()
+        ram = self.rig.host.ram_free_bytes
+        left = None if ram is None else ram - self.footprint.host.used_bytes()
+        return left if pool is None else pool if left is None else min(left, pool)
+
     def pool_used_bytes(self) -> int:
         """What host and the devices that share its memory use of it together."""
         shared = {device.id for device in self.rig.shared()}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from splitter.model.facts import ModelFacts
 from splitter.plan.alternatives import alternatives
-from splitter.plan.evaluate import assemble
+from splitter.plan.evaluate import assemble, within_ram
 from splitter.plan.explain import explain
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.homes import choose_with_homes
@@ -38,7 +38,8 @@ def solve(
     shared = (request.engine, request.margin_bytes, constants, overhead, extra, request.workload)
     scene = Scene(facts, rig, *shared)
     task, choice = choose_with_homes(check_request(scene, request), request)
-    plan = assemble(scene, choice.found.settings, choice.found.placement)
+    plan = within_ram(scene, assemble(scene, choice.found.settings, choice.found.placement))
     if not details:
-        return replace(plan, reasons=choice.reasons)
-    return replace(plan, reasons=(*choice.reasons, *explain(task, plan)), alternatives=alternatives(task, plan))
+        return replace(plan, reasons=(*choice.reasons, *plan.reasons))
+    reasons = (*choice.reasons, *plan.reasons, *explain(task, plan))
+    return replace(plan, reasons=reasons, alternatives=alternatives(task, plan))
