@@ -66,11 +66,28 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError(
             f"{target} stands where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
         )
-    name, _, entry = target.partition("#")
-    if name.lower().endswith(SCRIPT_SUFFIXES):
-        return read_file(Path(name).expanduser(), wishes, entry)
+    if _is_script(target):
+        name, _, entry = target.partition("#")
+        read = read_file(Path(name).expanduser(), wishes, entry)
+        return replace(read, model=flags[0]) if flags and not flags[0].startswith("-") else read
+    if flags and _is_script(flags[0]):  # MODEL, then the script
+        return read_target(flags[0], None, [target], wishes)
     program = ENGINES[kind or DEFAULT.name].command_word
     return replace(read_command([program, "--model", target, *flags], kind=kind, version=version), model=target)
+
+
+def read_profile(wishes: Wishes, events: Events) -> ReadCommand:
+    """The command that the profile of `wishes` makes, as if it had been typed."""
+    from splitter.app.planning import plan_model
+
+    planned = plan_model(wishes, events)
+    command = planned.command
+    read = read_command(list(command.argv), command.env, kind=command.engine.kind, version=command.engine.version)
+    return replace(read, model=planned.plan.facts.path)
+
+
+def _is_script(text: str) -> bool:
+    return text.partition("#")[0].lower().endswith(SCRIPT_SUFFIXES)
 
 
 def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:

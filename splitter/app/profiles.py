@@ -1,12 +1,13 @@
 """The steps of `splitter profile new` and `splitter profile set`: values from a plan, a script or one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
 from splitter.app.wishes import Wishes, ask
 from splitter.errors import ProfileError, UsageError
+from splitter.whole_file import write_whole
 
 RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
 GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
@@ -92,15 +93,47 @@ def _number(text: str) -> int | float | str:
 
 def edit(name: str, key: str, words: str) -> tuple[Path, bool]:
     """The profile `name` with one value changed: where it lies now, and whether that is a copy of a shipped one."""
-    from splitter.folders import config_folder
     from splitter.profile.edit import edit_profile
-    from splitter.profile.files import find_profile, read_text, save_profile, shipped
-    from splitter.profile.profile import built_in, merge, to_request
-    from splitter.profile.schema import read_layer
+    from splitter.profile.files import read_text
+
+    path, target, copied = _own(name)
+    edited = edit_profile(read_text(path), key, value_of_words(key, words), str(path))
+    return _keep(edited, target), copied
+
+
+def edit_text(name: str, edits: Callable[[str], str | None]) -> tuple[Path, bool, bool]:
+    """The profile `name` as `edits` returns its text, and whether that changed it. ProfileError, and the old one stays,
+    for text that makes no sense; what was typed is kept beside it."""
+    from splitter.profile.files import read_text
+
+    path, target, copied = _own(name)
+    text = read_text(path)
+    edited = edits(text)
+    if edited is None or edited == text:
+        return path, False, False
+    try:
+        return _keep(edited, target), copied, True
+    except ProfileError as error:
+        beside = target.with_name(target.name + ".rejected")
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(beside, edited)
+        raise ProfileError(error.message, f"{error.hint}; the profile is as it was, your text is in {beside}") from None
+
+
+def _own(name: str) -> tuple[Path, Path, bool]:
+    """The file of profile `name`, where an edited one goes, and whether that is a copy of a shipped one."""
+    from splitter.folders import config_folder
+    from splitter.profile.files import find_profile, shipped
 
     path = find_profile(name)
     copied = path in {profile.path for profile in shipped()}
-    target = config_folder() / "profiles" / path.name if copied else path
-    edited = edit_profile(read_text(path), key, value_of_words(key, words), str(path))
-    to_request(merge([built_in(), read_layer(edited, str(path))], path.stem))
-    return save_profile(edited, str(target), overwrite=True), copied
+    return path, config_folder() / "profiles" / path.name if copied else path, copied
+
+
+def _keep(text: str, target: Path) -> Path:
+    from splitter.profile.files import save_profile
+    from splitter.profile.profile import built_in, merge, to_request
+    from splitter.profile.schema import read_layer
+
+    to_request(merge([built_in(), read_layer(text, str(target))], target.stem))
+    return save_profile(text, str(target), overwrite=True)
