@@ -92,7 +92,7 @@ def _is_script(text: str) -> bool:
 
 def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
     """The command in a script; its model is found beside it. `entry` chooses one of several."""
-    text = _text(path)
+    text = text_of(path)
     if text is None:
         raise UsageError(f"cannot read {path}", "check the path")
     kind, version = wishes.values.get("engine.kind"), wishes.values.get("engine.version")
@@ -102,7 +102,8 @@ def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
     return replace(read, model=str(model)) if model is not None and model.is_file() else read
 
 
-def _text(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """The text of a small file, whatever its encoding; None where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_TEXT + 4).decode("utf-8", errors="replace")
@@ -112,7 +113,7 @@ def _text(path: Path) -> str | None:
 
 def _text_beside(folder: Path) -> Callable[[str], str | None]:
     """Reads the files that a script in `folder` names."""
-    return lambda name: _text(folder / Path(name).expanduser())
+    return lambda name: text_of(folder / Path(name).expanduser())
 
 
 def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:

@@ -15,7 +15,8 @@ GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
 
 def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any]:
     """What the script `name` says, under what the command line says; doubts about the script are said."""
-    from splitter.app.checking import read_file
+    from splitter.app.checking import read_file, text_of
+    from splitter.app.taking_over import folder_of, model_in, not_kept, program_of
     from splitter.engine.reading.script import SCRIPT_SUFFIXES
     from splitter.profile.write import command_values
 
@@ -26,7 +27,16 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
     for notice in (*read.refusals, *read.notices):
         events.say(f"{path.name}: {notice.message}")
     values = {key: value for key, value in command_values(read).items() if value is not None}
-    return _anchored(values, path.parent) | _given(wishes)
+    values = _anchored(values, path.parent)
+    folder = folder_of(text_of(path) or "") if path.suffix.lower() in {".bat", ".cmd"} else None
+    if folder and read.model and values["model"] == read.model:
+        values["model"] = model_in(folder, read.model)
+    lost = not_kept(read)
+    if lost:
+        events.say(f"{path.name}: not in the profile, which has no word for it: {', '.join(lost)}")
+    if any(word.split()[0] == "--launch" for word in lost):
+        events.say("instead of --launch: splitter launch --open")
+    return values | program_of(read, path.parent) | _given(wishes)
 
 
 def values_of_plan(wishes: Wishes, events: Events) -> dict[str, Any]:

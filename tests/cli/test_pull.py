@@ -130,6 +130,30 @@ def test_profiles_and_settings_without_python(splitter: Splitter) -> None:
     assert splitter("config", "--json").json()["data"]["values"]["server.port"] == {"value": 8080, "source": "built-in"}
 
 
+KOBOLD = """@echo off
+cd /d D:\\kob
+start "" http://localhost:5001
+koboldcpp_cu12.exe --model models\\m.gguf --usecublas normal 0 mmq --gpulayers 33 --launch --multiuser 4 --quiet
+pause
+"""
+
+
+def test_taking_over_names_what_is_lost(splitter: Splitter, tmp_path: Path) -> None:
+    (tmp_path / "start.bat").write_bytes(KOBOLD.encode() + b"rem gr\xf6\xdfe\r\n")
+    said = splitter("profile", "new", "a", "--from", "start.bat", "--json")
+    values = said.json()["data"]["values"]
+    assert values["model"].replace("/", "\\") == r"D:\kob\models\m.gguf"
+    assert "engine.path" not in values
+    (tmp_path / "koboldcpp_cu12.exe").touch()
+    said = splitter("profile", "new", "b", "--from", "start.bat")
+    assert "--launch, --multiuser 4" in " ".join(said.err.split())
+    assert "splitter launch --open" in said.err
+    assert "koboldcpp_cu12.exe" in said.out
+    (tmp_path / "go.sh").write_text("llama-server -m a.gguf -ngl 3 -c 512 --port 9 -fa on -ts 1,2 --jinja --temp 0.7\n")
+    said = splitter("profile", "new", "c", "--from", "go.sh")
+    assert "no word for it: --jinja, --temp 0.7" in " ".join(said.err.split())
+
+
 def test_last_words() -> None:
     assert goodbye(8080, 65, None) == "stopped after 1m 05s, port 8080 is free"
     assert goodbye(8080, 4320, Tally(requests=12, generated_tokens=84000)) == (
