@@ -7,6 +7,7 @@ from functools import cached_property
 from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
+from splitter.memory.host_ram import growth
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
 from splitter.memory.speculation import uses_mtp
@@ -105,6 +106,7 @@ class MemoryModel:
             devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, compute, strict=True)),
             host=MemoryUse(host_model, host_context, host_compute),
             pipeline=use.pipeline,
+            growth=growth(self.facts, self.caches, self.settings, self.rules),
             proven=not notes,
             notes=notes,
         )

@@ -23,6 +23,9 @@ class MemoryRules:
 
     `other_graph`: the engine's graph is not llama.cpp's, so that compute buffers are an estimate.
 
+    `prompt_cache_mib` is the most RAM that the cache of old prompts takes by default (--cache-ram), `checkpoints` the
+    most context checkpoints of a slot (--ctx-checkpoints); 0: there is none.
+
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
     """
@@ -30,6 +33,8 @@ class MemoryRules:
     context_padding: int = 0
     pipeline_copies: int = 4
     slot_rows: bool = False
+    prompt_cache_mib: int = 0
+    checkpoints: int = 0
     places_norms: bool = False
     extra_sequences: int = 0
     window_padding: int = 0
@@ -54,4 +59,4 @@ class MemoryRules:
 
 
 LLAMA_CPP = MemoryRules()  # as llama-fit-params plans
-LLAMA_SERVER = MemoryRules(slot_rows=True, places_norms=True)
+LLAMA_SERVER = MemoryRules(slot_rows=True, places_norms=True, prompt_cache_mib=8192, checkpoints=32)

@@ -97,6 +97,8 @@ SETTINGS: tuple[Setting, ...] = (
     _number("spec_draft_n_max", "--spec-draft-n-max", "Most tokens drafted at once.", 0),
     _words("draft_cache_type_k", "type", "-ctkd --cache-type-k-draft", "Type of the draft's K cache.", "TYPE"),
     _words("draft_cache_type_v", "type", "-ctvd --cache-type-v-draft", "Type of the draft's V cache.", "TYPE"),
+    _number("cache_ram_mib", "--cache-ram -cram", "MiB of RAM for old prompts.", 0),
+    _number("ctx_checkpoints", "-ctxcp --ctx-checkpoints", "Context checkpoints per slot.", 0),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}

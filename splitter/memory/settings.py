@@ -20,7 +20,8 @@ class Settings:
     `draft_device_order` is -devd (None: the main model's devices, (): none), `mmproj_device` is -mmdev (None: the first
     device of the main model, "none": the CPU). `spec_type` is --spec-type (kinds of speculative decoding, separated by
     commas), `spec_draft_n_max` --spec-draft-n-max (None: the engine's default), `draft_cache_type_k` and
-    `draft_cache_type_v` are -ctkd and -ctvd, of a draft model as of MTP.
+    `draft_cache_type_v` are -ctkd and -ctvd, of a draft model as of MTP. `cache_ram_mib` is --cache-ram,
+    `ctx_checkpoints` --ctx-checkpoints (None: the engine's default).
     """
 
     context_size: int
@@ -53,3 +54,5 @@ class Settings:
     spec_draft_n_max: int | None = None
     draft_cache_type_k: str = "f16"
     draft_cache_type_v: str = "f16"
+    cache_ram_mib: int | None = None
+    ctx_checkpoints: int | None = None

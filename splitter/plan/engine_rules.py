@@ -101,7 +101,8 @@ class EngineRules:
 
     def batches(self, size: int) -> dict[str, int]:
         """The fields of a micro-batch of `size` tokens."""
-        return {"ubatch_size": size, "batch_size": size} if self.one_batch else {"ubatch_size": size}
+        batch = size if self.one_batch else max(size, self.assumed.get("batch_size", size))
+        return {"ubatch_size": size, "batch_size": batch}
 
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""

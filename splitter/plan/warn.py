@@ -1,8 +1,9 @@
 """Warnings about a plan: what a user should know before starting it, each with its remedy."""
 
+from splitter.memory.host_ram import PROMPT_CACHE
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
-from splitter.units import format_bytes
+from splitter.units import MIB, format_bytes
 
 
 def warnings(plan: Plan) -> tuple[Notice, ...]:
@@ -11,6 +12,7 @@ def warnings(plan: Plan) -> tuple[Notice, ...]:
         *_unreadable(plan),
         *_overfull(plan),
         *_host(plan),
+        *_growth(plan),
         *_idle(plan),
         *_extra(plan),
         *_unproven(plan),
@@ -57,6 +59,23 @@ def _host(plan: Plan) -> tuple[Notice, ...]:
             "host_memory",
             f"the host needs {format_bytes(used)} of RAM; only {format_bytes(ram)} is free",
             "put more layers on devices, or take a smaller quantisation",
+        ),
+    )
+
+
+def _growth(plan: Plan) -> tuple[Notice, ...]:
+    """RAM that the server takes while it runs, where it is more than is left once it has loaded."""
+    left, parts = plan.ram_left_bytes(), plan.footprint.growth
+    if left is None or left < 0 or sum(size for _, size in parts) <= left:
+        return ()
+    named = " and ".join(f"{format_bytes(size)} for its {name}" for name, size in parts)
+    others = sum(size for name, size in parts if name != PROMPT_CACHE)
+    hint = f"add --cache-ram {max(0, left - others) // MIB}" + (" --ctx-checkpoints 4" if others > left else "")
+    return (
+        Notice(
+            "ram_growth",
+            f"while it runs the server may take up to {named}; {format_bytes(left)} of RAM is free once it has loaded",
+            hint,
         ),
     )
 

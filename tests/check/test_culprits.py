@@ -10,6 +10,7 @@ from splitter.engine.engines import ENGINES
 from splitter.engine.llama_server.dry_run_rows import seen_dry
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.complete import complete_settings
+from splitter.engine.reading.edits import line_of
 from splitter.engine.reading.judge import Judged, judge
 from splitter.engine.reading.value import ReadCommand
 from splitter.plan.plan import Plan
@@ -130,3 +131,23 @@ def test_a_draft_model_moves_to_the_card_that_has_room() -> None:
     assert "the draft model lies on a card that has no room for it; put the draft model on CUDA1" in found.culprit
     assert found.instead is not None
     assert found.instead.argv[found.instead.argv.index("-devd") + 1] == "CUDA1"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("CUDA_VISIBLE_DEVICES=1,0 llama-server -m 'a b.gguf'", "CUDA_VISIBLE_DEVICES=1,0 llama-server -m 'a b.gguf'"),
+        ('set CUDA_VISIBLE_DEVICES=1&& llama-server.exe -m "a b.gguf"',
+         'set "CUDA_VISIBLE_DEVICES=1"&& llama-server.exe -m "a b.gguf"'),
+        ('$env:CUDA_VISIBLE_DEVICES="1"; & "C:\\Program Files\\llama-server.exe" -m x.gguf -ts 1,2',
+         "$env:CUDA_VISIBLE_DEVICES = '1'; & 'C:\\Program Files\\llama-server.exe' -m x.gguf -ts '1,2'"),
+        ("sudo taskset -c 0-7 llama-server -m x", "sudo taskset -c 0-7 llama-server -m x"),
+        ("docker run --gpus device=1 -e A=b ghcr.io/ggml-org/llama.cpp:server-cuda -m /x",
+         "docker run --gpus device=1 -e A=b ghcr.io/ggml-org/llama.cpp:server-cuda -m /x"),
+    ],
+)  # fmt: skip
+def test_a_command_is_shown_as_its_own_shell_wants_it(text: str, line: str) -> None:
+    read = read_command(text)
+    assert line_of(read) == line
+    again = read_command(line)
+    assert (again.argv, again.env, again.model) == (read.argv, read.env, read.model)

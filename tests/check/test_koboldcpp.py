@@ -12,6 +12,7 @@ from splitter.engine.reading.command import read_command
 from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.traps import all_findings
 from splitter.engine.reading.value import ReadCommand
+from splitter.errors import UsageError
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.evaluate import evaluate
@@ -81,6 +82,7 @@ FILE = {"model": "from-file.gguf", "contextsize": 8192, "gpulayers": 20, "port":
     ("line", "version", "expected"),
     [
         ("koboldcpp --config f.kcpps", "1.117", (8192, 20, 6000)),
+        ("koboldcpp f.kcpps", "1.117", (8192, 20, 6000)),
         ("koboldcpp --config f.kcpps --contextsize 4096", "1.117", (4096, 20, 6000)),
         ("koboldcpp --config f.kcpps -c 4096 --gpu-layers 9", "1.117", (8192, 20, 6000)),
         ("koboldcpp --config f.kcpps --contextsize=4096", "1.117", (8192, 20, 6000)),
@@ -98,8 +100,10 @@ def test_a_config_file_is_merged_as_the_release_does(line: str, version: str, ex
 
 
 def test_a_config_file_that_is_not_there_is_named() -> None:
-    read = read_command("koboldcpp --config f.kcpps", read_text=lambda _: None)
+    read = read_command("koboldcpp --config f.kcpps --model m.gguf", read_text=lambda _: None)
     assert [each.code for each in read.notices] == ["config_file"]
+    with pytest.raises(UsageError, match=r"settings file f\.kcpps cannot be read"):
+        read_command("koboldcpp --config f.kcpps", read_text=lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from splitter.memory.settings import Settings
 from splitter.model.caches import FoundModel, Source
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.plan.advise import Advice, RankedFile, RankedModel
-from splitter.plan.plan import Notice, Plan, PlannedDevice, Speed, Verified
+from splitter.plan.plan import Notice, Plan, PlannedDevice, Speed, Turn, Verified
 from splitter.rig.device import Device, Host, Rig
 from splitter.run.entry import Entry, Reserved
 from splitter.units import GIB, MIB
@@ -63,6 +63,10 @@ def use(model: int, context: int, compute: int, other: int) -> MemoryUse:
     return MemoryUse(model * MIB, context * MIB, compute * MIB, (("CUDA context", other * MIB),) if other else ())
 
 
+TURN = Turn(1024, 256, 2048, 59.3)
+SPEED = Speed(4.7312, 211.57, generation_range=(4.2, 5.4), prompt_range=(160.0, 280.0), turn=TURN)
+
+
 def plan(free_on_first_mib: int = 3900) -> Plan:
     first = replace(RIG.devices[0], free_bytes=free_on_first_mib * MIB)
     uses = (use(2516, 306, 116, 377), use(5951, 748, 116, 488), use(4219, 476, 308, 454))
@@ -74,13 +78,13 @@ def plan(free_on_first_mib: int = 3900) -> Plan:
     return Plan(
         FACTS, RIG, rules_of("llama-server"), SETTINGS, Placement(OWNERS, 3),
         Footprint(uses, use(5645, 646, 37, 0)), devices,
-        Speed(4.7312, 211.57), ("GPU memory is the limit: 19 of 64 layers stay in RAM",),
+        SPEED, ("GPU memory is the limit: 19 of 64 layers stay in RAM",),
     )  # fmt: skip
 
 
 def planned() -> Iterator[RenderableType]:
-    shorter = replace(plan(), title="context 8192", speed=Speed(5.21, 230.0))
-    tensor = replace(plan(2000), title="-sm tensor (experimental, needs fast links between the cards)")
+    shorter = replace(plan(), title="a shorter context", flags=("-c", "8192"), speed=Speed(5.21, 230.0))
+    tensor = replace(plan(2000), title="every layer on several cards", flags=("-sm", "tensor"))
     found = replace(plan(), alternatives=(shorter, tensor), verified=Verified("llama-fit-params", "11434", 3 * MIB))
     return plan_view(found)
 

@@ -24,9 +24,11 @@ from splitter.plan.placement import place
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
 from tests.engine.oracle import RIGS, dry_run, engine_dir, skeleton
+from tests.plan.builders import ONE_TOKEN
 
 MODELS = (
     "qwen2.5-32b-q4_k_m",
@@ -170,8 +172,8 @@ def fitted(facts: ModelFacts, rig: Rig, model: str) -> float | None:
 def row(model: str, rig_name: str, facts: ModelFacts) -> Row:
     rig = emulated(rig_name)
     fixed = {"context_size": CONTEXT, "parallel": 1}
-    request = Request(fixed=fixed, margin_bytes=(MARGIN_MIB * MIB,))
-    plan = solve(facts, rig, request, overhead=no_overhead, details=False)
+    request = Request(fixed=fixed, margin_bytes=(MARGIN_MIB * MIB,), workload=ONE_TOKEN)
+    plan = solve(facts, rig, request, constants=BOUND, overhead=no_overhead, details=False)
     rest = kept_by(rig_name, model, plan)
     return Row(model, rig_name, speed_of(plan), default_split(facts, rig, model), fitted(facts, rig, model), rest, plan)
 

@@ -10,8 +10,10 @@ from splitter.plan.evaluate import evaluate
 from splitter.plan.overhead import no_overhead
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.units import MIB
 from tests.engine.oracle import RIGS, skeleton
+from tests.plan.builders import ONE_TOKEN
 from tests.plan.table import MARGIN_MIB, MISMATCHED, MODELS, Row, emulated, gain, kept_by, rows
 
 pytestmark = pytest.mark.engine
@@ -50,8 +52,8 @@ def test_the_speed_model_agrees_with_the_tensor_table() -> None:
 def test_the_longest_context_is_the_longest(model: str, rig: str) -> None:
     """33 pairs: the dry run accepts the context, and refuses 256 tokens more with the same flags."""
     facts = load_model(str(skeleton(model)))
-    request = Request("context", {"parallel": 1}, margin_bytes=(MARGIN_MIB * MIB,))
-    found = solve(facts, emulated(rig), request, overhead=no_overhead, details=False)
+    request = Request("context", {"parallel": 1}, margin_bytes=(MARGIN_MIB * MIB,), workload=ONE_TOKEN)
+    found = solve(facts, emulated(rig), request, constants=BOUND, overhead=no_overhead, details=False)
     size = found.settings.context_size
     assert kept_by(rig, model, found) >= MARGIN_MIB
     if size < (facts.context_train or 0):

@@ -24,6 +24,7 @@ from splitter.engine.llama_server.versions import (
     NO_WEB_UI_BUILD,
     OP_OFFLOAD_BUILD,
     OVERRIDE_TENSOR_BUILD,
+    PROMPT_CACHE_BUILD,
     SERVER_DRAFT_BUILD,
     SPEC_TYPE_BUILD,
     SWA_FULL_BUILD,
@@ -179,7 +180,7 @@ GROUPS: tuple[Callable[[Plan, int], Args], ...] = (
 def slot_args(plan: Plan, version: str | None) -> Args:
     """Slots, projector and draft model: what the server knows and llama-fit-params does not."""
     build = llama_build(version)
-    return (*_slots(plan, build), *_projector(plan, build), *_draft(plan, build))
+    return (*_slots(plan, build), *_projector(plan, build), *_draft(plan, build), *_host_ram(plan, build))
 
 
 def _slots(plan: Plan, build: int) -> Args:
@@ -197,6 +198,15 @@ def _slots(plan: Plan, build: int) -> Args:
             "plan with a unified cache (-kvu), one slot (-np 1), or a newer llama-server",
         )
     return ("-np", str(settings.parallel))
+
+
+def _host_ram(plan: Plan, build: int) -> Args:
+    """The cache of old prompts and the checkpoints, where they are not left to the server."""
+    limit, most = plan.settings.cache_ram_mib, plan.settings.ctx_checkpoints
+    if limit is not None or most is not None:
+        require(build, PROMPT_CACHE_BUILD, "has no --cache-ram and --ctx-checkpoints", "plan without them")
+    cache = () if limit is None else ("--cache-ram", str(limit))
+    return (*cache, *(() if most is None else ("--ctx-checkpoints", str(most))))
 
 
 def _projector(plan: Plan, build: int) -> Args:

@@ -77,6 +77,8 @@ draft_cache_type_v 1 -ctvd,--cache-type-v-draft,--spec-draft-type-v SPEC_DRAFT_C
 spec_type 1 --spec-type SPEC_TYPE
 spec_draft_n_max 1 --spec-draft-n-max,--draft,--draft-n,--draft-max SPEC_DRAFT_N_MAX
 embedding 0 --embedding,--embeddings EMBEDDINGS
+cache_ram 1 -cram,--cache-ram CACHE_RAM
+ctx_checkpoints 1 -ctxcp,--ctx-checkpoints,--swa-checkpoints CTX_CHECKPOINTS
 host 1 --host HOST
 port 1 --port PORT
 api_key 1 --api-key
@@ -108,8 +110,8 @@ _ONE_VALUE = """
 --spec-ngram-simple-size-n --spec-ngram-simple-size-m --spec-ngram-simple-min-hits --spec-ngram-map-k-size-n
 --spec-ngram-map-k-size-m --spec-ngram-map-k-min-hits --spec-ngram-map-k4v-size-n --spec-ngram-map-k4v-size-m
 --spec-ngram-map-k4v-min-hits --draft-min --draft-n-min --spec-ngram-size-n
---spec-ngram-size-m --spec-ngram-min-hits -lcs --lookup-cache-static -lcd --lookup-cache-dynamic -ctxcp
---ctx-checkpoints --swa-checkpoints -cms --checkpoint-min-step -cram --cache-ram -r --reverse-prompt --pooling
+--spec-ngram-size-m --spec-ngram-min-hits -lcs --lookup-cache-static -lcd --lookup-cache-dynamic
+-cms --checkpoint-min-step -r --reverse-prompt --pooling
 --image-min-tokens --image-max-tokens --mtmd-batch-max-tokens --video-fps
 --video-timestamp-interval --video-ffmpeg-dir -a --alias --tags --embd-normalize --path
 --cors-methods --cors-headers --api-prefix --ui-config --webui-config --ui-config-file --webui-config-file --tools

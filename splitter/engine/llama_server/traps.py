@@ -6,6 +6,7 @@ from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
 from splitter.engine.reading.case import Case, Trap
 from splitter.memory.speculation import MTP, kinds, uses_mtp
 from splitter.model.hparams import has_mtp
+from splitter.plan.finder import in_ram
 from splitter.plan.plan import Notice
 
 NOT_MODELLED = ("draft-eagle3", "draft-dflash", "draft-dspark")
@@ -46,13 +47,20 @@ def tensor_needs(case: Case) -> Iterator[Notice]:
         yield Notice("tensor_without_flash", "llama-server refuses -sm tensor with -fa off", "write -fa on")
 
 
+def _needed(case: Case) -> bool:
+    """Whether what the overrides keep in RAM would not fit the devices: then they cost no pipeline."""
+    if case.plan is None or not case.plan.fits() or not in_ram(case.settings, case.plan.placement):
+        return False
+    return case.plan.footprint.host.model_bytes > sum(max(d.headroom_bytes(), 0) for d in case.plan.devices)
+
+
 def override_stops_pipeline(case: Case) -> Iterator[Notice]:
     """Any override keeps llama.cpp from working on several batches at once; prompts suffer, generation does not."""
     settings = case.settings
     overrides = settings.override_tensors or settings.n_cpu_moe or settings.cpu_moe
     would_run = len(case.devices) > 1 and settings.split_mode == "layer" and settings.kv_offload
     everything = case.plan is not None and settings.gpu_layers > case.plan.facts.layers
-    if overrides and would_run and everything:
+    if overrides and would_run and everything and not _needed(case):
         flag = "-ot" if settings.override_tensors else "-ncmoe" if settings.n_cpu_moe else "-cmoe"
         yield Notice(
             "override_stops_pipeline",

@@ -175,6 +175,8 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "spec_draft_n_max": ("spec_draft_n_max", _count),
     "draft_cache_type_k": ("draft_cache_type_k", _CACHE_TYPE),
     "draft_cache_type_v": ("draft_cache_type_v", _CACHE_TYPE),
+    "cache_ram": ("cache_ram_mib", integer),
+    "ctx_checkpoints": ("ctx_checkpoints", integer),
     "mmproj_device": ("mmproj_device", _text),
     "mmproj_offload": ("mmproj_device", _offloaded),
 }

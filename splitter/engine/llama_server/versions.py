@@ -41,6 +41,7 @@ WEB_UI_BUILD = 7710  # --webui, to be sure: seen there, not in 6150
 CORS_BUILD = 11434  # --cors-origins: seen there, not in 9113; older builds let the pages of every origin read answers
 # Rows of logits for the slots alone (n_outputs_max in tools/server/server-context.cpp): in build 9464, not in 9453.
 SLOT_ROWS_BUILD = 9464
+PROMPT_CACHE_BUILD = 7710  # --cache-ram (8192 MiB) and --ctx-checkpoints: seen there, not in 6150
 TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
 
 
@@ -61,7 +62,12 @@ def llama_rules(name: str, version: str | None) -> EngineRules:
         device_flag="--device" if build >= DEVICE_BUILD else None,
         split_modes=("layer", "none", "tensor") if build >= TENSOR_MODE_BUILD else ("layer", "none"),
         own_caches=build >= KV_UNIFIED_BUILD,
-        memory=MemoryRules(slot_rows=build >= SLOT_ROWS_BUILD, places_norms=True),
+        memory=MemoryRules(
+            slot_rows=build >= SLOT_ROWS_BUILD,
+            places_norms=True,
+            prompt_cache_mib=8192 if build >= PROMPT_CACHE_BUILD else 0,
+            checkpoints=32 if build >= PROMPT_CACHE_BUILD else 0,
+        ),
     )
 
 
