@@ -16,7 +16,8 @@ GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
 def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any]:
     """What the script `name` says, under what the command line says; doubts about the script are said."""
     from splitter.app.checking import read_file, text_of
-    from splitter.app.taking_over import folder_of, model_in, not_kept, program_of
+    from splitter.app.taking_over import folder_of, model_in, program_of
+    from splitter.engine.reading.kept import not_kept
     from splitter.engine.reading.script import SCRIPT_SUFFIXES
     from splitter.profile.write import command_values
 
