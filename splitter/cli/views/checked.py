@@ -11,6 +11,7 @@ from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.printable import SENTENCE, printable
 
 SCREEN = 24  # lines
+NAMES = 2  # lines for the names of the traps that have no room
 # Said by the first line already.
 IN_THE_VERDICT = frozenset({"out_of_memory", "margin", "host_memory"})
 
@@ -91,7 +92,7 @@ def on_a_screen(
 ) -> Iterator[RenderableType]:
     """`parts`, then as many traps as a screen has room for; the others by name."""
     yield from parts
-    left = SCREEN - sum(_height(part, console) for part in parts) - 1
+    left = SCREEN - sum(_height(part, console) for part in parts) - NAMES
     for index, notice in enumerate(traps):
         shown = tuple(notices_view((notice,)))
         left -= sum(_height(part, console) for part in shown)
