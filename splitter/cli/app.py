@@ -36,6 +36,7 @@ VERBS = {
     "logs": "Show the log of an instance that runs or has ended.",
     "stop": "Stop instances.",
     "doctor": "Look for what is wrong on this machine.",
+    "config": "Show every setting that is in force, and where it comes from.",
     "demo": "Show everything once, on any machine.",
     "bench": "Measure tokens per second, and look at what was measured.",
     "profile": "Keep settings as profiles.",
