@@ -5,12 +5,12 @@ rem Model:    Qwen3-30B-A3B-Q4_K_M, Q4_K_M, hf:unsloth/Qwen3-30B-A3B-GGUF/Qwen3-
 rem Rig:      single-3060
 rem Engine:   llama-server (flags of the newest release)
 rem Plan:     context 16384, 49 layers on GPUs
-rem Device:   CUDA0 RTX 3060: 48 layers and the output layer, 2.90 GiB of 11.52 GiB free
+rem Device:   CUDA0 RTX 3060: 48 layers and the output layer, 2.93 GiB of 11.52 GiB free
 rem Remake:   splitter script --profile moe-in-ram -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 16384 --device CUDA0 -ngl 49 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -cmoe -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
+set "FLAGS=--fit off -c 16384 --device CUDA0 -ngl 49 -b 2048 -ub 1024 -ctk f16 -ctv f16 -fa auto -cmoe -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside

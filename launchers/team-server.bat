@@ -5,7 +5,7 @@ rem Model:    Qwen2.5-14B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-14B-Inst
 rem Rig:      twelve-and-twentyfour
 rem Engine:   llama-server (flags of the newest release)
 rem Plan:     context 65536, 49 layers on GPUs
-rem Device:   CUDA1 RTX 4090: 48 layers and the output layer, 21.06 GiB of 22.95 GiB free
+rem Device:   CUDA1 RTX 4090: 48 layers and the output layer, 20.85 GiB of 22.95 GiB free
 rem Remake:   splitter script --profile team-server -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul

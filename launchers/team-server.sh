@@ -4,7 +4,7 @@
 # Rig:      twelve-and-twentyfour
 # Engine:   llama-server (flags of the newest release)
 # Plan:     context 65536, 49 layers on GPUs
-# Device:   CUDA1 RTX 4090: 48 layers and the output layer, 21.06 GiB of 22.95 GiB free
+# Device:   CUDA1 RTX 4090: 48 layers and the output layer, 20.85 GiB of 22.95 GiB free
 # Remake:   splitter script --profile team-server -o launchers
 set -u
 case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac

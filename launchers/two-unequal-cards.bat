@@ -5,13 +5,13 @@ rem Model:    Qwen2.5-14B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-14B-Inst
 rem Rig:      budget-pair
 rem Engine:   llama-server (flags of the newest release)
 rem Plan:     context 8192, 49 layers on GPUs
-rem Device:   CUDA0 GTX 1660 SUPER: 20 layers, 4.43 GiB of 5.66 GiB free
-rem Device:   CUDA1 RTX 3070: 28 layers and the output layer, 6.91 GiB of 7.52 GiB free
+rem Device:   CUDA1 RTX 3070: 48 layers and the output layer, 6.97 GiB of 7.52 GiB free
+rem Device:   CUDA0 GTX 1660 SUPER: 48 layers and the output layer, 3.94 GiB of 5.66 GiB free
 rem Remake:   splitter script --profile two-unequal-cards -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 8192 --device CUDA0,CUDA1 -ngl 49 -sm layer -ts 20,29 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
+set "FLAGS=--fit off -c 8192 --device CUDA1,CUDA0 -ngl 49 -sm tensor -ts 651,349 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 if exist "llama-server.exe" set ENGINE_AT=beside

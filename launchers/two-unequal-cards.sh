@@ -4,8 +4,8 @@
 # Rig:      budget-pair
 # Engine:   llama-server (flags of the newest release)
 # Plan:     context 8192, 49 layers on GPUs
-# Device:   CUDA0 GTX 1660 SUPER: 20 layers, 4.43 GiB of 5.66 GiB free
-# Device:   CUDA1 RTX 3070: 28 layers and the output layer, 6.91 GiB of 7.52 GiB free
+# Device:   CUDA1 RTX 3070: 48 layers and the output layer, 6.97 GiB of 7.52 GiB free
+# Device:   CUDA0 GTX 1660 SUPER: 48 layers and the output layer, 3.94 GiB of 5.66 GiB free
 # Remake:   splitter script --profile two-unequal-cards -o launchers
 set -u
 case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac
@@ -22,4 +22,4 @@ ENGINE=./llama-server
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: llama-server' 'on PATH: llama-server' 'download it from: https://github.com/ggml-org/llama.cpp/releases'
 MODEL=./Qwen2.5-14B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-14B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-14B-Instruct-GGUF/resolve/main/Qwen2.5-14B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" -m "$MODEL" --fit off -c 8192 --device CUDA0,CUDA1 -ngl 49 -sm layer -ts 20,29 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost
+exec "$ENGINE" -m "$MODEL" --fit off -c 8192 --device CUDA1,CUDA0 -ngl 49 -sm tensor -ts 651,349 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto -np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost

@@ -50,6 +50,7 @@ WORLD = {
     "engine/llama_server/dry_run.py": "runs llama-fit-params",
     "engine/embedded/server.py": "the child process that serves the embedded engine",
     "script/write.py": "writes the rendered files",
+    "run/browser.py": "opens the page in the browser",
     "run/keys.py": "makes and finds the API key's file",
     "run/process.py": "starts and stops processes",
     "run/exit_code.py": "asks the system what its signals are called",

@@ -16,8 +16,8 @@ from splitter.bench.records.records import Records
 from splitter.bench.tune.run import Measured, TrialShape, run_trial
 from splitter.errors import DoesNotFitError, EngineError
 from splitter.model.load import load_model
+from splitter.plan.calibrated import card_work
 from splitter.plan.plan import Plan
-from splitter.plan.work import work_of
 from splitter.shipped import shipped_folder
 
 LIGHT, LIGHT_CONTEXT = TrialShape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
@@ -80,7 +80,7 @@ def _planner(task: Job, context_size: int) -> Solve:
 def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
     """The constants, from the loads that were measured; a card whose own load failed is told nothing by a tiny one.
     EngineError where only tiny ones were measured."""
-    measured = [(load, found, work_of(load.plan)) for load, found in done if found.outcome.failed is None]
+    measured = [(load, found, card_work(load.plan)) for load, found in done if found.outcome.failed is None]
     known = {name for load, _, work in measured if load.heavy for name, _ in work.bytes_read}
     if not known:
         raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")

@@ -53,7 +53,7 @@ def check_log(text: str, model: str | None, wishes: Wishes, events: Events) -> L
     story = read_log(text)
     if story.engine is None:
         raise UsageError(
-            "this is no log of llama.cpp, koboldcpp, Ollama, LM Studio or text-generation-webui",
+            "this is not a log of llama.cpp, koboldcpp, Ollama, LM Studio or text-generation-webui",
             "give the whole output of the start, from its first line on",
         )
     story = replace(story, devices=tuple(map(_known, story.devices)))

@@ -105,7 +105,7 @@ def resolve(wishes: Wishes, events: Events, *, fetches: bool = False, makes_key:
     from splitter.model.found import locate
 
     asked = ask(wishes)
-    fetched = partial(_fetched, events=events) if fetches else None
+    fetched = partial(fetch_model, events=events) if fetches else None
     reference = locate(asked.model())
     facts = read_model(fetched(reference) if fetched else reference, events)
     task = prepare(facts, asked, events, makes_key=makes_key)
@@ -160,7 +160,7 @@ def _wants_devices(request: Request) -> bool:
     return request.fixed.get("gpu_layers") != 0 and request.fixed.get("device_order") != ()
 
 
-def _fetched(reference: str, events: Events) -> str:
+def fetch_model(reference: str, events: Events) -> str:
     """The local path of what `reference` names; downloads from the Hub."""
     from splitter.model.fetch import fetch
     from splitter.model.load import is_remote

@@ -9,8 +9,11 @@ from splitter.bench.report.memory import host_row, planned_row
 from splitter.bench.report.values import Command, Figure, Memory, Report, Series, Sheet, SpeedByDepth, Value
 from splitter.bench.report.words import bandwidth, rate, size
 from splitter.memory.model import MemoryModel
+from splitter.plan.explain import speed_text
 from splitter.plan.plan import Plan
-from splitter.plan.speed import ROOFLINE, TYPICAL, Constants, predict
+from splitter.plan.speed import BOUND, Constants
+from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.turn import predict
 
 if TYPE_CHECKING:
     from splitter.app.planning import Planned
@@ -56,14 +59,19 @@ def _figures(plan: Plan) -> tuple[Figure, ...]:
     on_gpu = sum(owner is not None for owner in plan.placement.layers)
     tightest = min(plan.devices, key=lambda planned: planned.headroom_bytes(), default=None)
     figures = [
-        Figure("Predicted generation", f"{rate(plan.speed.generation_tokens_per_s)} t/s", plan.speed.basis),
-        Figure("Predicted prompt", f"{rate(plan.speed.prompt_tokens_per_s)} t/s", plan.speed.basis),
+        _speed_figure("Generation", plan.speed.generation_tokens_per_s, plan.speed.generation_range, plan.speed.basis),
+        _speed_figure("Prompt", plan.speed.prompt_tokens_per_s, plan.speed.prompt_range, plan.speed.basis),
         Figure("Layers on GPUs", f"{on_gpu} of {len(plan.placement.layers)}", "output included"),
         Figure("Context", str(plan.settings.context_size), f"KV {plan.settings.cache_type_k}"),
     ]
     if tightest is not None:
         figures.append(Figure("Tightest card", f"{size(tightest.headroom_bytes())} left", tightest.device.id))
     return tuple(figures)
+
+
+def _speed_figure(name: str, found: float | None, within: tuple[float, float] | None, basis: str) -> Figure:
+    between = f", {speed_text(within[0])} to {speed_text(within[1])}" if within else ""
+    return Figure(name, f"{'about ' * (within is not None)}{rate(found)} t/s", f"{basis}{between}")
 
 
 def _memory(plan: Plan) -> Memory:
@@ -75,7 +83,7 @@ def _memory(plan: Plan) -> Memory:
 
 def _speeds(plan: Plan) -> tuple[SpeedByDepth, ...]:
     """Bytes over bandwidth, and what published runs reach of it; nothing where a bandwidth is unknown."""
-    known = ((f"Upper bound ({ROOFLINE.basis})", ROOFLINE), ("Typical of published runs", TYPICAL))
+    known = (("Bytes over bandwidth", BOUND), ("Typical of published runs", TYPICAL))
     series = tuple(Series(name, _by_depth(plan, constants), predicted=True) for name, constants in known)
     return (SpeedByDepth("Generation, predicted", series),) if all(len(s.points) > 1 for s in series) else ()
 

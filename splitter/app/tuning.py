@@ -29,6 +29,8 @@ from splitter.plan.plan import Plan
 MEANT = (
     "context_size", "parallel", "kv_unified", "cache_type_k", "cache_type_v", "swa_full", "kv_offload", "mmap",
     "mmproj", "mmproj_device", "draft_model", "draft_gpu_layers", "draft_device_order",
+    "spec_type", "spec_draft_n_max", "draft_cache_type_k", "draft_cache_type_v",
+    "cache_ram_mib", "ctx_checkpoints",
 )  # fmt: skip
 
 

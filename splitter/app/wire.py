@@ -95,12 +95,21 @@ def _integer(value: float | None) -> int | None:
 
 
 def speed_data(plan: "Plan") -> dict[str, Any]:
-    """The predicted speeds and what they rest on."""
+    """The speeds that a user will see, what they rest on, their bound, and the turn that they make."""
+    speed = plan.speed
     return {
-        "generation_tokens_per_s": plan.speed.generation_tokens_per_s,
-        "prompt_tokens_per_s": plan.speed.prompt_tokens_per_s,
-        "basis": plan.speed.basis,
+        "generation_tokens_per_s": speed.generation_tokens_per_s,
+        "prompt_tokens_per_s": speed.prompt_tokens_per_s,
+        "basis": speed.basis,
+        "generation_range": _range_data(speed.generation_range),
+        "prompt_range": _range_data(speed.prompt_range),
+        "bound": None if speed.bound is None else asdict(speed.bound),
+        "turn": None if speed.turn is None else asdict(speed.turn),
     }
+
+
+def _range_data(within: tuple[float, float] | None) -> list[float] | None:
+    return None if within is None else list(within)
 
 
 def command_data(command: "EngineCommand", line: str) -> dict[str, Any]:
@@ -119,7 +128,9 @@ def plan_data(plan: "Plan", engine: "EngineRef", command: dict[str, Any] | None)
         "command": command,
         "reasons": list(plan.reasons),
         "warnings": [asdict(notice) for notice in plan.warnings],
-        "alternatives": [{"title": other.title, **placed_data(other)} for other in plan.alternatives],
+        "alternatives": [
+            {"title": other.title, "flags": list(other.flags), **placed_data(other)} for other in plan.alternatives
+        ],
     }
 
 
@@ -132,6 +143,8 @@ def placed_data(plan: "Plan") -> dict[str, Any]:
             **_use_data(plan.footprint.host),
             "overhead_bytes": plan.footprint.host.overhead_bytes(),
             "overhead": dict(plan.footprint.host.overhead),
+            "growth": dict(plan.footprint.growth),
+            "growth_bytes": sum(size for _, size in plan.footprint.growth),
             "ram_free_bytes": plan.rig.host.ram_free_bytes,
         },
         "speed": speed_data(plan),

@@ -66,7 +66,9 @@ def point(
 ) -> Point:
     """The point that `rounds` measured."""
     runs = [run for round_ in rounds for run in round_]
-    prompt, generation = known([prompt_speed(r) for r in rounds]), known([generation_speed(r) for r in rounds])
+    told = all(run.prompt_s > 0 for run in runs), not unmeasured(runs)  # else only the slow ones would count
+    prompt = known([prompt_speed(r) for r in rounds]) if told[0] else []
+    generation = known([generation_speed(r) for r in rounds]) if told[1] else []
     cached = depth_cached(shape, runs)
     noises = noise("prompt", prompt), noise("generation", generation)
     found = (*noises, reread(shape, cached), queued(shape, runs), unmeasured(runs))
@@ -79,8 +81,8 @@ def point(
         1,
         spread(prompt),
         spread(generation),
-        spread(known([run.prompt_tokens_per_s for run in runs])),
-        spread(known([run.generation_tokens_per_s for run in runs])),
+        spread(known([run.prompt_tokens_per_s for run in runs]) if told[0] else []),
+        spread(known([run.generation_tokens_per_s for run in runs]) if told[1] else []),
         percentiles([run.first_token_s for run in runs]),
         percentiles([gap for run in runs for gap in run.gaps_s]),
         tuple(runs),

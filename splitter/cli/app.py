@@ -13,6 +13,7 @@ from splitter.cli.verbs import (
     bench_report,
     calibrate,
     check,
+    config,
     demo,
     doctor,
     engine,
@@ -23,6 +24,7 @@ from splitter.cli.verbs import (
     plan,
     profile,
     ps,
+    pull,
     rig,
     script,
     stop,
@@ -73,6 +75,7 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("rig", epilog=rig.EXAMPLES)(rig.rig)
 app.command("models", epilog=models.EXAMPLES)(models.models)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command("pull", epilog=pull.EXAMPLES)(pull.pull)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)
 app.command("script", epilog=script.EXAMPLES)(script.script)
@@ -83,6 +86,7 @@ app.command("ps", epilog=ps.EXAMPLES)(ps.ps)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
 app.command("stop", epilog=stop.EXAMPLES)(stop.stop)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("config", epilog=config.EXAMPLES)(config.config)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 bench_records.add_to(bench.app)
 bench_report.add_to(bench.app)

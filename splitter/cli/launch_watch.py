@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from splitter.plan.plan import Plan
     from splitter.run.metrics_address import MetricsAddress
     from splitter.run.reading import Expected, Reading
+    from splitter.run.tally import Tally
     from splitter.run.watch import Watch
 
 LOG_LINES = 12
@@ -68,6 +69,10 @@ class LaunchWatch:
         if self._expected is None:
             raise RuntimeError("nothing is watched")
         return self._expected
+
+    def totals(self) -> "Tally | None":
+        """What was asked and answered so far; None where nothing is watched."""
+        return None if self._watch is None else self._watch.latest.tally
 
     @contextmanager
     def live(self) -> Iterator[None]:

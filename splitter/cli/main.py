@@ -85,7 +85,38 @@ def _usage_error(error: Any) -> UsageError:
     path = context.command_path if context else "splitter"
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
         return UsageError(f"{path} needs a command", f"see `{path} --help`")
-    return UsageError(_plainer(error.format_message()), f"see `{path} --help`")
+    message = _plainer(error.format_message())
+    meant = MEANT.get(unknown[1]) if (unknown := UNKNOWN_VERB.match(message)) and path == "splitter" else None
+    return UsageError(message, f"you may mean `splitter {meant}`" if meant else f"see `{path} --help`")
+
+
+UNKNOWN_VERB = re.compile(r"no such command '([^']*)'")
+# What other programs call our verbs.
+MEANT = {
+    word: verb
+    for verb, words in {
+        "launch": "serve server run start up load chat",
+        "engine install": "install setup",
+        "engine update": "update upgrade self-update",
+        "engine list": "engines backends",
+        "pull": "download get fetch add",
+        "models": "list ls search",
+        "rig": "gpus gpu devices cards hardware",
+        "inspect": "show info model",
+        "plan": "fit split solve estimate offload",
+        "script": "bat generate export write",
+        "check": "validate lint verify explain",
+        "stop": "kill down rm quit shutdown",
+        "logs": "log tail",
+        "ps": "status top",
+        "bench": "benchmark speed measure",
+        "doctor": "diagnose health",
+        "profile": "profiles preset presets",
+        "calibrate": "calibration",
+        "tune": "optimize optimise",
+    }.items()
+    for word in words.split()
+}
 
 
 # Typer's and pydantic's words, and ours for them.

@@ -28,7 +28,7 @@ class Output:
         """The human report, on standard output; nothing under --json."""
         if not self.as_json:
             for part in parts:
-                self.out.print(part)
+                self.out.print(part, crop=False)  # a line to copy is not wrapped
 
     def plain(self, text: str) -> None:
         """Text to copy (a command line): unwrapped, unstyled."""

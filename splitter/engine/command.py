@@ -56,6 +56,16 @@ class EngineCommand:
     model_path: str = ""
     env_files: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def by_python(self) -> bool:
+        """Whether the program is a script that Python runs: Python's name stands before its path."""
+        return self.engine.path is not None and self.argv[1:2] == (self.engine.path,)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The words behind those that start the program."""
+        return self.argv[2:] if self.by_python else self.argv[1:]
+
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
             raise EngineError("the engine command is empty", "report this: a command always names its program")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from splitter.errors import UsageError
 from splitter.memory.setting_table import ALL_CACHE_TYPES
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import draft_types, state_copies
 from splitter.memory.weights import DEVICE_ALIGNMENT, ROW_PADDING
 from splitter.model.attention import LayerCache
 from splitter.model.facts import ModelFacts
@@ -92,8 +93,9 @@ def extra_bytes(layer: LayerCache, settings: Settings, streams: Streams) -> int:
 def layer_bytes(layer: LayerCache, settings: Settings, streams: Streams, *, flash: bool) -> int:
     """Bytes of one layer over all streams and sequences."""
     values = layer.v_width if flash else layer.v_width_padded
+    settings = draft_types(settings) if layer.drafts else settings
     attention = kv_bytes(settings, streams, layer.k_width, values) + extra_bytes(layer, settings, streams)
-    return attention + layer.recurrent_bytes * settings.parallel
+    return attention + layer.recurrent_bytes * settings.parallel * state_copies(settings)
 
 
 def context_bytes(

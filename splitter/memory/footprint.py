@@ -55,10 +55,12 @@ class Footprint:
 
     `proven` is False when the architecture (or a setting) is outside what the tests compare with llama.cpp;
     `notes` then says why, in words for the user. `pipeline` tells whether llama.cpp enables pipeline parallelism.
+    `growth` names the RAM that the server may take beside `host` while it runs, at most.
     """
 
     devices: tuple[MemoryUse, ...]
     host: MemoryUse
     pipeline: bool = False
+    growth: tuple[tuple[str, int], ...] = ()
     proven: bool = True
     notes: tuple[str, ...] = field(default=())

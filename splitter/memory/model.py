@@ -7,13 +7,16 @@ from functools import cached_property
 from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
+from splitter.memory.host_ram import growth
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import uses_mtp
 from splitter.memory.tensor_split import TensorSplit
 from splitter.memory.weights import Sites, Weights, read_weights, sites
 from splitter.model.attention import LayerCache, cache_layers, is_known
 from splitter.model.facts import ModelFacts
 from splitter.model.families import family, supports_tensor_split
+from splitter.model.hparams import has_mtp
 
 COMPUTE_NOTE = "compute buffers of architecture '{}' are a general estimate: verify with the engine's dry run"
 REFUSED_NOTE = "llama.cpp build 11434 refuses -sm tensor for architecture '{}'"
@@ -46,10 +49,12 @@ class MemoryModel:
         self.rules, self.asked = rules, settings
         self.settings = settings = rules.seen(settings)
         self._like: MemoryModel | None = like if like is None or like._like is None else like._like
-        self.sites: Sites = like.sites if like else sites(facts)
-        self._read: dict[tuple[object, ...], Weights] = like._read if like else {}
+        self.mtp = uses_mtp(settings) and has_mtp(facts)
+        alike = like if like and like.mtp == self.mtp else None
+        self.sites: Sites = alike.sites if alike else sites(facts, mtp=self.mtp)
+        self._read: dict[tuple[object, ...], Weights] = alike._read if alike else {}
         self.weights = self._weights()
-        self.caches: tuple[LayerCache, ...] = like.caches if like else cache_layers(facts)
+        self.caches: tuple[LayerCache, ...] = alike.caches if alike else cache_layers(facts, mtp=self.mtp)
         known = family(facts.architecture)
         flash = known is None or known.flash
         self.layer_model_bytes = self.weights.device
@@ -95,20 +100,26 @@ class MemoryModel:
         model, host_model = self.model_bytes(placement)
         context, host_context = self.context_bytes(placement)
         use = self.compute_model.use(placement)
-        compute = _per_device(use, placement)
+        compute, host_compute = self.compute(placement)
         notes = self.notes if use.proven or self.notes else (COMPUTE_NOTE.format(self.facts.architecture),)
         return Footprint(
             devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, compute, strict=True)),
-            host=MemoryUse(host_model, host_context, use.host),
+            host=MemoryUse(host_model, host_context, host_compute),
             pipeline=use.pipeline,
+            growth=growth(self.facts, self.caches, self.settings, self.rules),
             proven=not notes,
             notes=notes,
         )
 
     def compute(self, placement: Placement) -> tuple[tuple[int, ...], int]:
-        """Compute-buffer bytes per device, and the host's."""
+        """Compute-buffer bytes per device, and the host's; those of the context that drafts by MTP included."""
         use = self.compute_model.use(placement)
-        return _per_device(use, placement), use.host
+        devices, host = _per_device(use, placement), use.host
+        if self.mtp:
+            drafting = self.compute_model.mtp_use(placement)
+            devices = tuple(_sums(list(devices), _per_device(drafting, placement)))
+            host += drafting.host
+        return devices, host
 
     def model_bytes(self, placement: Placement) -> tuple[list[int], int]:
         """Weight bytes of each device, and the host's."""

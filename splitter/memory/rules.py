@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import drafted_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,14 +13,18 @@ class MemoryRules:
     `context_padding` tokens are added to -c when the context is created; `pipeline_copies` are kept of each graph input
     under pipeline parallelism (GGML_SCHED_MAX_COPIES); `slot_rows`: a server reserves rows of logits for its slots only
     (n_outputs_max in tools/server/server-context.cpp), where llama-fit-params and the core itself do it for a whole
-    micro-batch; `places_norms`: a real load runs a layer's norms on its own device, where llama-fit-params forgets
-    that wish of graph_get_cb (ggml_backend_sched_reserve_size starts with a reset). `extra_sequences` are created
+    micro-batch; `places_norms`: a real load runs a layer's norms on its own device and with -nkvo
+    attention on the host, where llama-fit-params forgets these wishes (ggml_backend_sched_reserve_size starts with a
+    reset). `extra_sequences` are created
     beside those of the slots where there are several; `window_padding` cells are added to every sliding-window cache;
     `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own);
     `pipelines_whole_batches`: pipeline parallelism works also where the micro-batch is the whole batch;
     `draft_sees_all`: a draft model computes on all devices of the main one, also those that hold none of its layers.
 
     `other_graph`: the engine's graph is not llama.cpp's, so that compute buffers are an estimate.
+
+    `prompt_cache_mib` is the most RAM that the cache of old prompts takes by default (--cache-ram), `checkpoints` the
+    most context checkpoints of a slot (--ctx-checkpoints); 0: there is none.
 
     To add a rule: a field here whose default is what llama.cpp 11434 does; its value by version in the `rules` module
     of each engine that differs; and the one place of this room that asks for it.
@@ -28,6 +33,8 @@ class MemoryRules:
     context_padding: int = 0
     pipeline_copies: int = 4
     slot_rows: bool = False
+    prompt_cache_mib: int = 0
+    checkpoints: int = 0
     places_norms: bool = False
     extra_sequences: int = 0
     window_padding: int = 0
@@ -48,8 +55,8 @@ class MemoryRules:
         """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""
         if not self.slot_rows:
             return tokens
-        return max(1, min(tokens, settings.batch_size, settings.parallel))
+        return max(1, min(tokens, settings.batch_size, settings.parallel * (1 + drafted_tokens(settings))))
 
 
 LLAMA_CPP = MemoryRules()  # as llama-fit-params plans
-LLAMA_SERVER = MemoryRules(slot_rows=True, places_norms=True)
+LLAMA_SERVER = MemoryRules(slot_rows=True, places_norms=True, prompt_cache_mib=8192, checkpoints=32)

@@ -85,7 +85,7 @@ SETTINGS: tuple[Setting, ...] = (
     _words("override_tensors", "items", "-ot --override-tensor", "Tensors to a buffer type.", "PATTERN=BUFFER,..."),
     _flag("swa_full", "--swa-full", "Full-size sliding-window cache."),
     _flag("kv_offload", "-nkvo --no-kv-offload", "KV cache in RAM.", means=False),
-    _flag("op_offload", "--no-op-offload", "What lies in RAM is computed by the CPU.", means=False),
+    _flag("op_offload", "--no-op-offload", "The CPU computes what lies in RAM.", means=False),
     _flag("mmap", "--no-mmap", "Read the model into RAM.", means=False),
     _number("threads", "-t --threads", "CPU threads."),
     _words("mmproj", "text", "-mm --mmproj", "Multimodal projector.", "FILE"),
@@ -93,6 +93,12 @@ SETTINGS: tuple[Setting, ...] = (
     _words("draft_model", "text", "-md --model-draft", "Draft model.", "FILE"),
     _words("draft_device_order", "texts", "-devd --device-draft", "Device of the draft model, or none.", "ID"),
     _number("draft_gpu_layers", "-ngld --gpu-layers-draft", "Draft layers on its device.", 0),
+    _words("spec_type", "text", "--spec-type", "Speculative decoding, for example draft-mtp.", "KIND,..."),
+    _number("spec_draft_n_max", "--spec-draft-n-max", "Most tokens drafted at once.", 0),
+    _words("draft_cache_type_k", "type", "-ctkd --cache-type-k-draft", "Type of the draft's K cache.", "TYPE"),
+    _words("draft_cache_type_v", "type", "-ctvd --cache-type-v-draft", "Type of the draft's V cache.", "TYPE"),
+    _number("cache_ram_mib", "--cache-ram -cram", "MiB of RAM for old prompts.", 0),
+    _number("ctx_checkpoints", "-ctxcp --ctx-checkpoints", "Context checkpoints per slot.", 0),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}

@@ -18,7 +18,10 @@ class Settings:
     `kv_offload` False is -nkvo, `op_offload` False is --no-op-offload, `mmap` False is --no-mmap, `threads` None is the
     engine's default. `mmproj` and `draft_model` are paths (-mm, -md), `draft_gpu_layers` is -ngld (None: all).
     `draft_device_order` is -devd (None: the main model's devices, (): none), `mmproj_device` is -mmdev (None: the first
-    device of the main model, "none": the CPU).
+    device of the main model, "none": the CPU). `spec_type` is --spec-type (kinds of speculative decoding, separated by
+    commas), `spec_draft_n_max` --spec-draft-n-max (None: the engine's default), `draft_cache_type_k` and
+    `draft_cache_type_v` are -ctkd and -ctvd, of a draft model as of MTP. `cache_ram_mib` is --cache-ram,
+    `ctx_checkpoints` --ctx-checkpoints (None: the engine's default).
     """
 
     context_size: int
@@ -47,3 +50,9 @@ class Settings:
     draft_gpu_layers: int | None = None
     draft_device_order: tuple[str, ...] | None = None
     mmproj_device: str | None = None
+    spec_type: str | None = None
+    spec_draft_n_max: int | None = None
+    draft_cache_type_k: str = "f16"
+    draft_cache_type_v: str = "f16"
+    cache_ram_mib: int | None = None
+    ctx_checkpoints: int | None = None

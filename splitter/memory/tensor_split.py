@@ -10,6 +10,7 @@ from math import lcm, prod
 from splitter.memory.context import Streams, extra_bytes, kv_bytes, layer_streams, sequence_cells, ubatch
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import draft_types, state_copies
 from splitter.memory.tensor_rules import GROUPED_RULES, RULES, STATE_OUT, WIDE_BLOCK, Rule, cut
 from splitter.memory.weights import Weights, padded_bytes
 from splitter.model.attention import F32_BYTES, LayerCache
@@ -82,9 +83,10 @@ class TensorSplit:
 
     def layer_cache_bytes(self, layer: int, cache: LayerCache, settings: Settings, streams: Streams) -> tuple[int, ...]:
         """Bytes of a layer's KV cache and state on each device; indexer caches are on every device."""
+        settings = draft_types(settings) if cache.drafts else settings
         keys = self._cache_parts("cache_k", layer, cache.k_width)
         values = self._cache_parts("cache_v", layer, cache.v_width)
-        state = self._state_bytes(layer, cache, settings.parallel)
+        state = self._state_bytes(layer, cache, settings.parallel * state_copies(settings))
         extra = extra_bytes(cache, settings, streams)
         return tuple(kv_bytes(settings, streams, k, v) + s + extra for k, v, s in zip(keys, values, state, strict=True))
 

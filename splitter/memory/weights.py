@@ -132,8 +132,8 @@ def padded_bytes(tensor: TensorInfo, size_bytes: int, width: int) -> int:
     return pad(size_bytes, DEVICE_ALIGNMENT)
 
 
-def sites(facts: ModelFacts) -> Sites:
-    """Sorts the tensor table; MTP layers and tensors that llama.cpp never uses are not loaded."""
+def sites(facts: ModelFacts, *, mtp: bool = False) -> Sites:
+    """Sorts the tensor table; tensors that llama.cpp never uses are not loaded, MTP layers only with `mtp`."""
     layers, trunk = placed_layers(facts), trunk_layers(facts)
     known = family(facts.architecture) or PLAIN
     shares = _expert_shares(facts, layers)
@@ -143,7 +143,7 @@ def sites(facts: ModelFacts) -> Sites:
     everywhere: list[TensorInfo] = []
     for tensor in facts.tensors:
         site = _site(tensor.name, layers, known.final_norm)
-        if site is None or (0 < trunk <= site < layers and not _kept(tensor.name, known)):
+        if site is None or (0 < trunk <= site < layers and not (mtp or _kept(tensor.name, known))):
             continue
         if site == _INPUT:
             with_input.append(tensor)

@@ -36,7 +36,7 @@ class LayerCache:
     flash attention (as wide as the widest layer), `window` the sliding window in tokens (0 = full attention),
     `per_sequence` True where every sequence has cells of its own even in a unified cache. `recurrent_bytes` is the
     state of one sequence. `extra` are indexer and compressed caches. `reads` is the layer whose cache this one
-    attends to, itself unless KV is shared.
+    attends to, itself unless KV is shared. `drafts`: an MTP layer, cached in the context that drafts.
     """
 
     k_width: int = 0
@@ -47,6 +47,7 @@ class LayerCache:
     per_sequence: bool = False
     extra: tuple[ExtraCache, ...] = ()
     reads: int | None = None
+    drafts: bool = False
 
 
 def is_known(facts: ModelFacts) -> bool:
@@ -54,15 +55,30 @@ def is_known(facts: ModelFacts) -> bool:
     return family(facts.architecture) is not None
 
 
-def cache_layers(facts: ModelFacts) -> tuple[LayerCache, ...]:
-    """One LayerCache per placed layer (see `placed_layers`), in order."""
+def cache_layers(facts: ModelFacts, *, mtp: bool = False) -> tuple[LayerCache, ...]:
+    """One LayerCache per placed layer (see `placed_layers`), in order; `mtp`: with those of the context that drafts."""
     hparams = read_hparams(facts)
     if not hparams.family.cached or hparams.family.borrows:
         return (LayerCache(),) * hparams.layers
     extra = _EXTRA[hparams.family.indexer](facts, hparams)
     states = _state_bytes(facts, hparams)
     padded = max((v * n for v, n in zip(hparams.head_v, hparams.kv_heads, strict=True)), default=0)
-    return tuple(_layer(hparams, i, states[i], extra[i], padded) for i in range(hparams.layers))
+    layers = tuple(_layer(hparams, i, states[i], extra[i], padded) for i in range(hparams.layers))
+    if not mtp or hparams.family.nextn_kv:
+        return layers
+    return (*layers[: hparams.trunk], *(_drafting(hparams, i, padded) for i in range(hparams.trunk, hparams.layers)))
+
+
+def _drafting(hparams: Hparams, i: int, padded: int) -> LayerCache:
+    """The KV cache of an MTP layer: plain attention, or latent (create_memory for LLAMA_CONTEXT_TYPE_MTP)."""
+    return LayerCache(
+        k_width=hparams.head_k[i] * hparams.kv_heads[i],
+        v_width=0 if hparams.mla else hparams.head_v[i] * hparams.kv_heads[i],
+        window=hparams.window if hparams.windowed[i] else 0,
+        v_width_padded=0 if hparams.mla else padded,
+        reads=i,
+        drafts=True,
+    )
 
 
 def _layer(hparams: Hparams, i: int, state: int, extra: tuple[ExtraCache, ...], padded: int) -> LayerCache:

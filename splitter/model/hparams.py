@@ -88,6 +88,11 @@ def trunk_layers(facts: ModelFacts) -> int:
     return placed_layers(facts) - min(nextn, facts.layers)
 
 
+def has_mtp(facts: ModelFacts) -> bool:
+    """Whether the file holds MTP (NextN) layers that can draft."""
+    return any(tensor.name.endswith("nextn.eh_proj.weight") for tensor in facts.tensors)
+
+
 def read_hparams(facts: ModelFacts) -> Hparams:
     """What the header and the family say about every layer's cache."""
     known = family(facts.architecture) or _guessed_family(facts)

@@ -1,50 +1,56 @@
-"""Two to four real alternatives to a plan, each proven to fit, each with its price in its title."""
+"""Up to four real alternatives to a plan, each proven to fit, each with the flags that ask for it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from splitter.plan.costs import turn_seconds
 from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import assemble
-from splitter.plan.explain import speed_text, waits_in_ram
+from splitter.plan.explain import waits_in_ram
 from splitter.plan.fastest import find_fastest
 from splitter.plan.finder import Solution
 from splitter.plan.goals import longest
-from splitter.plan.microbatch import ubatch
+from splitter.plan.microbatch import ubatch, usual_ubatch
 from splitter.plan.plan import Plan
+from splitter.plan.sharing import shared_solution
 from splitter.plan.task import Task
-from splitter.plan.tensor_mode import refusal
 
 MOST = 4
 WORTH = 1.02  # an alternative that promises speed must promise at least 2 %
+LOSSY = ("-ctk", "q8_0", "-ctv", "q8_0")
 
 
 def alternatives(task: Task, plan: Plan) -> tuple[Plan, ...]:
     """At most four plans that differ from `plan` in one decision the user may want to take."""
     found: list[Plan] = []
     for other in _candidates(task, plan):
-        if len(found) < MOST and all(other.settings != known.settings for known in (plan, *found)):
+        if len(found) < MOST and not any(_same(other, known) for known in (plan, *found)):
             found.append(other)
     return tuple(found)
+
+
+def _same(a: Plan, b: Plan) -> bool:
+    """Whether two plans come to the same for the user."""
+    return a.settings == b.settings and a.speed.generation_tokens_per_s == b.speed.generation_tokens_per_s
 
 
 def _candidates(task: Task, plan: Plan) -> Iterator[Plan]:
     if not plan.devices:
         return
+    yield from _split_mode(task, plan)
     yield from _ubatch(task, plan)
     yield from _lossy_cache(task, plan)
     yield from _other_context(task, plan)
     yield from _all_cards(task, plan)
-    yield from _tensor(task, plan)
 
 
-def _plan(task: Task, found: Solution, title: str) -> Plan:
-    plan = assemble(task.scene, found.settings, found.placement)
-    return replace(plan, title=f"{title}: {speed_text(plan.speed.generation_tokens_per_s)}")
+def _plan(task: Task, found: Solution, title: str, *flags: str) -> Plan:
+    return replace(assemble(task.scene, found.settings, found.placement), title=title, flags=flags)
 
 
-def _faster(found: Solution | None, plan: Plan) -> bool:
-    now = plan.speed.generation_tokens_per_s
-    return found is not None and now is not None and found.seconds > 0 and 1 / found.seconds > now * WORTH
+def _shorter(task: Task, found: Solution | None, plan: Plan) -> bool:
+    """Whether a turn is shorter by what is worth an alternative."""
+    return found is not None and found.seconds * WORTH < turn_seconds(task.scene, plan.settings, plan.placement)
 
 
 def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -54,12 +60,13 @@ def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
         return
     lossy = task.fixing(cache_type_k="q8_0", cache_type_v="q8_0")
     found = find_fastest(lossy, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
-    if found and _faster(found, plan):
-        yield _plan(lossy, found, "q8_0 cache instead of f16 (slightly lossy)")
+    if found and _shorter(task, found, plan) and found.placement != plan.placement:
+        yield _plan(lossy, found, "q8_0 cache instead of f16 (slightly lossy)", *LOSSY)
         return
     size = None if "context_size" in task.fixed else _longest_like(lossy, plan)
     if size:
-        yield _plan(lossy, size, f"q8_0 cache (slightly lossy) and {size.settings.context_size} tokens of context")
+        longer = ("-c", str(size.settings.context_size))
+        yield _plan(lossy, size, "q8_0 cache (slightly lossy) and a longer context", *LOSSY, *longer)
 
 
 def _longest_like(task: Task, plan: Plan) -> Solution | None:
@@ -84,17 +91,13 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
     shorter = plan.settings.context_size // 2 // CONTEXT_STEP * CONTEXT_STEP
     if shorter >= CONTEXT_STEP:
         found = find_fastest(task, shorter, **ubatch(task, plan.settings.ubatch_size))
-        if found and _faster(found, plan):
-            yield _plan(task, found, f"{shorter} tokens of context")
-    if waits_in_ram(plan):
+        if found and _shorter(task, found, plan):
+            yield _plan(task, found, "a shorter context", "-c", str(shorter))
+    if waits_in_ram(plan) or plan.settings.split_mode == "tensor":
         return
     longer = longest(task).found
     if longer.settings.context_size > plan.settings.context_size:
-        yield _plan(
-            task,
-            longer,
-            f"{longer.settings.context_size} tokens of context, the longest that keeps every layer where it is",
-        )
+        yield _plan(task, longer, "the longest context that keeps every layer where it is", "-c", "max")
 
 
 def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -107,27 +110,29 @@ def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
     everyone = task.fixing(device_order=order, tensor_split=shares)
     found = find_fastest(everyone, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found:
-        yield _plan(everyone, found, "all cards, split by free memory")
+        split = ",".join(f"{share:g}" for share in shares)
+        yield _plan(everyone, found, "all cards, split by free memory", "--device", ",".join(order), "-ts", split)
 
 
-def _tensor(task: Task, plan: Plan) -> Iterator[Plan]:
-    """`-sm tensor`, where the build and the architecture allow it."""
-    fixed = {"split_mode", "tensor_split", "gpu_layers", "n_cpu_moe", "override_tensors"} & set(task.fixed)
-    quantised = plan.settings.cache_type_k != "f16" or plan.settings.cache_type_v != "f16"
-    known = "tensor" in task.scene.engine.split_modes and len(task.scene.usable()) > 1
-    if fixed or quantised or not known or refusal(plan.facts.architecture, plan.settings):
-        return
-    sharing = task.fixing(split_mode="tensor")
-    found = find_fastest(sharing, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
-    if found and len(found.settings.device_order) > 1:
-        yield _plan(sharing, found, "-sm tensor (experimental, needs fast links between the cards)")
+def _split_mode(task: Task, plan: Plan) -> Iterator[Plan]:
+    """Layer mode where the plan is in tensor mode, and the other way round where engine and architecture allow it."""
+    context_size, size = plan.settings.context_size, ubatch(task, plan.settings.ubatch_size)
+    if plan.settings.split_mode == "tensor" and "split_mode" not in task.fixed:
+        layered = find_fastest(task, context_size, **size)
+        if layered:
+            yield _plan(task, layered, "whole layers on each card (faster prompts, not experimental)", "-sm", "layer")
+    elif plan.settings.split_mode == "layer":
+        shared = shared_solution(task, Solution(plan.settings, plan.placement, 0.0))
+        if shared:
+            title = "every layer on several cards (experimental, needs fast links between them)"
+            yield _plan(task.fixing(split_mode="tensor"), shared, title, "-sm", "tensor")
 
 
 def _ubatch(task: Task, plan: Plan) -> Iterator[Plan]:
-    """The usual micro-batch, where the plan gave it up for generation speed."""
-    usual = task.settings(context_size=256).ubatch_size
+    """The engine's own micro-batch, where the plan gave prompt speed up for generation."""
+    usual = usual_ubatch(task)
     if plan.settings.ubatch_size >= usual:
         return
     found = find_fastest(task, plan.settings.context_size, **ubatch(task, usual))
     if found:
-        yield _plan(task, found, f"-ub {usual} (faster prompts)")
+        yield _plan(task, found, "faster prompts", "-ub", str(usual))

@@ -1,14 +1,29 @@
-"""Costs: one configuration of a model as the numbers that the search works on."""
+"""Costs: one configuration of a model as the numbers that the search works on: bytes, and seconds of a turn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import TypeVar
 
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
 from splitter.plan.scene import Scene
 from splitter.plan.search import TIE_S, Need, Problem, Roles, Slot
-from splitter.plan.speed import reads
+from splitter.plan.speed import (
+    Constants,
+    HostPrice,
+    Price,
+    generated_s,
+    guessed_flops,
+    host_price,
+    price_of,
+    prompted_s,
+    ram_prompted_s,
+)
+from splitter.plan.turn import micro_batch, turn_s
+from splitter.plan.work import LayerWork, Portion, layer_works
+from splitter.plan.workload import Workload
 from splitter.rig.device import Device
 
 # Stand-ins that only order devices while a bandwidth is unknown: no speed is then shown.
@@ -19,46 +34,178 @@ UNKNOWN_DEVICE_S_PER_BYTE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class LayerCosts:
-    """Bytes per layer, the output layer last: on its device, in RAM when the host has it, and read per token.
+class LayerSeconds:
+    """Seconds of a turn per layer, the output layer last.
 
-    `moved` stays in RAM and is read there (`moved_read`) wherever the layer lives.
+    `device[d]` on device d; `ram[f]` of layers in RAM when f is the first device with layers, which multiplies prompts
+    for the host, `moved[f]` of tensors in RAM wherever their layer is; the last entry of both is for no device at all.
     """
+
+    device: tuple[tuple[float, ...], ...]
+    ram: tuple[tuple[float, ...], ...]
+    moved: tuple[tuple[float, ...], ...]
+
+    def spliced(self, other: "LayerSeconds", layers: int) -> "LayerSeconds":
+        """The first `layers` as in `other`, the rest as here."""
+
+        def join(a: Rows, b: Rows) -> Rows:
+            return tuple((*x[:layers], *y[layers:]) for x, y in zip(a, b, strict=True))
+
+        return LayerSeconds(join(other.device, self.device), join(other.ram, self.ram), join(other.moved, self.moved))
+
+
+Rows = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCosts:
+    """Bytes per layer, the output layer last: on its device, in RAM when the host has it, and `moved`, which stays in
+    RAM wherever the layer lives; and the seconds of a turn."""
 
     held: tuple[int, ...]
     on_host: tuple[int, ...]
-    read: tuple[int, ...]
     moved: tuple[int, ...]
-    moved_read: tuple[int, ...]
+    seconds: LayerSeconds
+
+    def of(self, places: Sequence[int]) -> "LayerCosts":
+        """The same for these of the devices."""
+        device, ram, moved = self.seconds.device, self.seconds.ram, self.seconds.moved
+        some = LayerSeconds(
+            tuple(device[i] for i in places), *(tuple(row[i] for i in (*places, -1)) for row in (ram, moved))
+        )
+        return replace(self, seconds=some)
 
     def spliced(self, experts_on_host: "LayerCosts", layers: int) -> "LayerCosts":
         """The first `layers` as in `experts_on_host`, the rest as here: what -ncmoe does."""
-
-        def join(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
-            return (*a[:layers], *b[layers:])
-
         other = experts_on_host
         return LayerCosts(
-            join(other.held, self.held),
-            join(other.on_host, self.on_host),
-            join(other.read, self.read),
-            join(other.moved, self.moved),
-            join(other.moved_read, self.moved_read),
+            (*other.held[:layers], *self.held[layers:]),
+            (*other.on_host[:layers], *self.on_host[layers:]),
+            (*other.moved[:layers], *self.moved[layers:]),
+            self.seconds.spliced(other.seconds, layers),
         )
 
 
-def layer_costs(memory: MemoryModel) -> LayerCosts:
-    """What every layer costs under the settings of `memory`."""
-    read = reads(memory)
+def layer_costs(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> LayerCosts:
+    """What every layer costs under the settings of `memory`, on each of `devices`; remembered for all of the rig's."""
+    key = ("costs", memory.settings)
+    if key not in scene.searched:
+        scene.searched[key] = _read_costs(scene, memory, scene.rig.devices)
+    found: LayerCosts = scene.searched[key]
+    known = {device.id: index for index, device in enumerate(scene.rig.devices)}
+    return found.of([known[device.id] for device in devices])
+
+
+def _read_costs(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> LayerCosts:
     cache = memory.layer_context_bytes
     on_device = cache if memory.settings.kv_offload else (0,) * len(cache)
     return LayerCosts(
         held=tuple(a + b for a, b in zip(memory.layer_model_bytes, on_device, strict=True)),
         on_host=tuple(a + b for a, b in zip(memory.weights.host, cache, strict=True)),
-        read=read.device,
         moved=memory.host_layer_bytes,
-        moved_read=read.host,
+        seconds=layer_seconds(scene, memory, devices),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Seconds of a turn for what is in one place; `first` is the device that multiplies prompts for the host."""
+
+    turn: Workload
+    ubatch_size: int
+    layer_s: float
+    constants: Constants
+
+    def on_device(self, portion: Portion, price: Price) -> float:
+        generated = generated_s(portion, price, self.layer_s) * self.turn.generated_tokens
+        return generated + prompted_s(portion, price, self.ubatch_size, self.constants) * self.turn.prompt_tokens
+
+    def layer_in_ram(self, layer: LayerWork, first: Price | None, host: HostPrice) -> float:
+        """Of a layer in RAM: its tensors that are there in any case (`in_ram` of `moved`) need no handing over."""
+        return self.in_ram(layer.device, first, host) - (self.handing_s() if layer.moved.parts else 0.0)
+
+    def handing_s(self) -> float:
+        """A layer with tensors in RAM: its activations go over and back."""
+        return self.constants.moved_layer_s * self.turn.generated_tokens
+
+    def in_ram(self, portion: Portion, first: Price | None, host: HostPrice) -> float:
+        """Of what the host reads per generated token."""
+        size = portion.read_bytes() + portion.cache_bytes
+        generated = size * host.byte_s + portion.layers * self.layer_s
+        prompted = ram_prompted_s(portion, first, host, self.ubatch_size, self.constants)
+        handing = self.handing_s() if portion.parts and not portion.layers else 0.0
+        return generated * self.turn.generated_tokens + prompted * self.turn.prompt_tokens + handing
+
+
+def tariff(scene: Scene, memory: MemoryModel) -> Tariff:
+    """The turn of the scene's workload under the settings of `memory`."""
+    turn = scene.workload.within(memory.settings.context_size)
+    layer_s = scene.constants.layer_s.get(scene.model_class(), 0.0)
+    return Tariff(turn, micro_batch(memory.settings, turn), layer_s, scene.constants)
+
+
+def layer_seconds(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) -> LayerSeconds:
+    """The seconds of a turn per layer and place."""
+    cost = tariff(scene, memory)
+    depths = cost.turn.generation_depth(), cost.turn.prompt_depth()
+    layers = _Layers(layer_works(memory, *depths, scene.layer_parts(memory)))
+    prices, host = prices_of(scene, devices), stand_in_host(scene)
+    firsts = [*prices, None] if memory.settings.op_offload else [None] * (len(prices) + 1)
+    return LayerSeconds(
+        device=layers.rows(prices, lambda layer, price: cost.on_device(layer.device, price)),
+        ram=layers.rows(firsts, lambda layer, first: cost.layer_in_ram(layer, first, host)),
+        moved=layers.rows(firsts, lambda layer, first: cost.in_ram(layer.moved, first, host)),
+    )
+
+
+Place = TypeVar("Place")
+
+
+class _Layers:
+    """The layers of a model, equal ones asked once."""
+
+    def __init__(self, works: Sequence[LayerWork]) -> None:
+        distinct: dict[LayerWork, int] = {}
+        self.index = [distinct.setdefault(work, len(distinct)) for work in works]
+        self.distinct = tuple(distinct)
+
+    def rows(self, places: Sequence[Place], seconds: Callable[[LayerWork, Place], float]) -> Rows:
+        """Seconds per place and layer; equal places are asked once."""
+        known: list[tuple[Place, tuple[float, ...]]] = []
+        rows = []
+        for place in places:
+            row = next((row for other, row in known if other is place or other == place), None)
+            if row is None:
+                each = [seconds(work, place) for work in self.distinct]
+                row = tuple(each[i] for i in self.index)
+                known.append((place, row))
+            rows.append(row)
+        return tuple(rows)
+
+
+def prices_of(scene: Scene, devices: Sequence[Device]) -> list[Price]:
+    """The price of each device; with a bandwidth of the rig unknown the roomiest counts as the fastest."""
+    if not _bandwidths_known(scene):
+        devices = [replace(d, bandwidth_bytes_per_s=d.total_bytes / UNKNOWN_DEVICE_S_PER_BYTE) for d in devices]
+    return [price for device in devices if (price := price_of(device, scene.constants))]
+
+
+def _bandwidths_known(scene: Scene) -> bool:
+    return all(device.bandwidth_bytes_per_s for device in scene.rig.devices)
+
+
+def stand_in_host(scene: Scene) -> HostPrice:
+    """The host's price; slower than any device where bandwidths are unknown, and slower than a GPU that reads the same
+    memory: the GPU wins ties."""
+    host = scene.rig.host
+    bandwidth = host.ram_bandwidth_bytes_per_s or UNKNOWN_HOST_BYTES_PER_S
+    if not _bandwidths_known(scene):
+        bandwidth = 1 / UNKNOWN_DEVICE_S_PER_BYTE
+    price = host_price(replace(host, ram_bandwidth_bytes_per_s=bandwidth), scene.constants)
+    assert price is not None  # noqa: S101 - the bandwidth is known
+    same_memory = [device for device in scene.rig.devices if device.unified and device.node is None]
+    slowest = (SHARED_HOST_FACTOR * max(found.byte_s.values()) for found in prices_of(scene, same_memory))
+    return replace(price, byte_s=max((price.byte_s, *slowest)))
 
 
 Seen = tuple[int, int]  # layers of a block, compute-buffer bytes of its device
@@ -120,23 +267,20 @@ def block_placement(host_layers: int, counts: Sequence[int]) -> Placement:
 
 
 def slots(
-    scene: Scene, devices: Sequence[Device], taken: Mapping[str, int], on_host_bytes: int = 0
+    scene: Scene, costs: LayerCosts, devices: Sequence[Device], taken: Mapping[str, int], on_host_bytes: int = 0
 ) -> tuple[Slot, ...]:
-    """Budget and price of every device; `taken` bytes by device id are promised already (-ot to a device). A device
+    """Budget and seconds of every device; `taken` bytes by device id are promised already (-ot to a device). A device
     that shares the host's memory does without the `on_host_bytes` that the host takes of it in any case.
-
-    With a bandwidth unknown the roomiest device counts as the fastest.
     """
-    known = all(device.bandwidth_bytes_per_s for device in devices)
-    efficiency = scene.constants.device_efficiency
+    seconds = costs.seconds
     return tuple(
         Slot(
             _budget_bytes(scene, device, on_host_bytes) - taken.get(device.id, 0),
-            1 / (device.bandwidth_bytes_per_s * efficiency)
-            if known and device.bandwidth_bytes_per_s
-            else UNKNOWN_DEVICE_S_PER_BYTE / device.total_bytes,
+            seconds.device[index],
+            seconds.ram[index],
+            sum(seconds.moved[index]),
         )
-        for device in devices
+        for index, device in enumerate(devices)
     )
 
 
@@ -151,17 +295,6 @@ def _budget_bytes(scene: Scene, device: Device, on_host_bytes: int) -> int:
     if pool is None or not _shared(scene, (device,)):
         return own
     return min(own, pool - scene.overhead_bytes(device) - on_host_bytes)
-
-
-def host_s_per_byte(scene: Scene, devices: Sequence[Device]) -> float:
-    """Seconds the host needs per byte it reads; slower than any device where bandwidths are unknown, and slower than a
-    GPU that reads the same memory: the GPU wins ties."""
-    if not all(device.bandwidth_bytes_per_s for device in devices):
-        return UNKNOWN_DEVICE_S_PER_BYTE
-    bandwidth = scene.rig.host.ram_bandwidth_bytes_per_s or UNKNOWN_HOST_BYTES_PER_S
-    seconds = 1 / (bandwidth * scene.constants.host_efficiency)
-    same_memory = [device for device in devices if device.unified and device.node is None]
-    return max((seconds, *(SHARED_HOST_FACTOR * slot.s_per_byte for slot in slots(scene, same_memory, {}))))
 
 
 def host_room(scene: Scene, costs: LayerCosts, always_bytes: int, devices: Sequence[Device] = ()) -> int:
@@ -193,21 +326,57 @@ def problem(
     """The search problem of one configuration; `gpu_layers` fixes -ngl, `ordered` the device order."""
     layers = len(costs.held)
     taken = dict(zip(memory.settings.device_order, memory.fixed_device_bytes, strict=False))
-    constants = scene.constants
+    cost, constants = tariff(scene, memory), scene.constants
     always = memory.input_bytes + memory.everywhere_bytes + compute.host_bytes
-    host_s = host_s_per_byte(scene, devices)
-    experts = sum(size > 0 for size in costs.moved_read)
-    extra = sum(costs.moved_read) * host_s + 2 * experts * constants.hop_s + layers * constants.layer_s
     return Problem(
         held=costs.held,
-        read=costs.read,
-        slots=slots(scene, devices, taken, always + sum(costs.moved)),
+        slots=slots(scene, costs, devices, taken, always + sum(costs.moved)),
         whole=compute.whole,
         partial=compute.partial,
-        host_s_per_byte=host_s,
+        host_s=costs.seconds.ram[-1],
+        host_first_s=sum(costs.seconds.moved[-1]),
         host_room_layers=host_room(scene, costs, always, devices),
         host_layers=None if gpu_layers is None or gpu_layers < 0 else max(layers - gpu_layers, 0),
-        extra_s=extra,
-        hop_s=constants.hop_s + TIE_S,
+        extra_s=cost.turn.generated_tokens * constants.token_s,
+        device_s=device_once_s(cost) + TIE_S,
+        several_s=cost.turn.generated_tokens * constants.several_s,
         ordered=ordered,
     )
+
+
+def turn_seconds(scene: Scene, settings: Settings, placement: Placement) -> float:
+    """Seconds of a turn of any placement, with the search's stand-ins for what is unknown."""
+    memory, devices = scene.memory(settings), scene.devices(settings.device_order)
+    costs, cost, constants = layer_costs(scene, memory, devices), tariff(scene, memory), scene.constants
+    if placement.shares:
+        return _shared_seconds(scene, memory, placement, devices)
+    owners = placement.layers
+    used = len({owner for owner in owners if owner is not None})
+    first = next((owner for owner in owners if owner is not None), -1)
+    seconds = cost.turn.generated_tokens * (constants.token_s + (constants.several_s if used > 1 else 0.0))
+    seconds += used * device_once_s(cost)
+    for layer, owner in enumerate(owners):
+        row = costs.seconds.ram[first] if owner is None else costs.seconds.device[owner]
+        seconds += row[layer] + costs.seconds.moved[first][layer]
+    return seconds
+
+
+def _shared_seconds(scene: Scene, memory: MemoryModel, placement: Placement, devices: Sequence[Device]) -> float:
+    """In `-sm tensor`; without a bandwidth the shares say how long the slowest device takes."""
+    flops = [replace(d, fp16_flops=d.fp16_flops or guessed_flops(d)) for d in devices]
+    found = turn_s(
+        memory,
+        placement,
+        flops,
+        scene.rig.host,
+        constants=scene.constants,
+        workload=scene.workload,
+        parts=scene.layer_parts(memory),
+    )
+    return max(placement.shares) if found is None else found
+
+
+def device_once_s(cost: Tariff) -> float:
+    """Seconds of a turn that one device costs whatever it holds."""
+    batches = cost.turn.prompt_tokens / cost.ubatch_size
+    return cost.turn.generated_tokens * cost.constants.device_s + batches * cost.constants.device_prompt_s

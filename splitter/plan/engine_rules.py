@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from splitter.memory.footprint import Placement
-from splitter.memory.rules import LLAMA_CPP, MemoryRules
+from splitter.memory.rules import LLAMA_SERVER, MemoryRules
 from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
@@ -42,6 +42,7 @@ class EngineRules:
     - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
     - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
       several it uses one.
+    - `first_experts`: -ncmoe N takes the experts of the first N layers; else of the last, shared among the devices.
     - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
@@ -67,6 +68,7 @@ class EngineRules:
     backends: tuple[str, ...] | None = None
     one_backend: bool = False
     device_flag: str | None = "--device"
+    first_experts: bool = True
     split_modes: tuple[str, ...] = LAYER_MODES
     cache_types: tuple[str, ...] = tuple(CACHE_TYPES)
     batch_sizes: tuple[int, ...] | None = None
@@ -78,7 +80,7 @@ class EngineRules:
     projector_on_cpu: bool = True
     fork_types: bool = False
     placement: PlacementRule | None = None
-    memory: MemoryRules = LLAMA_CPP
+    memory: MemoryRules = LLAMA_SERVER
 
     def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
         """Those of `devices` that it can use: where it takes one backend, the one with most free memory."""
@@ -99,7 +101,8 @@ class EngineRules:
 
     def batches(self, size: int) -> dict[str, int]:
         """The fields of a micro-batch of `size` tokens."""
-        return {"ubatch_size": size, "batch_size": size} if self.one_batch else {"ubatch_size": size}
+        batch = size if self.one_batch else max(size, self.assumed.get("batch_size", size))
+        return {"ubatch_size": size, "batch_size": batch}
 
     def knows_cache_type(self, kind: str) -> bool:
         """Whether K and V can have this type."""

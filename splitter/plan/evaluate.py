@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
+from splitter.memory.host_ram import PROMPT_CACHE
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan import warn
@@ -12,8 +13,14 @@ from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
-from splitter.plan.speed import ROOFLINE, Constants, predict
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.turn import predict
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
+from splitter.units import MIB, from_mib
+
+RAM_KEPT_BYTES = from_mib(512)  # for the system and the server's own small needs
 
 
 def evaluate(
@@ -23,9 +30,10 @@ def evaluate(
     *,
     margin_bytes: tuple[int, ...] = (),
     engine: EngineRules = NEWEST,
-    constants: Constants = ROOFLINE,
+    constants: Constants = TYPICAL,
     overhead: Overhead = driver_overhead,
     extra: ExtraModels = ALONE,
+    workload: Workload = CHAT,
 ) -> Plan:
     """The plan that `settings` amount to. Never raises because it does not fit: ask `Plan.fits()`.
 
@@ -33,7 +41,7 @@ def evaluate(
     main one.
     Raises UsageError for settings that make no sense (an unknown device).
     """
-    return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra), settings)
+    return evaluate_in(Scene(facts, rig, engine, margin_bytes, constants, overhead, extra, workload), settings)
 
 
 def evaluate_in(scene: Scene, settings: Settings) -> Plan:
@@ -60,7 +68,15 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
         )
         for index, device in enumerate(devices)
     )
-    speed = predict(memory, placement, devices, scene.rig.host, constants=scene.constants, pipeline=footprint.pipeline)
+    speed = predict(
+        memory,
+        placement,
+        devices,
+        scene.rig.host,
+        constants=scene.constants,
+        workload=scene.workload,
+        parts=scene.layer_parts(memory),
+    )
     plan = Plan(
         facts=scene.facts,
         rig=scene.rig,
@@ -123,3 +139,17 @@ def _holds_output(placement: Placement, index: int) -> bool:
     if placement.shares:
         return output is not None and placement.shares[index] > 0
     return output == index
+
+
+def within_ram(scene: Scene, plan: Plan) -> Plan:
+    """`plan` with its prompt cache limited to the RAM that is left, where the user has not said and less is left."""
+    left, default = plan.ram_left_bytes(), scene.engine.memory.prompt_cache_mib
+    if left is None or not default or plan.settings.cache_ram_mib is not None:
+        return plan
+    others = sum(size for name, size in plan.footprint.growth if name != PROMPT_CACHE)
+    limit = max(0, left - others - RAM_KEPT_BYTES) // MIB
+    if limit >= default:
+        return plan
+    limited = assemble(scene, replace(plan.settings, cache_ram_mib=limit), plan.placement)
+    why = f"--cache-ram {limit}: old prompts may take the RAM that is left, not {default} MiB as by default"
+    return replace(limited, reasons=(*plan.reasons, why))

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from splitter.plan.costs import layer_costs
+from splitter.plan.costs import layer_costs, turn_seconds
+from splitter.plan.evaluate import assemble
 from splitter.plan.fastest import find_fastest
 from splitter.plan.finder import PIPELINE_OFF, in_ram
-from splitter.plan.plan import Plan, PlannedDevice
+from splitter.plan.plan import Plan, PlannedDevice, Turn
 from splitter.plan.scene import Scene
-from splitter.plan.speed import TYPICAL, predict
+from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.task import Task
 from splitter.rig.device import Device
 from splitter.units import format_bytes, format_rate
@@ -25,7 +26,7 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
         *_pipeline(plan),
         *_unordered(plan),
         *_help(task, plan),
-        *_in_practice(task.scene, plan),
+        *_in_practice(plan),
     )
 
 
@@ -34,9 +35,21 @@ def waits_in_ram(plan: Plan) -> bool:
     return in_ram(plan.settings, plan.placement)
 
 
-def speed_text(tokens_per_s: float | None) -> str:
-    """Tokens per second for people."""
-    return f"{format_rate(tokens_per_s)} t/s"
+def speed_text(tokens_per_s: float | None, within: tuple[float, float] | None = None) -> str:
+    """Tokens per second for people: "3.1 t/s", with a range "about 3.1 t/s (2.4-3.9)"."""
+    if within is None:
+        return f"{format_rate(tokens_per_s)} t/s"
+    typical, low, high = (format_rate(round(rate) if rate >= 20 else rate) for rate in (tokens_per_s or 0.0, *within))
+    return f"about {typical} t/s ({low}-{high})"
+
+
+def turn_text(turn: Turn | None) -> str:
+    """A turn and its time, such as "a turn of 1024 in, 256 out at 2048: 9 s"; empty where that is unknown."""
+    if turn is None or turn.seconds is None:
+        return ""
+    depth = f" at {turn.depth_tokens}" if turn.depth_tokens else ""
+    took = f"{turn.seconds:.1f}" if turn.seconds < 10 else f"{turn.seconds:.0f}"
+    return f"a turn of {turn.prompt_tokens} in, {turn.generated_tokens} out{depth}: {took} s"
 
 
 def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
@@ -68,7 +81,7 @@ def _next_layer_bytes(scene: Scene, plan: Plan, device: PlannedDevice) -> int:
     before = (device.layers[0] if device.layers else len(plan.placement.layers) - 1) - 1
     if before < 0:
         return 0
-    return layer_costs(scene.memory(plan.settings)).held[before]
+    return layer_costs(scene, scene.memory(plan.settings), ()).held[before]
 
 
 def _left_out(task: Task, plan: Plan) -> Iterator[str]:
@@ -140,22 +153,22 @@ def _unordered(plan: Plan) -> Iterator[str]:
 
 def _help(task: Task, plan: Plan) -> Iterator[str]:
     """What a little more free memory on one device would bring, if layers or experts are in RAM or split badly."""
-    now = plan.speed.generation_tokens_per_s
-    if now is None or plan.placement.shares or not plan.devices:
+    if plan.speed.generation_tokens_per_s is None or plan.placement.shares or not plan.devices:
         return
+    now = turn_seconds(task.scene, plan.settings, plan.placement)
     if len(plan.devices) == 1 and not waits_in_ram(plan):
         return
     best: tuple[float, str] | None = None
     for device in sorted(plan.devices, key=lambda d: -(d.device.bandwidth_bytes_per_s or 0))[:HELP_DEVICES]:
         found = _with_more(task, plan, device)
-        if found and (best is None or found[0] > best[0]):
+        if found and (best is None or found[0] < best[0]):
             best = found
-    if best and best[0] > now * 1.005:
+    if best and best[0] * 1.005 < now:
         yield best[1]
 
 
 def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, str] | None:
-    """(tokens per second, sentence) with one layer's memory more on `device`."""
+    """(seconds of a turn, sentence) with one layer's memory more on `device`."""
     scene = task.scene
     more = _next_layer_bytes(scene, plan, device) - device.headroom_bytes()
     if more <= 0:
@@ -171,19 +184,21 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     gain = f", {layers} more layer{'s' * (layers != 1)} on the GPUs" if layers > 0 else ""
     gain += f", the experts of {experts} more layer{'s' * (experts != 1)} on the GPUs" if experts > 0 else ""
     close = " (close programs that use its display)" if device.device.display else ""
-    speed = 1 / found.seconds
-    return speed, f"{format_bytes(more)} more free on {device.device.id}{close} would bring {speed_text(speed)}{gain}"
+    speed = assemble(richer.scene, found.settings, found.placement).speed.generation_tokens_per_s
+    return (
+        found.seconds,
+        f"{format_bytes(more)} more free on {device.device.id}{close} would bring {speed_text(speed)}{gain}",
+    )
 
 
-def _in_practice(scene: Scene, plan: Plan) -> Iterator[str]:
-    """The roofline is an upper bound: say what runs like this usually reach."""
-    if plan.speed.basis != "roofline" or plan.speed.generation_tokens_per_s is None:
+def _in_practice(plan: Plan) -> Iterator[str]:
+    """What the figure is: typical of published runs, and how far the cards' bandwidth would carry."""
+    speed = plan.speed
+    most = speed.bound.generation_tokens_per_s if speed.bound else None
+    if speed.basis != TYPICAL.basis or speed.generation_tokens_per_s is None or most is None:
         return
-    memory = scene.memory(plan.settings)
-    devices = scene.devices(plan.settings.device_order)
-    typical = predict(memory, plan.placement, devices, plan.rig.host, constants=TYPICAL)
-    measures = " (`splitter calibrate` measures)" if plan.devices else ""
+    measures = "; `splitter calibrate` measures yours" if plan.devices else ""
     yield (
-        f"{speed_text(plan.speed.generation_tokens_per_s)} is weights over bandwidth, an upper bound; engines usually "
-        f"reach about {speed_text(typical.generation_tokens_per_s)} here with a short context{measures}"
+        f"the speed is what published runs on such cards reach with a short context; bytes over bandwidth would allow "
+        f"{speed_text(most)}{measures}"
     )

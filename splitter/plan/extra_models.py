@@ -137,6 +137,8 @@ def _draft_of(settings: Settings, order: tuple[str, ...], layers: int) -> Settin
         main_gpu=0 if alone else settings.main_gpu,
         batch_size=settings.batch_size,
         ubatch_size=settings.ubatch_size,
+        cache_type_k=settings.draft_cache_type_k,
+        cache_type_v=settings.draft_cache_type_v,
         flash_attention=settings.flash_attention,
         parallel=settings.parallel,
         kv_unified=settings.kv_unified,

@@ -2,19 +2,32 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from splitter.memory.footprint import Placement
+from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
-from splitter.plan.costs import host_s_per_byte, layer_costs, slots
+from splitter.plan.costs import Tariff, layer_costs, prices_of, stand_in_host, tariff, turn_seconds
 from splitter.plan.evaluate import assemble
-from splitter.plan.finder import PIPELINE_OFF, Finder, Solution, fits, in_ram
-from splitter.plan.fractions import Blocks, Divisible, Movable, divide, divisible, flow_bound, movables, settings_of
+from splitter.plan.finder import Finder, Solution, fits, in_ram
+from splitter.plan.fractions import (
+    Blocks,
+    Divisible,
+    Movable,
+    PlaceSeconds,
+    divide,
+    divisible,
+    movables,
+    place_seconds,
+    settings_of,
+)
 from splitter.plan.given import given_split, shared
 from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
+from splitter.plan.speed import HostPrice, Price
 from splitter.plan.task import Task
+from splitter.plan.work import Part, Portion
 from splitter.rig.device import Device
 
 FRACTION_GAIN = 0.01  # single tensors in RAM make the command longer, so they must bring this much
@@ -32,47 +45,33 @@ def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
 def find_fastest(
     task: Task, context_size: int, *, below_s: float = INFINITE, enough_s: float = INFINITE, **chosen: Any
 ) -> Solution | None:
-    """`fastest` without building the Plan; None as well if no placement of whole layers beats `below_s` per token.
+    """`fastest` without building the Plan; None as well if no whole layers take less than `below_s`.
 
-    A plan that takes more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
+    A turn of more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
     """
     base = task.settings(context_size=context_size, **chosen)
     if not task.scene.homes_have_room(base):
         return None
     task = task.holding(base)
     if task.split_mode() == "tensor" and task.devices():
-        return _first_fit(task, ((0.0, settings, None) for settings in shared(task, base)))
+        return _first_fit(task, ((seconds, settings, None) for seconds, settings in shared(task, base, below_s)))
     if task.fixed.get("tensor_split") and task.split_mode() == "layer":
         return _first_fit(task, given_split(task, base))
     found = Finder(task, base, below_s).run()
     return _divided(task, found, enough_s) if found and may_divide(task, found) else found
 
 
-def least_seconds(task: Task, like: Solution, **chosen: Any) -> float:
-    """About the least time of a plan with other settings than `like`: bytes flow freely, and every device needs only
-    what the one that needs least would need in the placement of `like`, had it nothing in RAM.
-
-    Blocks of one or two layers may need less, so tiny models were up to 8 % faster; over 2 % in 3 of 800 random cases.
-    """
-    scene, devices = task.scene, task.devices()
-    settings = replace(like.settings, n_cpu_moe=0, override_tensors=(PIPELINE_OFF,), **chosen)
-    plain = scene.memory(replace(settings, override_tensors=()))
-    needs = _needs(scene, replace(like, settings=settings), plain)
-    least = min(needs.values(), default=0)
-    rooms = [scene.budget_bytes(device) - least for device in devices]
-    layers, prices, host_s = _layers(scene, plain), _prices(scene, devices), host_s_per_byte(scene, devices)
-    output = len(layers.parts) - 1
-    output_read = layers.fixed_read[output + 1] - layers.fixed_read[output]
-    return flow_bound(layers, rooms, prices, host_s).seconds(len(devices), output) + output_read * min(*prices, host_s)
-
-
-def may_be_alone(task: Task, context_size: int) -> bool:
-    """Whether the layers alone, without compute buffers, fit on a device than which none is faster."""
-    memory = task.scene.memory(task.settings(context_size=context_size))
-    need, devices = sum(layer_costs(memory).held), task.devices()
-    most = max((device.bandwidth_bytes_per_s or 0.0 for device in devices), default=0.0)
-    fastest = (device for device in devices if (device.bandwidth_bytes_per_s or 0.0) == most)
-    return any(task.scene.budget_bytes(device) >= need for device in fastest)
+def least_per_byte(scene: Scene, settings: Settings, devices: Sequence[Device]) -> list[float]:
+    """The least and the most seconds of a turn that a byte of a tensor costs more in RAM than on one of the devices."""
+    plain = scene.memory(replace(settings, n_cpu_moe=0, override_tensors=()))
+    layers, places, ram, _ = _divisible(scene, plain, devices)
+    each = {
+        (in_ram - kept) / max(tensor.held, 1)
+        for place in places
+        for row, kept_row, ram_row in zip(layers.parts, place.parts, ram.parts, strict=True)
+        for tensor, kept, in_ram in zip(row, kept_row, ram_row, strict=True)
+    }
+    return [min(each, default=0.0), max(each, default=0.0)]
 
 
 def on_fastest(task: Task, found: Solution) -> bool:
@@ -80,8 +79,10 @@ def on_fastest(task: Task, found: Solution) -> bool:
     order = found.settings.device_order
     if len(order) != 1 or in_ram(found.settings, found.placement):
         return False
-    speeds = {device.id: device.bandwidth_bytes_per_s or 0.0 for device in task.devices()}
-    return speeds[order[0]] == max(speeds.values())
+    devices = task.devices()
+    rows = layer_costs(task.scene, task.scene.memory(found.settings), devices).seconds.device
+    times = {device.id: sum(row) for device, row in zip(devices, rows, strict=True)}
+    return times[order[0]] == min(times.values())
 
 
 def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement | None]]) -> Solution | None:
@@ -121,19 +122,21 @@ def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s:
     """
     scene, devices = task.scene, task.scene.devices(order)
     plain = scene.memory(replace(found.settings, n_cpu_moe=0, override_tensors=()))
-    layers, prices = _layers(scene, plain), _prices(scene, devices)
-    seen = _needs(scene, found, plain)
+    layers, places, ram, once_s = _divisible(scene, plain, devices)
+    seen = _needs(found.settings, scene.memory(found.settings).footprint(found.placement), plain)
     taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
     best: Solution | None = None
     for _ in range(ATTEMPTS):
         rooms = [scene.budget_bytes(device) - taken[device.id] for device in devices]
-        blocks = divide(layers, rooms, prices, host_s_per_byte(scene, devices), below_s)
+        blocks = divide(layers, rooms, places, ram, below_s - once_s)
         if blocks is None:
             break
         other = _with_blocks(task, found.settings, order, blocks, layers.parts)
-        need = _needs(scene, other, plain)
-        if fits(scene, other.settings, scene.memory(other.settings).footprint(other.placement)):
-            best, below_s = other, blocks.seconds
+        footprint = scene.memory(other.settings).footprint(other.placement)
+        need = _needs(other.settings, footprint, plain)
+        if fits(scene, other.settings, footprint):
+            if other.seconds < below_s:
+                best, below_s = other, other.seconds
             need = {name: min(size, taken[name]) for name, size in need.items()}
         else:
             need = {name: max(size, taken[name]) for name, size in need.items()}
@@ -143,25 +146,55 @@ def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s:
     return best
 
 
-def _prices(scene: Scene, devices: Sequence[Device]) -> list[float]:
-    """Seconds per byte of each device."""
-    return [slot.s_per_byte for slot in slots(scene, devices, {})]
+Division = tuple[Divisible, list[PlaceSeconds], PlaceSeconds, float]
 
 
-def _layers(scene: Scene, plain: MemoryModel) -> Divisible:
-    """The layers with their movable tensors, remembered: no micro-batch changes them."""
-    costs = layer_costs(plain)
-    known: Divisible | None = scene.searched.get(costs)
+def _divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> Division:
+    """The layers with their movable tensors, the seconds of all places, and those that no division changes.
+
+    What is in RAM is staged to the first of the devices; remembered, for no compute buffer changes it.
+    """
+    cost = tariff(scene, plain)
+    s = replace(plain.settings, batch_size=cost.ubatch_size, ubatch_size=cost.ubatch_size)
+    key = ("divisible", cost.turn, s, tuple(device.id for device in devices))
+    known: Division | None = scene.searched.get(key)
     if known is None:
-        known = scene.searched[costs] = divisible(costs, movables(scene.facts, len(costs.held)))
+        known = scene.searched[key] = _read_divisible(scene, plain, devices)
     return known
 
 
-def _needs(scene: Scene, found: Solution, plain: MemoryModel) -> dict[str, int]:
+def _read_divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> Division:
+    costs, cost = layer_costs(scene, plain, devices), tariff(scene, plain)
+    layers = divisible(costs.held, movables(scene.facts, len(costs.held)))
+    prices, host = prices_of(scene, devices), stand_in_host(scene)
+    first = prices[0] if plain.settings.op_offload else None
+    places: list[PlaceSeconds] = []
+    for index, price in enumerate(prices):
+        same = next((i for i in range(index) if prices[i] == price), None)
+        if same is None:
+            on_device = partial(_on_device, cost, price)
+            places.append(place_seconds(layers, costs.seconds.device[index], on_device))
+        else:
+            places.append(places[same])
+    handing = scene.constants.moved_layer_s * cost.turn.generated_tokens
+    in_ram = partial(_in_ram, cost, first, host)
+    ram = place_seconds(layers, costs.seconds.ram[0], in_ram, handing)
+    once = scene.constants.token_s * cost.turn.generated_tokens
+    return layers, places, ram, once
+
+
+def _on_device(cost: Tariff, price: Price, part: Part) -> float:
+    return cost.on_device(Portion((part,)), price)
+
+
+def _in_ram(cost: Tariff, first: Price | None, host: HostPrice, part: Part) -> float:
+    return cost.in_ram(Portion((part,)), first, host) - cost.handing_s()
+
+
+def _needs(settings: Settings, footprint: Footprint, plain: MemoryModel) -> dict[str, int]:
     """Bytes besides layers that each device of a placement needs."""
-    uses = scene.memory(found.settings).footprint(found.placement).devices
-    sizes = (use.compute_bytes + plain.everywhere_bytes for use in uses)
-    return dict(zip(found.settings.device_order, sizes, strict=True))
+    sizes = (use.compute_bytes + plain.everywhere_bytes for use in footprint.devices)
+    return dict(zip(settings.device_order, sizes, strict=True))
 
 
 def _with_blocks(
@@ -174,4 +207,4 @@ def _with_blocks(
         order = tuple(order[index] for index in held)
         blocks = replace(blocks, starts=tuple(blocks.starts[index] for index in held))
     settings, placement = settings_of(replace(base, device_order=order), blocks, parts)
-    return Solution(settings, placement, blocks.seconds)
+    return Solution(settings, placement, turn_seconds(task.scene, settings, placement))

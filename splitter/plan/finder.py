@@ -21,7 +21,7 @@ from splitter.rig.device import Device
 # Matches no tensor: its presence alone turns pipeline parallelism off (src/llama-context.cpp asks only whether there is
 # any override), which saves three extra copies of the inputs on every device.
 PIPELINE_OFF = "^pipeline-off$=CPU"
-PIPELINE_OFF_GAIN = 0.01  # the pipeline speeds up prompts, so doing without must bring this much generation speed
+PIPELINE_OFF_GAIN = 0.01  # the pipeline may speed up long prompts, so doing without must make a turn so much shorter
 # States that the searches over -ncmoe may look at together, and devices up to which they are worth it where fractions
 # of layers may settle it: beyond them, no such search changed one of 368 plans.
 EXPERT_STATES = 600
@@ -46,7 +46,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A proven placement and its price."""
+    """A proven placement and the seconds of a turn."""
 
     settings: Settings
     placement: Placement
@@ -120,7 +120,7 @@ class Finder:
         return known
 
     def to_beat(self, variant: Variant) -> float:
-        """Seconds per token that `variant` must stay below; giving up the pipeline must be worth it."""
+        """Seconds that `variant` must stay below; giving up the pipeline must pay."""
         if self.best is None:
             return self.below_s
         gives_up = variant.pipeline_off and self.pipelined
@@ -156,10 +156,15 @@ class Finder:
             return self.known_costs(variant)
         return self.known_costs(Variant(0)).spliced(self.known_costs(Variant(self.layers)), variant.n_cpu_moe)
 
+    def costs_of(self, variant: Variant, group: Sequence[Device]) -> LayerCosts:
+        """The costs on some of the devices."""
+        costs = self.costs(variant)
+        return costs if group == self.devices else costs.of([self.devices.index(device) for device in group])
+
     def known_costs(self, variant: Variant) -> LayerCosts:
         """The costs of a variant whose tensors are read."""
         if variant not in self.layer_costs:
-            self.layer_costs[variant] = layer_costs(self.model(variant))
+            self.layer_costs[variant] = layer_costs(self.task.scene, self.model(variant), self.devices)
         return self.layer_costs[variant]
 
     def kind(self, variant: Variant) -> Kind:
@@ -180,7 +185,7 @@ class Finder:
         whole = problem(
             self.task.scene,
             self.model(variant if not variant.n_cpu_moe else Variant(self.base.n_cpu_moe)),
-            self.costs(variant),
+            self.costs_of(variant, group),
             self.compute(variant),
             group,
             gpu_layers=self.gpu_layers(variant),

@@ -9,24 +9,24 @@ ROUNDING = 1 - 1e-12  # sums of floats may end a little above the truth
 class FlowBound:
     """The least seconds in which the first devices and the host can read the first layers.
 
-    `read` is a pair of running sums over the layers, of what cannot be moved and what can; `densities` are the most
-    bytes read per byte held of any such tensor so far, and of any whole layer. `rooms` are bytes, `prices` seconds per
-    byte, both in the order of the devices. Layers need not be contiguous here and every byte is as dense as the densest
-    of its kind so far: no placement is faster. What can be moved is on a device only together with what cannot, so
-    where it is the denser kind, whole layers count.
+    `sizes` is a pair of running sums over the layers, of what cannot be moved and what can; `densities` are the most
+    size per byte held of any such tensor so far, and of any whole layer. `rooms` are bytes, `prices` seconds per size,
+    both in the order of the devices. Layers need not be contiguous here and every byte is as dense as the densest of
+    its kind so far: no placement is faster. What can be moved is on a device only together with what cannot, so where
+    it is the denser kind, whole layers count.
     """
 
     def __init__(
         self,
-        read: tuple[Sequence[int], Sequence[int]],
+        sizes: tuple[Sequence[float], Sequence[float]],
         densities: tuple[Sequence[float], Sequence[float], Sequence[float]],
         rooms: Sequence[int],
         prices: Sequence[float],
-        host_s_per_byte: float,
+        host_price: float,
     ) -> None:
-        self.read, self.host_s_per_byte = read, host_s_per_byte
-        self.steps = [_steps(rooms[:count], prices[:count], host_s_per_byte) for count in range(len(rooms) + 1)]
-        self.kinds = [_kinds(*sizes) for sizes in zip(*read, *densities, strict=True)]
+        self.host_price = host_price
+        self.steps = [_steps(rooms[:count], prices[:count], host_price) for count in range(len(rooms) + 1)]
+        self.kinds = [_kinds(*row) for row in zip(*sizes, *densities, strict=True)]
 
     def seconds(self, devices: int, end: int) -> float:
         """For the first `end` layers on the first `devices` devices and the host."""
@@ -36,21 +36,17 @@ class FlowBound:
         for room, gain in self.steps[devices]:
             more = room - first_held
             saved += gain * (first + min(more * loose, rest) if more > 0 else room * dense)
-        return ((first + rest) * self.host_s_per_byte - saved) * ROUNDING
-
-    def seconds_on_host(self, end: int) -> float:
-        """What the host takes for the first `end` layers."""
-        return (self.read[0][end] + self.read[1][end]) * self.host_s_per_byte
+        return ((first + rest) * self.host_price - saved) * ROUNDING
 
 
-def _kinds(fixed: int, free: int, dense: float, loose: float, whole: float) -> tuple[float, int, float, int]:
-    """Density and bytes read of what goes to the devices first, and of what follows."""
-    return (max(dense, whole), fixed + free, 0.0, 0) if loose > dense else (dense, fixed, loose, free)
+def _kinds(fixed: float, free: float, dense: float, loose: float, whole: float) -> tuple[float, float, float, float]:
+    """Density and size of what goes to the devices first, and of what follows."""
+    return (max(dense, whole), fixed + free, 0.0, 0.0) if loose > dense else (dense, fixed, loose, free)
 
 
-def densities(sizes: Iterable[Iterable[tuple[int, int]]]) -> tuple[float, ...]:
-    """The most bytes read per byte held, of (held, read) of the tensors of the first layers; 0.0 for no layer."""
-    each = (max((read / max(held, 1) for held, read in row), default=0.0) for row in sizes)
+def densities(sizes: Iterable[Iterable[tuple[int, float]]]) -> tuple[float, ...]:
+    """The most size per byte held, of (held, size) of the tensors of the first layers; 0.0 for no layer."""
+    each = (max((size / max(held, 1) for held, size in row), default=0.0) for row in sizes)
     return tuple(accumulate(each, max, initial=0.0))
 
 

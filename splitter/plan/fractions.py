@@ -8,33 +8,36 @@ what is given away is whole tensors, and the memory model is asked about the res
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from math import prod
 from operator import itemgetter
 
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
 from splitter.memory.weights import device_bytes
 from splitter.model.facts import ModelFacts
-from splitter.plan.costs import LayerCosts, block_placement
+from splitter.model.ggml_types import type_name
+from splitter.plan.costs import block_placement
 from splitter.plan.fraction_bound import FlowBound, densities
+from splitter.plan.search import TINY, Sums
+from splitter.plan.work import Part
 
 EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
 INFINITE = float("inf")
 BEAM = 4  # ends of a block that the first pass of `divide` looks at
-LOOSE = 0.9  # tensors differ in bytes read per byte held; a block is dropped unexamined only well above its proportion
 FFN_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate))\.weight$")
 
 
 @dataclass(frozen=True, slots=True)
 class Movable:
-    """One tensor that may leave its layer: bytes on a device and read per token."""
+    """One tensor that may leave its layer: bytes on a device, and what a turn does with it."""
 
     layer: int
     name: str
     held: int
-    read: int
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,168 +54,240 @@ def movables(facts: ModelFacts, layers: int) -> tuple[tuple[Movable, ...], ...]:
     used, count = facts.hparam("expert_used_count"), facts.hparam("expert_count")
     share = used / count if isinstance(used, int) and isinstance(count, int) and count else 1.0
     has_experts = any(EXPERT_TENSOR.match(tensor.name) for tensor in facts.tensors)
-    pattern = EXPERT_TENSOR if has_experts else FFN_TENSOR
+    pattern, share = (EXPERT_TENSOR, share) if has_experts else (FFN_TENSOR, 1.0)
     found: list[list[Movable]] = [[] for _ in range(layers)]
     for tensor in facts.tensors:
         match = pattern.match(tensor.name)
         if match and int(match[1]) < layers - 1:
-            read = int(tensor.size_bytes * (share if has_experts else 1.0))
-            layer = int(match[1])
-            found[layer].append(Movable(layer, match[2], device_bytes(tensor), read))
+            size, layer = tensor.size_bytes, int(match[1])
+            name = type_name(tensor.ggml_type)
+            part = Part(name, has_experts, size * share, size, prod(tensor.shape) * share)
+            found[layer].append(Movable(layer, match[2], device_bytes(tensor), part))
     return tuple(tuple(row) for row in found)
 
 
-Gift = tuple[int, int, tuple[Movable, ...]]  # bytes held and read by some tensors of one layer, and the tensors
+Gift = tuple[int, tuple[int, ...]]  # bytes held by some tensors of one layer, and which of its tensors
 
 
 @dataclass(frozen=True, slots=True)
 class Divisible:
-    """Sums over the first layers: what cannot be moved and what can, held and read; `gifts` of each layer by size.
-
-    `densities`: of both and of whole layers, the most bytes read per byte held in the layers so far.
-    """
+    """Sums over the first layers: bytes held that cannot be moved and that can; `gifts` of each layer by size."""
 
     fixed_held: tuple[int, ...]
-    fixed_read: tuple[int, ...]
     free_held: tuple[int, ...]
-    free_read: tuple[int, ...]
     parts: tuple[tuple[Movable, ...], ...]
     gifts: tuple[tuple[Gift, ...], ...]
-    densities: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 
-    def given(self, start: int, over: int) -> tuple[int, Gift | None]:
+    def given(self, start: int, over: int) -> tuple[int, int | None]:
         """What leaves a block from layer `start` on that is `over` bytes too large.
 
-        Whole layers from the first on, then the tightest set of one more: the index of that layer, and the set.
+        Whole layers from the first on, then the tightest set of one more: the index of that layer, and of the set.
         """
         if over <= 0:
             return start, None
         sums = self.free_held
         whole = bisect_right(sums, sums[start] + over) - 1
         rest = over - (sums[whole] - sums[start])
-        return whole, self.gifts[whole][bisect_left(self.gifts[whole], rest, key=itemgetter(0))] if rest else None
+        return whole, bisect_left(self.gifts[whole], rest, key=itemgetter(0)) if rest else None
 
 
-def divisible(costs: LayerCosts, parts: tuple[tuple[Movable, ...], ...]) -> Divisible:
-    """Splits the costs of whole layers into the movable part and the rest."""
-    held = [sum(part.held for part in row) for row in parts]
-    read = [sum(part.read for part in row) for row in parts]
-    fixed_held = [a - b for a, b in zip(costs.held, held, strict=True)]
-    fixed_read = [a - b for a, b in zip(costs.read, read, strict=True)]
-    gifts = tuple(_gifts(row) for row in parts)
-    dense = densities([pair] for pair in zip(fixed_held, fixed_read, strict=True))
-    loose = densities(((part.held, part.read) for part in row) for row in parts)
-    whole = densities([pair] for pair in zip(costs.held, costs.read, strict=True))
-    return Divisible(
-        _sums(fixed_held), _sums(fixed_read), _sums(held), _sums(read), parts, gifts, (dense, loose, whole)
-    )
-
-
-def _sums(row: Sequence[int]) -> tuple[int, ...]:
-    return (0, *accumulate(row))
+def divisible(held: Sequence[int], parts: tuple[tuple[Movable, ...], ...]) -> Divisible:
+    """Splits what whole layers hold into the movable part and the rest."""
+    free = [sum(part.held for part in row) for row in parts]
+    fixed = [a - b for a, b in zip(held, free, strict=True)]
+    return Divisible((0, *accumulate(fixed)), (0, *accumulate(free)), parts, tuple(_gifts(row) for row in parts))
 
 
 def _gifts(row: Sequence[Movable]) -> tuple[Gift, ...]:
     """All sets of tensors of one layer, the smallest first."""
-    subsets = (tuple(part for i, part in enumerate(row) if mask >> i & 1) for mask in range(1, 1 << len(row)))
-    sized = ((sum(part.held for part in subset), sum(part.read for part in subset), subset) for subset in subsets)
-    return tuple(sorted(sized, key=lambda gift: (gift[0], len(gift[2]))))
+    subsets = (tuple(i for i in range(len(row)) if mask >> i & 1) for mask in range(1, 1 << len(row)))
+    sized = ((sum(row[i].held for i in subset), subset) for subset in subsets)
+    return tuple(sorted(sized, key=lambda gift: (gift[0], len(gift[1]))))
 
 
-def flow_bound(layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float) -> FlowBound:
-    """What no blocks on these devices and the host can beat."""
-    return FlowBound((layers.fixed_read, layers.free_read), layers.densities, rooms, prices, host_s_per_byte)
+@dataclass(frozen=True, slots=True)
+class PlaceSeconds:
+    """Seconds of a turn in one place, as sums over the first layers: what cannot be moved, and what can.
+
+    `parts` are those of each movable tensor, `gifts` those of each set of Divisible. In RAM, tensors that a device's
+    layer gave away cost handing over besides, which `free` and `gifts` hold and `fixed` and `parts` do not.
+    """
+
+    fixed: Sums
+    free: Sums
+    parts: tuple[tuple[float, ...], ...]
+    gifts: tuple[tuple[float, ...], ...]
+
+    def total(self) -> float:
+        return self.fixed[-1] + sum(map(sum, self.parts))
+
+    def layers_s(self, end: int) -> float:
+        """The first `end` layers, whole."""
+        return self.fixed[end] + sum(map(sum, self.parts[:end]))
+
+
+def place_seconds(
+    layers: Divisible,
+    whole: Sequence[float],
+    part_s: Callable[[Part], float],
+    handing_s: float = 0.0,
+) -> PlaceSeconds:
+    """Of `whole` layers and single tensors in one place; `handing_s` for each layer that gives tensors to it."""
+    each = {part: part_s(part) for part in {tensor.part for row in layers.parts for tensor in row}}
+    parts = tuple(tuple(each[tensor.part] for tensor in row) for row in layers.parts)
+    fixed = [total - sum(row) for total, row in zip(whole, parts, strict=True)]
+    free = [sum(row) + (handing_s if row else 0.0) for row in parts]
+    gifts = tuple(
+        tuple(handing_s + sum(row[i] for i in subset) for _, subset in sets)
+        for row, sets in zip(parts, layers.gifts, strict=True)
+    )
+    return PlaceSeconds((0.0, *accumulate(fixed)), (0.0, *accumulate(free)), parts, gifts)
+
+
+def flow_bound(layers: Divisible, rooms: Sequence[int], places: Sequence[PlaceSeconds], ram: PlaceSeconds) -> FlowBound:
+    """What no blocks on these devices and the host can beat.
+
+    Every tensor has a size such that no place takes less than its size times the place's price.
+    """
+    everywhere = (*places, ram)
+    prices = [max(place.total(), TINY) for place in everywhere]
+    rows = [[b - a for a, b in pairwise(place.fixed)] for place in everywhere]
+    fixed = [min(s / p for s, p in zip(layer, prices, strict=True)) for layer in zip(*rows, strict=True)]
+    free = [
+        [min(s / p for s, p in zip(tensor, prices, strict=True)) for tensor in zip(*layer, strict=True)]
+        for layer in zip(*(place.parts for place in everywhere), strict=True)
+    ]
+    held = [b - a for a, b in pairwise(layers.fixed_held)]
+    loose = ([(m.held, size) for m, size in zip(*row, strict=True)] for row in zip(layers.parts, free, strict=True))
+    both = [
+        _densest(h, f, [(m.held, size) for m, size in zip(row, sizes, strict=True)])
+        for h, row, f, sizes in zip(held, layers.parts, fixed, free, strict=True)
+    ]
+    return FlowBound(
+        ((0.0, *accumulate(fixed)), (0.0, *accumulate(map(sum, free)))),
+        (
+            densities([pair] for pair in zip(held, fixed, strict=True)),
+            densities(loose),
+            densities(both),
+        ),
+        rooms,
+        prices[:-1],
+        prices[-1],
+    )
+
+
+def _densest(held: int, size: float, free: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Held and size of what cannot be moved of a layer with the first tensors that can, the densest first."""
+    ranked = sorted(free, key=lambda pair: -pair[1] / max(pair[0], 1))
+    return list(accumulate(ranked, lambda a, b: (a[0] + b[0], a[1] + b[1]), initial=(held, size)))[1:] or [(held, size)]
 
 
 def divide(
-    layers: Divisible, rooms: Sequence[int], prices: Sequence[float], host_s_per_byte: float, below_s: float = INFINITE
+    layers: Divisible,
+    rooms: Sequence[int],
+    places: Sequence[PlaceSeconds],
+    ram: PlaceSeconds,
+    below_s: float = INFINITE,
 ) -> Blocks | None:
-    """The best blocks for devices with `rooms` bytes and `prices` seconds per byte, in their order; some stay empty.
+    """The best blocks for devices with `rooms` bytes and their seconds, in their order; some stay empty.
 
     None if none takes less than `below_s`. A pass over the most promising boundaries gives the time to beat, then
     only those are looked at that a lower bound does not rule out.
     """
-    bound = flow_bound(layers, rooms, prices, host_s_per_byte)
-    first = _swept(layers, bound, rooms, prices, below_s=below_s, beam=BEAM)
+    bound = flow_bound(layers, rooms, places, ram)
+    on_host = [ram.layers_s(end) for end in range(len(layers.parts))]
+    least = [_least_per_byte(layers, place, ram) for place in places]
+    sweep = _Sweep(layers, rooms, places, ram, bound, on_host, least)
+    first = sweep.swept(below_s, BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
-    exact = _swept(layers, bound, rooms, prices, below_s=min(below_s, tried_s), beam=None)
+    exact = sweep.swept(min(below_s, tried_s), None)
     total, starts = exact or first or (INFINITE, [])
     return Blocks(tuple(starts), _moved(layers, starts, rooms), total) if starts else None
 
 
-def _swept(
-    layers: Divisible,
-    bound: FlowBound,
-    rooms: Sequence[int],
-    prices: Sequence[float],
-    *,
-    below_s: float,
-    beam: int | None,
-) -> tuple[float, list[int]] | None:
-    """(seconds, first layers of the blocks) by dynamic programming from the last device on.
+def _least_per_byte(layers: Divisible, place: PlaceSeconds, ram: PlaceSeconds) -> float:
+    """The least seconds per byte held that a tensor costs when a device gives it to the host."""
+    return min(
+        (
+            (in_ram - kept) / max(tensor.held, 1)
+            for row, kept_row, ram_row in zip(layers.parts, place.parts, ram.parts, strict=True)
+            for tensor, kept, in_ram in zip(row, kept_row, ram_row, strict=True)
+        ),
+        default=0.0,
+    )
 
-    Per device only the `beam` most promising ends of its block are tried (None: all that may stay below `below_s`).
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """The dynamic programming over the boundaries, from the last device on; `on_host` are seconds of leading layers,
+    `least` per device the least seconds that a byte costs which it gives to the host.
     """
-    host_price = bound.host_s_per_byte
-    count = len(layers.parts)
-    best = [INFINITE] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
-    most = [INFINITE] * (count + 1)  # what best may be at most, for the rest to stay below
-    choices: list[list[int]] = []
-    for index in reversed(range(len(rooms))):
-        ends = _ends(best, most, beam)
-        now = [(seconds, start) for start, seconds in enumerate(best)]
-        most = [below_s - bound.seconds(index, start) for start in range(count + 1)]
-        for end in ends:
-            _try_starts(layers, end, (rooms[index], prices[index], host_price), best[end], now, most=most)
-        best = [seconds for seconds, _ in now]
-        choices.append([end for _, end in now])
-    total, first = min((best[h] + bound.seconds_on_host(h), h) for h in range(count))
-    if total >= below_s:
-        return None
-    starts = [first]
-    for chosen in reversed(choices[1:]):
-        starts.append(chosen[starts[-1]])
-    return total, starts
+
+    layers: Divisible
+    rooms: Sequence[int]
+    places: Sequence[PlaceSeconds]
+    ram: PlaceSeconds
+    bound: FlowBound
+    on_host: Sequence[float]
+    least: Sequence[float]
+
+    def swept(self, below_s: float, beam: int | None) -> tuple[float, list[int]] | None:
+        """(seconds, first layers of the blocks), None if not below `below_s`.
+
+        Per device only the `beam` most promising ends of its block are tried (None: all that may stay below it).
+        """
+        count = len(self.layers.parts)
+        best = [INFINITE] * count + [0.0]  # best[p]: layers p.. on the devices handled so far
+        most = [INFINITE] * (count + 1)  # what best may be at most, for the rest to stay below
+        choices: list[list[int]] = []
+        for index in reversed(range(len(self.rooms))):
+            ends = _ends(best, most, beam)
+            now = [(seconds, start) for start, seconds in enumerate(best)]
+            most = [below_s - self.bound.seconds(index, start) for start in range(count + 1)]
+            for end in ends:
+                self.try_starts(index, end, best[end], now, most)
+            best = [seconds for seconds, _ in now]
+            choices.append([end for _, end in now])
+        total, first = min((best[h] + self.on_host[h], h) for h in range(count))
+        if total >= below_s:
+            return None
+        starts = [first]
+        for chosen in reversed(choices[1:]):
+            starts.append(chosen[starts[-1]])
+        return total, starts
+
+    def try_starts(
+        self, index: int, end: int, after_s: float, now: list[tuple[float, int]], most: Sequence[float]
+    ) -> None:
+        """Offers `now`, (seconds, end) by start, every block of a device before `end`.
+
+        Its immovable part must fit, and its seconds stay below `most`. They are first taken as if the cheapest bytes
+        could be moved, then by whole tensors.
+        """
+        layers, place, ram, least = self.layers, self.places[index], self.ram, self.least[index]
+        fixed_held, free_held = layers.fixed_held, layers.free_held
+        for start in range(end - 1, -1, -1):
+            left = self.rooms[index] - fixed_held[end] + fixed_held[start]
+            if left < 0:
+                return
+            free = free_held[end] - free_held[start]
+            kept_s = after_s + place.fixed[end] - place.fixed[start] + place.free[end] - place.free[start]
+            least_moved = max(free - left, 0) * least
+            enough = min(now[start][0], most[start])
+            if kept_s + least_moved >= enough:
+                continue
+            whole, gift = layers.given(start, free - left)
+            seconds = kept_s + ram.free[whole] - ram.free[start] - place.free[whole] + place.free[start]
+            if gift is not None:
+                seconds += ram.gifts[whole][gift] - place.gifts[whole][gift]
+            if seconds < enough:
+                now[start] = seconds, end
 
 
 def _ends(best: Sequence[float], most: Sequence[float], beam: int | None) -> list[int]:
     """Where a block may end, only the `beam` most promising ends if that is given."""
     ends = [end for end, seconds in enumerate(best) if end and seconds < most[end]]
     return sorted(sorted(ends, key=lambda end: best[end] - most[end])[:beam]) if beam else ends
-
-
-def _try_starts(
-    layers: Divisible,
-    end: int,
-    device: tuple[int, float, float],
-    after_s: float,
-    now: list[tuple[float, int]],
-    *,
-    most: Sequence[float],
-) -> None:
-    """Offers `now`, (seconds, end) by start, every block of a device (room, price, price of the host) before `end`.
-
-    Its immovable part must fit, and its seconds stay below `most`. They are first taken as if bytes could be moved,
-    then by whole tensors.
-    """
-    room, price, host_price = device
-    fixed_held, fixed_read = layers.fixed_held, layers.fixed_read
-    free_held, free_read = layers.free_held, layers.free_read
-    for start in range(end - 1, -1, -1):
-        left = room - fixed_held[end] + fixed_held[start]
-        if left < 0:
-            return
-        free, read = free_held[end] - free_held[start], free_read[end] - free_read[start]
-        kept_s = after_s + (fixed_read[end] - fixed_read[start] + read) * price
-        least_moved = read * (free - left) / free if free > left else 0.0
-        enough = min(now[start][0], most[start])
-        if kept_s + least_moved * LOOSE * (host_price - price) >= enough:
-            continue
-        whole, gift = layers.given(start, free - left)
-        moved = free_read[whole] - free_read[start] + (gift[1] if gift else 0)
-        seconds = kept_s + moved * (host_price - price)
-        if seconds < enough:
-            now[start] = seconds, end
 
 
 def _moved(layers: Divisible, starts: Sequence[int], rooms: Sequence[int]) -> tuple[Movable, ...]:
@@ -223,7 +298,7 @@ def _moved(layers: Divisible, starts: Sequence[int], rooms: Sequence[int]) -> tu
         if start < end:
             whole, gift = layers.given(start, held - room)
             moved += [part for row in layers.parts[start:whole] for part in row]
-            moved += gift[2] if gift else ()
+            moved += [layers.parts[whole][i] for i in layers.gifts[whole][gift][1]] if gift is not None else []
     return tuple(moved)
 
 

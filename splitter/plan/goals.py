@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from splitter.plan.defaults import CONTEXT_STEP, default_context
+from splitter.plan.even import evened
 from splitter.plan.fastest import find_fastest
 from splitter.plan.finder import PIPELINE_OFF, Solution, in_ram
-from splitter.plan.microbatch import LEAST, best_at, ubatch
+from splitter.plan.microbatch import SIZES, best_at, ubatch, usual_ubatch
 from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
+from splitter.plan.sharing import paying
 from splitter.plan.task import Task
 
 KNEE = 0.9
@@ -32,8 +34,24 @@ def choose(task: Task, request: Request) -> Choice:
         choice = balanced(task)
     else:
         choice = _fastest(task, int(fixed or default_context(task.scene.facts)))
+    choice = _shared(task, request, Choice(evened(task, choice.found), choice.reasons))
     reasons = (*_goal_reason(request), *choice.reasons, *_ubatch_reason(task, choice.found))
     return Choice(choice.found, reasons)
+
+
+def _shared(task: Task, request: Request, choice: Choice) -> Choice:
+    """The same in `-sm tensor` where the goal is speed and that pays, with its price."""
+    if request.context_max or request.goal != "speed":
+        return choice
+    shared = paying(task, choice.found)
+    if shared is None:
+        return choice
+    saved = 100 * (1 - shared.seconds / choice.found.seconds)
+    text = (
+        f"-sm tensor: all cards work on every layer, a turn is {saved:.0f} % shorter than in layer mode; "
+        "prompts alone are slower, and the mode is experimental"
+    )
+    return Choice(shared, (*choice.reasons, text))
 
 
 def _fastest(task: Task, context_size: int) -> Choice:
@@ -66,10 +84,14 @@ def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
 
 
 def _ubatch_reason(task: Task, found: Solution) -> tuple[str, ...]:
-    if "ubatch_size" in task.fixed or found.settings.ubatch_size >= task.settings(context_size=256).ubatch_size:
+    size, usual = found.settings.ubatch_size, usual_ubatch(task)
+    if "ubatch_size" in task.fixed or size == usual:
         return ()
-    size = found.settings.ubatch_size
-    return (f"-ub {size} instead of 512 frees compute memory for layers, but slows prompts down",)
+    if size < usual:
+        return (f"-ub {size} instead of {usual} frees memory for layers: a turn is shorter though prompts are slower",)
+    staged = in_ram(found.settings, found.placement)
+    why = "what is in RAM crosses to the card less often" if staged else "each pass over the weights serves more tokens"
+    return (f"-ub {size} instead of {usual}: prompts are faster, for {why}",)
 
 
 def longest(task: Task) -> Choice:
@@ -106,7 +128,7 @@ def _keeps_in_ram(task: Task) -> bool:
 
 def _longest_at_all(task: Task, start: Solution, least: int, most: int) -> Choice:
     """The largest context that fits where layers wait in RAM already, with its price."""
-    sized = task if {"ubatch_size", "batch_size"} & set(task.fixed) else task.fixing(**ubatch(task, LEAST))
+    sized = task if {"ubatch_size", "batch_size"} & set(task.fixed) else task.fixing(**ubatch(task, SIZES[0]))
     size = _bisect(sized, start, least, most).settings.context_size
     found = start if size == start.settings.context_size else best_at(task, size) or start
     limit = "the model's own limit" if size == most else "256 more would not fit"

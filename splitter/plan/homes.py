@@ -9,13 +9,14 @@ from itertools import product
 
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.plan.extra_models import DRAFT, PROJECTOR
+from splitter.plan.families import FLOAT
 from splitter.plan.finder import Solution
 from splitter.plan.goals import Choice, choose
-from splitter.plan.microbatch import SMALLER_UBATCH_GAIN
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.speed import generation_s, reads
+from splitter.plan.speed import price_of, token_s
 from splitter.plan.task import Task
+from splitter.plan.work import work_in
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
@@ -23,13 +24,12 @@ from splitter.units import format_bytes
 DRAFTED = 3
 # Tokens generated per image: what shares the cost of encoding it.
 TOKENS_PER_IMAGE = 256
-USUAL_UBATCH = 512
 CPU = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Homes:
-    """Where the other models go, as fields of Settings, and what they add to each pass of the main model."""
+    """Where the other models go, as fields of Settings, and the seconds that they add to a turn."""
 
     draft: tuple[str, ...] | None
     projector: str | None
@@ -69,7 +69,8 @@ def candidates(task: Task) -> Iterator[Homes]:
     among_its_own = "device_order" in task.fixed and not scene.engine.homes_beside
     devices = task.devices() if among_its_own else scene.usable()
     for draft, projector in product(_draft_homes(task, devices), _projector_homes(task, devices)):
-        yield Homes(draft, projector, _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE)
+        per_token = _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE
+        yield Homes(draft, projector, per_token * scene.workload.generated_tokens)
 
 
 def _draft_homes(task: Task, devices: Sequence[Device]) -> list[tuple[str, ...] | None]:
@@ -107,20 +108,21 @@ def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     )
     if memory is None or placement is None:
         return 0.0
-    seconds = generation_s(reads(memory), placement, scene.devices(home or ()), scene.rig.host, scene.constants)
-    return DRAFTED * (seconds or 0.0)
+    seconds = token_s(work_in(memory, placement), scene.devices(home or ()), scene.rig.host, scene.constants)
+    handing = 0.0 if home else scene.constants.several_s  # each drafted token goes to the cards and back
+    return DRAFTED * ((seconds or 0.0) + handing)
 
 
 def _image_s(scene: Scene, home: str | None) -> float:
     """Seconds to encode an image; 0 where a device's throughput is unknown."""
     if home is None or home == CPU:
         return scene.extra.image_flops() / scene.constants.host_flops
-    flops = scene.devices((home,))[0].fp16_flops
-    return scene.extra.image_flops() / (flops * scene.constants.compute_efficiency) if flops else 0.0
+    price = price_of(scene.devices((home,))[0], scene.constants)
+    return 0.0 if price is None or price.guessed else scene.extra.image_flops() * price.flop_s[FLOAT]
 
 
 def _alone_s(task: Task, request: Request) -> float | None:
-    """Seconds per pass of the main model on the empty rig: no home can do better. None where nothing fits."""
+    """Seconds of a turn of the main model on the empty rig: no home can do better. None where nothing fits."""
     scene = replace(task.scene, extra=type(task.scene.extra)())
     choice = _try(replace(task, scene=scene), request)
     return choice.found.seconds if choice else None
@@ -137,13 +139,8 @@ def _by_context(request: Request) -> bool:
 
 
 def _price(choice: Choice, homes: Homes, request: Request) -> tuple[float, float]:
-    """What to minimise: the time per pass, after the context where that is what is wanted.
-
-    A smaller micro-batch must pay here as it must in `microbatch`.
-    """
-    context, ubatch = -choice.found.settings.context_size, choice.found.settings.ubatch_size
-    smaller = SMALLER_UBATCH_GAIN * (ubatch < USUAL_UBATCH)
-    seconds = (choice.found.seconds + homes.seconds) * (1 + smaller)
+    """What to minimise: the turn, after the context where that is what is wanted."""
+    context, seconds = -choice.found.settings.context_size, choice.found.seconds + homes.seconds
     return (context, seconds) if _by_context(request) else (seconds, context)
 
 

@@ -32,12 +32,38 @@ class PlannedDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """Predicted tokens per second; None where a bandwidth is unknown. `basis`: roofline, calibrated or measured."""
+class Bound:
+    """Tokens per second that no engine exceeds: weights over bandwidth, and products over the peak throughput."""
 
     generation_tokens_per_s: float | None
     prompt_tokens_per_s: float | None
-    basis: str = "roofline"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the workload: so many tokens in and out with `depth_tokens` in the cache, and its seconds."""
+
+    prompt_tokens: int
+    generated_tokens: int
+    depth_tokens: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens per second that a user will see with a short context, prompts in full micro-batches; None = unknown.
+
+    `basis`: `typical` of published runs, `calibrated` by runs on these cards, `measured` for this very command (and
+    `bound` where only bytes over bandwidth count). Four fifths of runs lie within the ranges (low, high).
+    """
+
+    generation_tokens_per_s: float | None
+    prompt_tokens_per_s: float | None
+    basis: str = "typical"
+    generation_range: tuple[float, float] | None = None
+    prompt_range: tuple[float, float] | None = None
+    bound: Bound | None = None
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +86,10 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Settings, where they put every layer, what that costs and what it brings."""
+    """Settings, where they put every layer, what that costs and what it brings.
+
+    An alternative has a `title`, and the `flags` that ask for it.
+    """
 
     facts: ModelFacts
     rig: Rig
@@ -75,6 +104,7 @@ class Plan:
     alternatives: tuple["Plan", ...] = ()
     verified: Verified | None = None
     title: str = ""
+    flags: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
 
     def fits(self) -> bool:
@@ -84,6 +114,13 @@ class Plan:
         host_fits = ram is None or self.footprint.host.used_bytes() <= ram
         pool = self.pool_headroom_bytes()
         return host_fits and all(d.headroom_bytes() >= 0 for d in self.devices) and (pool is None or pool >= 0)
+
+    def ram_left_bytes(self) -> int | None:
+        """Free RAM once everything is loaded; None where the free RAM is unknown, negative where it does not fit."""
+        pool = self.pool_headroom_bytes()
+        ram = self.rig.host.ram_free_bytes
+        left = None if ram is None else ram - self.footprint.host.used_bytes()
+        return left if pool is None else pool if left is None else min(left, pool)
 
     def pool_used_bytes(self) -> int:
         """What host and the devices that share its memory use of it together."""

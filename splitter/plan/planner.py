@@ -14,7 +14,8 @@ from splitter.plan.plan import Plan, Speed
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.solve import solve
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.rig.device import Rig
 
 Lessons = Callable[[ModelFacts, Rig], Overhead]
@@ -87,7 +88,7 @@ class Planner:
 
     def constants(self) -> Constants:
         """What prices a plan on `measured_rig`."""
-        return ROOFLINE if self.calibration is None else calibrated_constants(self.calibration)
+        return TYPICAL if self.calibration is None else calibrated_constants(self.calibration)
 
     def noted(self, plan: Plan) -> Plan:
         """`plan` saying which of its cards are calibrated and when."""

@@ -55,7 +55,7 @@ def _what_binds(task: Task, context_size: int) -> str:
     pool = plan.pool_headroom_bytes()
     if pool is not None and pool < 0:
         free = format_bytes(plan.rig.pool_free_bytes() or 0)
-        return f"host and GPU share one memory and need {format_bytes(plan.pool_used_bytes())} of {free} free"
+        return f"host and GPU share one memory: they need {format_bytes(plan.pool_used_bytes())}; only {free} is free"
     ram, host = plan.rig.host.ram_free_bytes, plan.footprint.host.used_bytes()
     if ram is not None and host > ram:
         return f"it needs {format_bytes(host)} of RAM; only {format_bytes(ram)} is free"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from splitter.model.facts import ModelFacts
 from splitter.plan.engine_rules import NEWEST, EngineRules
+from splitter.plan.workload import CHAT, Workload
 
 Goal = Literal["speed", "context", "balanced"]
 
@@ -19,7 +20,8 @@ class Request:
     `engine` is what the engine's version can be told and what it assumes.
     `margin_bytes` is free memory kept per device in rig order; one entry serves all devices.
     `hints` False: a refusal need not say what would fit instead, which takes many searches.
-    `draft` and `projector` are the headers of the models that `fixed` names as `draft_model` and `mmproj`.
+    `workload` is the turn that the goal `speed` makes short. `draft` and `projector` are the headers of the models that
+    `fixed` names as `draft_model` and `mmproj`.
     """
 
     goal: Goal = "speed"
@@ -29,4 +31,5 @@ class Request:
     engine: EngineRules = NEWEST
     draft: ModelFacts | None = None
     projector: ModelFacts | None = None
+    workload: Workload = CHAT
     hints: bool = True

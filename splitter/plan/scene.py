@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splitter.errors import UsageError
+from splitter.memory import speculation
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
@@ -15,7 +16,10 @@ from splitter.plan.engine_rules import NEWEST, EngineRules
 from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.placement import placement_of
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.work import LayerParts, layer_parts, model_class
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
 
 # Settings of the other models: they do not change what the main one needs.
@@ -31,7 +35,7 @@ NO_EXTRA: dict[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Scene:
     """`margin_bytes` as in Request; `constants` price a plan, `overhead` is what a device loses to its driver,
-    `extra` the models that share the devices with the main one.
+    `extra` the models that share the devices with the main one, `workload` the turn that is to be short.
 
     `models` remembers the memory models of the request, `searched` what its searches found before they knew any
     compute buffer and the layers they may divide: the many searches of one request ask about the same few.
@@ -41,9 +45,10 @@ class Scene:
     rig: Rig
     engine: EngineRules = NEWEST
     margin_bytes: tuple[int, ...] = ()
-    constants: Constants = ROOFLINE
+    constants: Constants = TYPICAL
     overhead: Overhead = driver_overhead
     extra: ExtraModels = ALONE
+    workload: Workload = CHAT
     models: dict[Settings, MemoryModel] = field(default_factory=dict, repr=False, compare=False)
     searched: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -51,12 +56,29 @@ class Scene:
         """The memory model of `settings` under the engine's rules; their placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
         order = settings.device_order if named else ()
-        plain = replace(settings, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order, **NO_EXTRA)
+        kinds = ",".join(speculation.kinds(settings)) or None
+        alone = replace(settings, **NO_EXTRA, spec_type=kinds)
+        plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
         if plain not in self.models:
             known = next(iter(self.models.values()), None)
             made = known.with_settings(plain) if known else MemoryModel(self.facts, plain, self.engine.memory)
             self.models[plain] = made
         return self.models[plain]
+
+    def layer_parts(self, memory: MemoryModel) -> LayerParts:
+        """The weights per layer under the overrides of `memory`, read once."""
+        s = memory.settings
+        key = ("parts", s.override_tensors, s.n_cpu_moe, s.cpu_moe, s.device_order if s.override_tensors else ())
+        if key not in self.searched:
+            self.searched[key] = layer_parts(memory)
+        found: LayerParts = self.searched[key]
+        return found
+
+    def model_class(self) -> str:
+        """The model's class, found once."""
+        if "class" not in self.searched:
+            self.searched["class"] = model_class(self.facts)
+        return str(self.searched["class"])
 
     def place(self, settings: Settings) -> Placement:
         """Where the engine puts the layers under `settings`."""

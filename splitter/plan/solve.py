@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from splitter.model.facts import ModelFacts
 from splitter.plan.alternatives import alternatives
-from splitter.plan.evaluate import assemble
+from splitter.plan.evaluate import assemble, within_ram
 from splitter.plan.explain import explain
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.homes import choose_with_homes
@@ -12,7 +12,8 @@ from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.speed import ROOFLINE, Constants
+from splitter.plan.speed import Constants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.task import check_request
 from splitter.rig.device import Rig
 
@@ -22,7 +23,7 @@ def solve(
     rig: Rig,
     request: Request,
     *,
-    constants: Constants = ROOFLINE,
+    constants: Constants = TYPICAL,
     overhead: Overhead = driver_overhead,
     details: bool = True,
 ) -> Plan:
@@ -34,9 +35,11 @@ def solve(
     nothing obeys them within the rig's memory.
     """
     extra = ExtraModels(request.draft, request.projector)
-    scene = Scene(facts, rig, request.engine, request.margin_bytes, constants, overhead, extra)
+    shared = (request.engine, request.margin_bytes, constants, overhead, extra, request.workload)
+    scene = Scene(facts, rig, *shared)
     task, choice = choose_with_homes(check_request(scene, request), request)
-    plan = assemble(scene, choice.found.settings, choice.found.placement)
+    plan = within_ram(scene, assemble(scene, choice.found.settings, choice.found.placement))
     if not details:
-        return replace(plan, reasons=choice.reasons)
-    return replace(plan, reasons=(*choice.reasons, *explain(task, plan)), alternatives=alternatives(task, plan))
+        return replace(plan, reasons=(*choice.reasons, *plan.reasons))
+    reasons = (*choice.reasons, *plan.reasons, *explain(task, plan))
+    return replace(plan, reasons=reasons, alternatives=alternatives(task, plan))

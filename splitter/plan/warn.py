@@ -1,8 +1,9 @@
 """Warnings about a plan: what a user should know before starting it, each with its remedy."""
 
+from splitter.memory.host_ram import PROMPT_CACHE
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
-from splitter.units import format_bytes
+from splitter.units import MIB, format_bytes
 
 
 def warnings(plan: Plan) -> tuple[Notice, ...]:
@@ -11,6 +12,7 @@ def warnings(plan: Plan) -> tuple[Notice, ...]:
         *_unreadable(plan),
         *_overfull(plan),
         *_host(plan),
+        *_growth(plan),
         *_idle(plan),
         *_extra(plan),
         *_unproven(plan),
@@ -61,13 +63,30 @@ def _host(plan: Plan) -> tuple[Notice, ...]:
     )
 
 
+def _growth(plan: Plan) -> tuple[Notice, ...]:
+    """RAM that the server takes while it runs, where it is more than is left once it has loaded."""
+    left, parts = plan.ram_left_bytes(), plan.footprint.growth
+    if left is None or left < 0 or sum(size for _, size in parts) <= left:
+        return ()
+    named = " and ".join(f"{format_bytes(size)} for its {name}" for name, size in parts)
+    others = sum(size for name, size in parts if name != PROMPT_CACHE)
+    hint = f"add --cache-ram {max(0, left - others) // MIB}" + (" --ctx-checkpoints 4" if others > left else "")
+    return (
+        Notice(
+            "ram_growth",
+            f"while it runs the server may take up to {named}; {format_bytes(left)} of RAM is free once it has loaded",
+            hint,
+        ),
+    )
+
+
 def _pool(plan: Plan, missing_bytes: int) -> Notice:
     names = ", ".join(device.name for device in plan.rig.shared())
     return Notice(
         "unified_memory",
-        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())} of "
-        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} free, {format_bytes(missing_bytes)} more than there "
-        "is beside the margin",
+        f"host and {names} share one memory: together they need {format_bytes(plan.pool_used_bytes())}, and "
+        f"{format_bytes(plan.rig.pool_free_bytes() or 0)} is free; with the margin {format_bytes(missing_bytes)} is "
+        "missing",
         "take a shorter context or a smaller quantisation: putting layers on the host frees nothing",
     )
 

@@ -15,7 +15,7 @@ from splitter.rig.nvml import NO_DRIVER, detect
 from splitter.rig.nvml_devices import Detection
 
 NO_DRIVER_AT_ALL = (
-    "no graphics card was found here: NVIDIA's needs its driver; AMD's and Intel's are seen by a llama-server with "
+    "no graphics card was found: an NVIDIA card needs its driver; AMD and Intel cards are found by a llama-server with "
     "Vulkan (name it with --engine-path)"
 )
 

@@ -133,10 +133,10 @@ def read_key(path: str | Path) -> str:
         raise EngineError(message, "save it as UTF-8 without BOM")
     key = next((line.strip() for line in lines if line.strip()), None)
     if key is None:
-        message = f"the API key file {path} holds no key (an empty first line): the engine would serve everybody"
-        raise EngineError(message, "write the key into its first line, or delete the file: a launch makes a new one")
+        message = f"the API key file {path} holds no key (its first line is empty): the engine would serve everybody"
+        raise EngineError(message, "put the key on its first line, or delete the file: a launch makes a new one")
     if not key.isprintable():
-        raise EngineError(f"the key in {path} holds a control character", "write the key as one line of plain text")
+        raise EngineError(f"the key in {path} contains a control character", "write the key as one line of plain text")
     return key
 
 

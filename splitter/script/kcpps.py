@@ -62,7 +62,7 @@ def kcpps_values(plan: Plan, command: EngineCommand) -> dict[str, Any]:
 def _arguments(command: EngineCommand) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each flag of the command by its argument name, with the words that belong to it."""
     rows = {name: (dest, nargs) for dest, nargs, names in kobold_flags() for name in names}
-    rest = list(command.argv[1:])
+    rest = list(command.arguments)
     while rest:
         dest, nargs = rows[rest.pop(0)]
         words: list[str] = []

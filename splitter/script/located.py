@@ -82,6 +82,8 @@ def engine_name(command: EngineCommand, windows: bool) -> str:
 def _engine(command: EngineCommand, windows: bool) -> Located:
     """An engine that is a package runs in its Python: one that lies beside the script by chance would not do."""
     path, engine = command.argv[0], ENGINES[command.engine.kind]
+    if command.by_python:  # the script stays where it is: the rest of its clone lies around it
+        return Located("engine", path, on_path=path)
     name = engine_name(command, windows)
     beside = None if engine.package else name
     others = tuple(n for n in engine.file_names(windows) if n != name and n.endswith(".exe")) if beside else ()

@@ -15,6 +15,8 @@ def portable(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Plan, E
     kind, key = command.engine.kind, command.server.api_key_file
     if ENGINES[kind].package:
         raise UsageError(f"the {kind} engine is part of a Python installation, not in one folder", "use llama-server")
+    if command.by_python:
+        raise UsageError(f"{command.engine.path} needs the folder that it lies in", f"use a release of {kind}")
     settings, program = plan.settings, engine_name(command, windows)
     files = [path for path in (plan.facts.path, settings.mmproj, settings.draft_model, key) if path]
     bare = {path: _bare(path) for path in files}

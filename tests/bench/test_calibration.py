@@ -22,11 +22,18 @@ from splitter.bench.tune.run import Measured
 from splitter.bench.tune.trial import Outcome
 from splitter.engine.command import EngineRef
 from splitter.errors import EngineError
-from splitter.plan.calibrated import Calibration, CardConstants, calibrated_constants, calibrated_rig, calibration_notes
+from splitter.plan.calibrated import (
+    Calibration,
+    CardConstants,
+    CardWork,
+    calibrated_constants,
+    calibrated_rig,
+    calibration_notes,
+    card_work,
+)
 from splitter.plan.overhead import no_overhead
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
-from splitter.plan.work import Work, work_of
 from tests.plan.builders import card, model, plan, rig
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -34,7 +41,7 @@ ENGINE = EngineRef("llama-server", None, "11434")
 FITTED = Fitted((("CUDA0", 80e9), ("CUDA1", 400e9)), (("CUDA0", 5e12),), 2e-4, 3e-5, 12e9, 0.01)
 
 
-def seconds(work: Work, bandwidths: dict[str, float], host: float, hop_s: float, layer_s: float) -> float:
+def seconds(work: CardWork, bandwidths: dict[str, float], host: float, hop_s: float, layer_s: float) -> float:
     reading = sum(size / bandwidths[name] for name, size in work.bytes_read)
     return reading + work.host_bytes / host + work.hops * hop_s + work.layers * layer_s
 
@@ -43,14 +50,14 @@ def eight_runs(a: float, b: float, host: float, hop_s: float) -> list[Run]:
     """As `calibrate` makes them: a model on each card, in pairs and in RAM, and a tiny one on each card."""
     size = 10**9
     works = [
-        Work((("CUDA0", 4 * size),), 0, 0, 33),
-        Work((("CUDA1", 4 * size),), 0, 0, 33),
-        Work((("CUDA0", 2 * size), ("CUDA1", 2 * size)), 0, 1, 33),
-        Work((("CUDA0", size), ("CUDA1", 3 * size)), 0, 1, 33),
-        Work((("CUDA0", 3 * size),), size, 1, 33),
-        Work((), 4 * size, 0, 33),
-        Work((("CUDA0", 10**6),), 0, 0, 9),
-        Work((("CUDA1", 10**6),), 0, 0, 9),
+        CardWork((("CUDA0", 4 * size),), 0, 0, 33),
+        CardWork((("CUDA1", 4 * size),), 0, 0, 33),
+        CardWork((("CUDA0", 2 * size), ("CUDA1", 2 * size)), 0, 1, 33),
+        CardWork((("CUDA0", size), ("CUDA1", 3 * size)), 0, 1, 33),
+        CardWork((("CUDA0", 3 * size),), size, 1, 33),
+        CardWork((), 4 * size, 0, 33),
+        CardWork((("CUDA0", 10**6),), 0, 0, 9),
+        CardWork((("CUDA1", 10**6),), 0, 0, 9),
     ]
     made = {"CUDA0": a, "CUDA1": b}
     return [Run(work, seconds(work, made, host, hop_s, 3e-5), light=work.layers == 9) for work in works]
@@ -78,14 +85,14 @@ def test_no_constant_is_below_zero() -> None:
 
 
 def test_flops_come_from_cards_alone() -> None:
-    alone = Work((("CUDA0", 10**9),), 0, 0, 9, flops=(("CUDA0", 2e9),))
-    with_host = Work((("CUDA0", 10**9),), 5, 0, 9)
+    alone = CardWork((("CUDA0", 10**9),), 0, 0, 9, flops=(("CUDA0", 2e9),))
+    with_host = CardWork((("CUDA0", 10**9),), 5, 0, 9)
     assert fit([Run(alone, 0.01, 0.001), Run(with_host, 0.01, 0.001)]).flops == (("CUDA0", 2e12),)
 
 
 def test_work_adds_up_to_what_the_model_reads() -> None:
-    found = work_of(plan(model(8), rig(card(0, 60), card(1, 60)), context_size=256, ubatch_size=64))
-    whole = work_of(plan(model(8), rig(card(0, 4000)), context_size=256, ubatch_size=64))
+    found = card_work(plan(model(8), rig(card(0, 60), card(1, 60)), context_size=256, ubatch_size=64))
+    whole = card_work(plan(model(8), rig(card(0, 4000)), context_size=256, ubatch_size=64))
     assert sum(size for _, size in found.bytes_read) + found.host_bytes == sum(size for _, size in whole.bytes_read)
     assert (whole.hops, whole.layers, whole.host_bytes) == (0, 9, 0)
 
@@ -160,7 +167,7 @@ def test_a_plan_says_what_it_is_calibrated_by() -> None:
     cards = rig(card(0, 60, 100), card(1, 60, 400))
     calibration = Calibration({"CUDA1": CardConstants(200e9, None, "2026-11-24T10:00:00+00:00")})
     reached = calibrated_rig(cards, calibration)
-    assert [device.bandwidth_bytes_per_s for device in reached.devices] == [50e9, 200e9]
+    assert [device.bandwidth_bytes_per_s for device in reached.devices] == [100e9, 200e9]
     assert reached.devices[1].sources["bandwidth_bytes_per_s"] == "calibrated"
     request = Request(fixed={"context_size": 256, "ubatch_size": 64}, margin_bytes=(0,))
     found = solve(model(8), reached, request, constants=calibrated_constants(calibration), overhead=no_overhead)
@@ -172,7 +179,7 @@ def test_a_plan_says_what_it_is_calibrated_by() -> None:
 def test_a_calibration_changes_which_card_is_used() -> None:
     cards = rig(card(0, 300, 300), card(1, 300, 290))
     slow = Calibration({"CUDA0": CardConstants(100e9), "CUDA1": CardConstants(280e9)})
-    request = Request(fixed={"context_size": 256, "ubatch_size": 64}, margin_bytes=(0,))
+    request = Request(fixed={"context_size": 256, "ubatch_size": 64, "split_mode": "layer"}, margin_bytes=(0,))
     before = solve(model(8), cards, request, overhead=no_overhead)
     constants = calibrated_constants(slow)
     after = solve(model(8), calibrated_rig(cards, slow), request, constants=constants, overhead=no_overhead)

@@ -15,8 +15,9 @@ from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.rig.device import Rig
-from tests.plan.builders import card, model, rig
+from tests.plan.builders import ONE_TOKEN, card, model, rig
 
 FACTS = model(12)
 CARDS = rig(card(0, 120, 200), card(1, 100, 800), card(2, 110, 400))
@@ -28,11 +29,11 @@ def space(facts: ModelFacts = FACTS, cards: Rig = CARDS, fixed: Mapping[str, Any
     given = fixed or {}
 
     def judged(settings: Settings) -> Plan:
-        return evaluate(facts, cards, settings, margin_bytes=(0,), overhead=no_overhead)
+        return evaluate(facts, cards, settings, margin_bytes=(0,), constants=BOUND, overhead=no_overhead)
 
     def solved(asked: Mapping[str, Any]) -> Plan:
-        request = Request(fixed={**HELD, **given, **asked}, margin_bytes=(0,))
-        return solve(facts, cards, request, overhead=no_overhead, details=False)
+        request = Request(fixed={**HELD, **given, **asked}, margin_bytes=(0,), workload=ONE_TOKEN)
+        return solve(facts, cards, request, constants=BOUND, overhead=no_overhead, details=False)
 
     return Space(judged, solved, frozenset(given), 8, **more)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitter.bench.dialects import error_of, event_of, kobold_piece, kobold_timings, llama_piece, openai_piece
+from splitter.bench.points import Shape, point
 from splitter.bench.prompts import numbers, prompt_text
 from splitter.bench.result import Arrivals, BenchResult, RunSample, Timings, sample
 from splitter.bench.stats import Spread, spread
@@ -81,6 +82,20 @@ def test_lines_of_a_stream() -> None:
     assert event_of(b'error: {"error": {"message": "no"}}\n') == {"error": {"message": "no"}}
     for other in (b"\n", b": keep-alive\n", b"event: message\n", b"data: {broken\n", b"data: 7\n"):
         assert event_of(other) is None
+
+
+def test_where_only_slow_answers_can_be_timed_no_speed_is_told() -> None:
+    """koboldcpp's short answers come in one piece: a mean over the others would be that of the slow ones."""
+    fast = sample(Timings(32, generated_tokens=32), Arrivals((0.36,), True, 32), 0.37)
+    slow = sample(Timings(32, generated_tokens=32), Arrivals((0.9, 2.0), True, 2), 2.1)
+    assert (fast.generation_tokens_per_s, fast.prompt_tokens_per_s) == (None, None)
+    assert slow.generation_tokens_per_s == pytest.approx(30 / 1.1)
+    both = point(Shape(32, 32), [(fast,), (slow,)], "repetitions")
+    assert both.generation_tokens_per_s is both.request_generation_tokens_per_s is both.prompt_tokens_per_s is None
+    assert any("not measurable" in warning for warning in both.warnings)
+    alone = point(Shape(32, 32), [(slow,)], "repetitions")
+    assert alone.generation_tokens_per_s
+    assert alone.prompt_tokens_per_s
 
 
 def test_errors_in_answers() -> None:

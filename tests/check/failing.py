@@ -62,7 +62,7 @@ FAILING: tuple[Failing, ...] = (
     Failing(SWA, PAIR, f"LLAMA_ARG_SWA_FULL=1 {LLAMA} -ngl 99 -c 65536", "sliding-window"),
     Failing(SWA, PAIR, f"{KOBOLD} --gpulayers 99 --contextsize 65536", "sliding-window", "1.113"),
     Failing(SWA, PAIR, f"{KOBOLD} --gpulayers 99 --contextsize 65536 --noswa", "sliding-window", "1.123"),
-    Failing("qwen2.5-32b-q4_k_m", "RTX 3090", f"{LLAMA} -ngl 99 -c 8192 -b 4096 -ub 4096", "at a time"),
+    Failing("qwen2.5-32b-q4_k_m", "RTX 3090", f"{LLAMA} -ngl 99 -c 10240 -b 8192 -ub 8192", "at a time"),
     Failing("qwen2.5-32b-q4_k_m", "RTX 3090", f"{LLAMA} -ngl 99 -c 32768 -fa on", "f16 cache"),
     Failing("qwen2.5-32b-q4_k_m", "RTX 3090", f"{LLAMA} -ngl 99 -c 16384 -fa off", "flash attention"),
     Failing("qwen2.5-32b-q4_k_m", "phoenix", f"{LLAMA} -ngl 40 -ts 3,4.5,1.5 -c 4096", "the split gives"),
@@ -93,11 +93,11 @@ FAILING: tuple[Failing, ...] = (
         "docker-environment/r1-distill-qwen-32b-q4_k_m", "docker-environment/2x3090.yaml",
         "docker run --gpus device=1 -e LLAMA_ARG_CTX_SIZE=65536 -e LLAMA_ARG_N_GPU_LAYERS=99 "
         "ghcr.io/ggml-org/llama.cpp:server-cuda -m /models/x.gguf",
-        "f16 cache",
+        "context of 65536",
     ),
     Failing(
         "docker-environment/r1-distill-qwen-32b-q4_k_m", "RTX 4060 Ti 16GB+RTX 3060",
-        f"{LLAMA} -ngl 99 -c 16384 -ub 2048 -b 2048", "",
+        f"{LLAMA} -ngl 99 -c 16384 -ub 4096 -b 4096", "",
     ),
     Failing("qwen2.5-32b-q4_k_m", "RTX 3090+RTX 3060", rf"{LLAMA} -ngl 99 -c 8192 -ot 'blk\.\d\d\.ffn=CUDA1'", ""),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from splitter.engine.reading.command import read_command
 from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.traps import all_findings
 from splitter.engine.reading.value import ReadCommand
+from splitter.errors import UsageError
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.evaluate import evaluate
@@ -81,6 +82,7 @@ FILE = {"model": "from-file.gguf", "contextsize": 8192, "gpulayers": 20, "port":
     ("line", "version", "expected"),
     [
         ("koboldcpp --config f.kcpps", "1.117", (8192, 20, 6000)),
+        ("koboldcpp f.kcpps", "1.117", (8192, 20, 6000)),
         ("koboldcpp --config f.kcpps --contextsize 4096", "1.117", (4096, 20, 6000)),
         ("koboldcpp --config f.kcpps -c 4096 --gpu-layers 9", "1.117", (8192, 20, 6000)),
         ("koboldcpp --config f.kcpps --contextsize=4096", "1.117", (8192, 20, 6000)),
@@ -98,8 +100,10 @@ def test_a_config_file_is_merged_as_the_release_does(line: str, version: str, ex
 
 
 def test_a_config_file_that_is_not_there_is_named() -> None:
-    read = read_command("koboldcpp --config f.kcpps", read_text=lambda _: None)
+    read = read_command("koboldcpp --config f.kcpps --model m.gguf", read_text=lambda _: None)
     assert [each.code for each in read.notices] == ["config_file"]
+    with pytest.raises(UsageError, match=r"settings file f\.kcpps cannot be read"):
+        read_command("koboldcpp --config f.kcpps", read_text=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,6 @@ def test_swapadding_counts() -> None:
         ("--embeddingsmodel e.gguf --embeddingsgpu", "--embeddingsmodel is not counted: an embedding model"),
         ("--ttsmodel t.gguf --ttswavtokenizer w.gguf", "--ttsmodel and --ttswavtokenizer are not counted"),
         ("--musicllm a.gguf", "--musicllm is not counted: a music model"),
-        ("--usemtp", "--usemtp is not counted"),
     ],
 )
 def test_what_the_figures_leave_out_is_said(flags: str, words: str) -> None:
@@ -209,6 +212,16 @@ def test_row_split_is_no_tensor_split_until_it_became_one(version: str, asked: s
     found = notice(line, "split_mode_row", version)
     assert found.hint == words
     assert version != "1.68" or ("--splitmode" not in found.message and "CUDA0 (GTX 1050 Ti) alone" in found.message)
+
+
+def test_the_buffers_of_mtp_are_an_estimate() -> None:
+    assert "were not compared" in notice(LINE + " --usemtp", "mtp_estimate").message
+
+
+def test_the_padding_of_autofit_is_the_first_cards() -> None:
+    line = "koboldcpp --usecuda normal --contextsize 4096 --host 127.0.0.1 --model m.gguf --autofitpadding 512"
+    assert "reset to 1024" in notice(line, "autofit_padding").message
+    assert "on CUDA0 (GTX 1050 Ti) alone" in notice(line + " --autofit", "autofit_padding").message
 
 
 def test_snapshots_and_mapped_weights_are_named() -> None:

@@ -52,7 +52,7 @@ def test_what_the_model_is_and_what_each_device_holds() -> None:
 @pytest.mark.parametrize(
     ("name", "largest", "fitting"),
     [
-        ("ik500", "no card's size", "GGML_SCHED_MAX_COPIES=1"),
+        ("ik500", "fits on no card", "GGML_SCHED_MAX_COPIES=1"),
         ("ik437-r1", "the weights", "-ub "),
         ("ik437-qwen", "the weights", "-c "),
         ("p100-fa0", "flash attention is off", "-fa on"),
@@ -88,7 +88,7 @@ def test_a_log_of_something_else(splitter: Splitter, tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text("hello\nworld\n")
     said = splitter("check", "--log", str(tmp_path / "x.log"))
     assert said.code == 2
-    assert "no log of llama.cpp" in said.err
+    assert "not a log of llama.cpp" in said.err
 
 
 def test_the_verb_tells_a_log_and_its_exit_code(splitter: Splitter, tmp_path: Path) -> None:

@@ -50,7 +50,12 @@ HOST = {"model_bytes": int, "context_bytes": int, "compute_bytes": int, "ram_fre
 SPEED = {
     "generation_tokens_per_s": (*NUMBER, None),
     "prompt_tokens_per_s": (*NUMBER, None),
-    "basis": {"roofline", "calibrated", "measured"},
+    "basis": {"typical", "calibrated", "measured"},
+    "bound": ({"generation_tokens_per_s": (*NUMBER, None), "prompt_tokens_per_s": (*NUMBER, None)}, None),
+    "turn": (
+        {"prompt_tokens": int, "generated_tokens": int, "depth_tokens": int, "seconds": (*NUMBER, None)},
+        None,
+    ),
 }
 PLACED = {"settings": SETTINGS, "devices": [DEVICE], "host": HOST, "speed": SPEED}
 PLAN = {
@@ -61,7 +66,7 @@ PLAN = {
     "command": ({"argv": [str], "env": dict, "line": str}, None),
     "reasons": [str],
     "warnings": [{"code": str, "message": str, "hint": str}],
-    "alternatives": [PLACED],
+    "alternatives": [{**PLACED, "title": str, "flags": [str]}],
 }
 ENVELOPE = {"version": int, "command": str, "status": {"ok", "does_not_fit", "error"}, "errors": [
     {"code": str, "message": str, "hint": str}]}  # fmt: skip

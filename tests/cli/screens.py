@@ -13,18 +13,23 @@ from splitter.app.listing import ListedModel
 from splitter.bench.verdict import compare_records
 from splitter.cli.views.advice import advice_view
 from splitter.cli.views.bench_record import comparison_view, duel_view, list_view, record_view
+from splitter.cli.views.checked import checked_view
+from splitter.cli.views.log_story import log_view
 from splitter.cli.views.models import models_view
-from splitter.cli.views.plan import plan_view
+from splitter.cli.views.plan import notices_view, plan_view
 from splitter.cli.views.ps import ps_view
 from splitter.cli.views.rig import rig_view
 from splitter.engine.engines import rules_of
+from splitter.engine.log.explain import explain_log
+from splitter.engine.log.shortage import Shortage
+from splitter.engine.log.story import LoggedDevice, LogStory
 from splitter.errors import DoesNotFitError, ModelError
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.settings import Settings
 from splitter.model.caches import FoundModel, Source
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.plan.advise import Advice, RankedFile, RankedModel
-from splitter.plan.plan import Notice, Plan, PlannedDevice, Speed, Verified
+from splitter.plan.plan import Notice, Plan, PlannedDevice, Speed, Turn, Verified
 from splitter.rig.device import Device, Host, Rig
 from splitter.run.entry import Entry, Reserved
 from splitter.units import GIB, MIB
@@ -58,6 +63,10 @@ def use(model: int, context: int, compute: int, other: int) -> MemoryUse:
     return MemoryUse(model * MIB, context * MIB, compute * MIB, (("CUDA context", other * MIB),) if other else ())
 
 
+TURN = Turn(1024, 256, 2048, 59.3)
+SPEED = Speed(4.7312, 211.57, generation_range=(4.2, 5.4), prompt_range=(160.0, 280.0), turn=TURN)
+
+
 def plan(free_on_first_mib: int = 3900) -> Plan:
     first = replace(RIG.devices[0], free_bytes=free_on_first_mib * MIB)
     uses = (use(2516, 306, 116, 377), use(5951, 748, 116, 488), use(4219, 476, 308, 454))
@@ -69,20 +78,37 @@ def plan(free_on_first_mib: int = 3900) -> Plan:
     return Plan(
         FACTS, RIG, rules_of("llama-server"), SETTINGS, Placement(OWNERS, 3),
         Footprint(uses, use(5645, 646, 37, 0)), devices,
-        Speed(4.7312, 211.57), ("GPU memory is the limit: 19 of 64 layers stay in RAM",),
+        SPEED, ("GPU memory is the limit: 19 of 64 layers stay in RAM",),
     )  # fmt: skip
 
 
 def planned() -> Iterator[RenderableType]:
-    shorter = replace(plan(), title="context 8192", speed=Speed(5.21, 230.0))
-    tensor = replace(plan(2000), title="-sm tensor (experimental, needs fast links between the cards)")
+    shorter = replace(plan(), title="a shorter context", flags=("-c", "8192"), speed=Speed(5.21, 230.0))
+    tensor = replace(plan(2000), title="every layer on several cards", flags=("-sm", "tensor"))
     found = replace(plan(), alternatives=(shorter, tensor), verified=Verified("llama-fit-params", "11434", 3 * MIB))
     return plan_view(found)
 
 
 def checked() -> Iterator[RenderableType]:
     warning = Notice("split_rounded", "-ts 1.5,4.5,3 is rounded to 9 + 22 + 15 layers", "write the layers: -ts 9,22,15")
-    return plan_view(replace(plan(2000), warnings=(warning,), reasons=()))
+    tight = replace(plan(2000), warnings=(warning,))
+    culprit = "the q8_0 cache of 16384 tokens takes 1.49 GiB on the devices"
+    instead = "llama-server -m Qwen2.5-32B-Instruct-Q4_K_M.gguf --fit off -c 8192 --device CUDA0,CUDA1,CUDA2 -ngl 44"
+    refused = Notice("cache_type", "a quantised V cache needs flash attention")
+    yield from checked_view(tight, (refused,), culprit, instead, plan())
+    yield from notices_view(tight.warnings)
+
+
+def told() -> Iterator[RenderableType]:
+    held = LoggedDevice("CUDA0", "Tesla P100-PCIE-16GB", None, 16013 * MIB, 1301 * MIB, 96 * MIB)
+    story = LogStory(
+        "llama-server", "8829",
+        {"name": "Qwen3.5-122B-A10B", "architecture": "qwen35moe", "file_size": "71.27 GiB", "layers": "48",
+         "context_size": "16384", "ubatch_size": "8192", "flash_attention": "disabled"},
+        (held, LoggedDevice("CPU_Mapped", model_bytes=63315 * MIB)), (49, 49),
+        short=Shortage("CUDA0", 18176 * MIB, "compute"),
+    )  # fmt: skip
+    return log_view(story, explain_log(story))
 
 
 def listed() -> Iterator[RenderableType]:
@@ -156,6 +182,7 @@ def duelled() -> Iterator[RenderableType]:
 SCREENS: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
     "plan": planned,
     "check": checked,
+    "check-log": told,
     "models": listed,
     "ps": running,
     "ranking": ranked,
@@ -170,7 +197,8 @@ SCREENS: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
 def drawn(name: str, width: int) -> str:
     """The screen as a terminal of `width` columns shows it, without the blanks at the ends of lines."""
     console = Console(width=width, file=StringIO(), markup=False, highlight=False, emoji=False)
-    console.print(*SCREENS[name](), sep="\n")
+    for part in SCREENS[name]():
+        console.print(part, crop=False)
     assert isinstance(console.file, StringIO)
     return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 

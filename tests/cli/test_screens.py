@@ -26,6 +26,7 @@ def test_screens_are_as_they_were(name: str, width: int) -> None:
     assert drawn(name, width) == (FOLDER / f"{name}-{width}.txt").read_text(encoding="utf-8")
 
 
+TO_COPY = "llama-server -m"  # a command stays on one line, however long
 TITLES = {
     "alternative",
     "device",
@@ -43,7 +44,7 @@ def pieces(text: str) -> list[str]:
 @pytest.mark.parametrize("name", SCREENS)
 def test_nothing_is_cut(name: str, width: int) -> None:
     text = drawn(name, width)
-    assert max(map(cell_len, text.splitlines())) <= width
+    assert max(cell_len(line) for line in text.splitlines() if not line.startswith(TO_COPY)) <= width
     assert "…" not in text
     whole = "".join(text.split())
     assert {piece for piece in pieces(drawn(name, 400)) if piece not in whole} <= TITLES

@@ -1,5 +1,6 @@
 """A command is never empty and holds nothing that no system can pass."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare, parse_
 from splitter.engine.llama_server.versions import NEWEST, llama_build
 from splitter.errors import EngineError
 from splitter.memory.footprint import Footprint, MemoryUse
+from splitter.memory.rules import LLAMA_CPP
+from splitter.plan.engine_rules import EngineRules
 from splitter.units import MIB
 from tests.commands.plans import facts, plan
 
@@ -54,7 +57,7 @@ def test_rows_are_read_among_other_lines() -> None:
 
 def test_an_estimate_within_the_same_mib_agrees() -> None:
     use = MemoryUse(10 * MIB + 5, 3 * MIB, 7 * MIB - 1)
-    made = plan(parallel=1, device_order=("CUDA0",), tensor_split=())
+    made = replace(plan(parallel=1, device_order=("CUDA0",), tensor_split=()), engine=EngineRules(memory=LLAMA_CPP))
     one = Footprint((use,), MemoryUse(5 * MIB, 0, 2 * MIB))
     object.__setattr__(made, "footprint", one)
     device, host = compare(made, (DryRunRow("CUDA0", 10, 3, 7), DryRunRow("Host", 1, 0, 2)))

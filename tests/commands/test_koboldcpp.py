@@ -1,5 +1,6 @@
 """The koboldcpp command as koboldcpp's own parsers of three releases read it."""
 
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,8 @@ from splitter.memory.rules import MemoryRules
 from splitter.memory.settings import Settings
 from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan
+from splitter.script.kcpps import render_kcpps
+from splitter.script.render import render
 from tests.commands.koboldcpp.parser import RefusedError, parse
 from tests.commands.plans import MODEL, facts, koboldcpp_plan, plan, rig
 from tests.commands.random_plans import koboldcpp_settings
@@ -247,6 +250,14 @@ def test_prompts_and_answers_stay_out_of_the_log(version: str) -> None:
 def test_a_git_clones_script_is_started_by_python() -> None:
     made = build_command(koboldcpp_plan(), EngineRef("koboldcpp", "/src/koboldcpp/koboldcpp.py", "1.117"), Server())
     assert made.argv[:4] == ("python3", "/src/koboldcpp/koboldcpp.py", "--model", MODEL)
+    assert made.arguments[:2] == ("--model", MODEL)
+    values = json.loads(render_kcpps(koboldcpp_plan(), made, "again"))
+    assert (values["model_param"], values["quiet"]) == (MODEL, True)
+    shell = next(file for file in render(koboldcpp_plan(), made, "x", "again") if file.name.endswith(".sh"))
+    assert "ENGINE=$(command -v python3)" in shell.content.decode()
+    assert 'exec "$ENGINE" /src/koboldcpp/koboldcpp.py --model' in shell.content.decode()
+    with pytest.raises(UsageError, match="needs the folder"):
+        render(koboldcpp_plan(), made, "x", "again", one_folder=True)
     windows = koboldcpp_plan(on=rig(os="windows"))
     made = build_command(windows, EngineRef("koboldcpp", "C:\\k\\koboldcpp.py", "1.117"), Server())
     assert made.argv[:2] == ("python", "C:\\k\\koboldcpp.py")

@@ -61,13 +61,19 @@ def loaded_bytes(model: Path, args: Sequence[str]) -> Exact | None:
     return Exact(rows, pipeline=False)
 
 
-def _fit_print(model: Path, args: Sequence[str], extra: dict[str, str]) -> str:
+def fit_rows(model: Path, args: Sequence[str], devices: int) -> dict[str, Row] | None:
+    """What llama-fit-params says each of `devices` roomy devices would hold, in bytes; None where it refuses."""
+    out = _fit_print(model, args, {}, devices)
+    return {name: [int(n) for n in sizes] for name, *sizes in BREAKDOWN.findall(out)} or None
+
+
+def _fit_print(model: Path, args: Sequence[str], extra: dict[str, str], count: int = DEVICES) -> str:
     engine: EngineDir = engine_dir()
-    env = {**os.environ, **engine.env(RIG, LD_PRELOAD=str(compiled("exact_bytes"))), **extra}
+    env = {**os.environ, **engine.env(RIG[:1] * count, LD_PRELOAD=str(compiled("exact_bytes"))), **extra}
     if "-kvu" in args:
         env["EXACT_KVU"] = "1"
         args = [arg for arg in args if arg != "-kvu"]
-    devices = ",".join(f"CUDA{i}" for i in range(DEVICES))
+    devices = ",".join(f"CUDA{i}" for i in range(count))
     command = [str(engine.binary("llama-fit-params")), "-m", str(model), "--fit-print", "on", "-dev", devices]
     done = subprocess.run([*command, "-lv", "5", *args], capture_output=True, text=True, env=env, check=False)
     return done.stdout + done.stderr

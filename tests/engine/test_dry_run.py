@@ -10,7 +10,7 @@ import pytest
 
 from splitter.engine.command import EngineRef
 from splitter.engine.llama_server.dry_run import dry_run, find_dry_run, verify
-from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare
+from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare, seen_dry
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model
@@ -47,9 +47,9 @@ def planned(rig: Rig, model: Path, **settings: Any) -> Plan:
 
 
 def agrees(plan: Plan, rows: Sequence[DryRunRow]) -> bool:
-    """Every figure of the plan, rounded down or one MiB up, is the engine's."""
+    """Every figure of the plan, seen as the dry run sees it, is the engine's, rounded down or one MiB up."""
     by_name = {row.device: row for row in rows}
-    pairs = [(use, by_name[d.device.id]) for use, d in zip(plan.footprint.devices, plan.devices, strict=True)]
+    pairs = [(use, by_name[d.device.id]) for use, d in zip(seen_dry(plan).devices, plan.devices, strict=True)]
     return all(
         0 <= ours - from_mib(theirs) < MIB
         for use, row in pairs

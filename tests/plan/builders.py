@@ -8,10 +8,13 @@ from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Goal, Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND, Constants
+from splitter.plan.workload import Workload
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
 
 F16, Q4_0 = 1, 2
+ONE_TOKEN = Workload(0, 1)
 
 
 def model(
@@ -89,8 +92,10 @@ def plan(
     margin_mib: int = 0,
     details: bool = False,
     context_max: bool = False,
+    constants: Constants = BOUND,
+    workload: Workload = ONE_TOKEN,
     **fixed: Any,
 ) -> Plan:
-    """Solves without driver overhead."""
-    request = Request(goal, fixed, context_max, (margin_mib * MIB,), rules_of(engine))
-    return solve(facts, on, request, overhead=no_overhead, details=details)
+    """Solves without driver overhead, by generation alone and bytes over bandwidth unless told otherwise."""
+    request = Request(goal, fixed, context_max, (margin_mib * MIB,), rules_of(engine), workload=workload)
+    return solve(facts, on, request, constants=constants, overhead=no_overhead, details=details)

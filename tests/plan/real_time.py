@@ -27,9 +27,11 @@ from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
 from tests.engine.oracle import RigRow, engine_dir
+from tests.plan.builders import ONE_TOKEN
 from tests.plan.table import flags
 
 MAKE_MODEL = Path(__file__).parents[2] / "examples" / "make_model.py"
@@ -76,7 +78,8 @@ def as_rig(name: str) -> Rig:
 def ours(facts: ModelFacts, rig: Rig) -> Plan:
     """Layer mode, all layers on the devices: the host's own speed is not emulated."""
     fixed = {"context_size": CONTEXT, "ubatch_size": UBATCH, "parallel": 1, "gpu_layers": facts.layers + 1}
-    return solve(facts, rig, Request(fixed=fixed, margin_bytes=(0,)), overhead=no_overhead, details=False)
+    request = Request(fixed=fixed, margin_bytes=(0,), workload=ONE_TOKEN)
+    return solve(facts, rig, request, constants=BOUND, overhead=no_overhead, details=False)
 
 
 def given(facts: ModelFacts, rig: Rig, split: Sequence[float]) -> Plan:
@@ -84,7 +87,7 @@ def given(facts: ModelFacts, rig: Rig, split: Sequence[float]) -> Plan:
     order = tuple(device.id for device in rig.devices)
     base = ours(facts, rig).settings
     settings = type(base)(CONTEXT, facts.layers + 1, order, tuple(split), parallel=1, ubatch_size=UBATCH)
-    return evaluate(facts, rig, settings, margin_bytes=(0,), overhead=no_overhead)
+    return evaluate(facts, rig, settings, margin_bytes=(0,), constants=BOUND, overhead=no_overhead)
 
 
 def fit_split(model: Path, rig: str) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import exp, log
 
+from splitter.engine.llama_server.dry_run_rows import seen_dry
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.model.load import load_model
@@ -23,9 +24,11 @@ from splitter.plan.placement import place
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
 from tests.engine.oracle import RIGS, dry_run, engine_dir, skeleton
+from tests.plan.builders import ONE_TOKEN
 
 MODELS = (
     "qwen2.5-32b-q4_k_m",
@@ -126,6 +129,20 @@ def kept(rig: str, model: str, args: Sequence[str], order: Sequence[str]) -> int
     return min(rests, default=0)
 
 
+def kept_by(rig: str, model: str, plan: Plan) -> int:
+    """What llama-server would leave free under the plan: by the dry run, without what that counts beside the server."""
+    free = {f"CUDA{i}": row[2] for i, row in enumerate(RIGS[rig])}
+    held = {row.device: row for row in dry_run(skeleton(model), RIGS[rig], flags(plan.settings))}
+    uses = zip(plan.settings.device_order, plan.footprint.devices, seen_dry(plan).devices, strict=True)
+    beside = {name: seen.breakdown_bytes() - use.breakdown_bytes() for name, use, seen in uses}
+    rests = [
+        free[name] - (row.model_mib + row.context_mib + row.compute_mib) + beside[name] // MIB
+        for name, row in held.items()
+        if name in beside
+    ]
+    return min(rests, default=0)
+
+
 def default_split(facts: ModelFacts, rig: Rig, model: str) -> float | None:
     """llama.cpp without any flag: all layers, shares by free memory; None if a device overflows."""
     order = [device.id for device in rig.devices]
@@ -155,9 +172,9 @@ def fitted(facts: ModelFacts, rig: Rig, model: str) -> float | None:
 def row(model: str, rig_name: str, facts: ModelFacts) -> Row:
     rig = emulated(rig_name)
     fixed = {"context_size": CONTEXT, "parallel": 1}
-    request = Request(fixed=fixed, margin_bytes=(MARGIN_MIB * MIB,))
-    plan = solve(facts, rig, request, overhead=no_overhead, details=False)
-    rest = kept(rig_name, model, flags(plan.settings), plan.settings.device_order)
+    request = Request(fixed=fixed, margin_bytes=(MARGIN_MIB * MIB,), workload=ONE_TOKEN)
+    plan = solve(facts, rig, request, constants=BOUND, overhead=no_overhead, details=False)
+    rest = kept_by(rig_name, model, plan)
     return Row(model, rig_name, speed_of(plan), default_split(facts, rig, model), fitted(facts, rig, model), rest, plan)
 
 

@@ -9,7 +9,7 @@ run says nothing about tensor mode; that our bytes are llama.cpp's is shown by t
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 from splitter.errors import SplitterError
@@ -18,8 +18,10 @@ from splitter.plan.overhead import no_overhead
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.units import MIB
 from tests.engine.oracle import RIGS, skeleton
+from tests.plan.builders import ONE_TOKEN
 from tests.plan.table import CONTEXT, MARGIN_MIB, MISMATCHED, MODELS, emulated, fitted, speed_of
 
 
@@ -41,10 +43,11 @@ def row(model: str, rig_name: str) -> TensorRow:
     fixed = {"context_size": CONTEXT, "parallel": 1}
     margin = (MARGIN_MIB * MIB,)
     fit = fitted(facts, rig, model)
-    layer = speed_of(solve(facts, rig, Request(fixed=fixed, margin_bytes=margin), overhead=no_overhead, details=False))
-    request = Request(fixed={**fixed, "split_mode": "tensor"}, margin_bytes=margin)
+    plain = Request(fixed=fixed, margin_bytes=margin, workload=ONE_TOKEN)
+    layer = speed_of(solve(facts, rig, plain, constants=BOUND, overhead=no_overhead, details=False))
+    request = replace(plain, fixed={**fixed, "split_mode": "tensor"})
     try:
-        plan = solve(facts, rig, request, overhead=no_overhead, details=False)
+        plan = solve(facts, rig, request, constants=BOUND, overhead=no_overhead, details=False)
     except SplitterError as error:
         return TensorRow(model, rig_name, fit, layer, None, error.message, None)
     return TensorRow(model, rig_name, fit, layer, plan.speed.generation_tokens_per_s, "", plan)

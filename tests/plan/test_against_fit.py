@@ -1,16 +1,20 @@
 """Our plans before llama.cpp's dry run, and against llama.cpp's own planner (issue 4, Show 1 and 4)."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from splitter.model.load import load_model
+from splitter.plan.evaluate import evaluate
 from splitter.plan.overhead import no_overhead
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.units import MIB
 from tests.engine.oracle import RIGS, skeleton
-from tests.plan.table import MARGIN_MIB, MISMATCHED, MODELS, Row, emulated, flags, gain, kept, rows
+from tests.plan.builders import ONE_TOKEN
+from tests.plan.table import MARGIN_MIB, MISMATCHED, MODELS, Row, emulated, gain, kept_by, rows
 
 pytestmark = pytest.mark.engine
 
@@ -48,10 +52,10 @@ def test_the_speed_model_agrees_with_the_tensor_table() -> None:
 def test_the_longest_context_is_the_longest(model: str, rig: str) -> None:
     """33 pairs: the dry run accepts the context, and refuses 256 tokens more with the same flags."""
     facts = load_model(str(skeleton(model)))
-    request = Request("context", {"parallel": 1}, margin_bytes=(MARGIN_MIB * MIB,))
-    found = solve(facts, emulated(rig), request, overhead=no_overhead, details=False)
-    args, size = flags(found.settings), found.settings.context_size
-    assert kept(rig, model, args, found.settings.device_order) >= MARGIN_MIB
+    request = Request("context", {"parallel": 1}, margin_bytes=(MARGIN_MIB * MIB,), workload=ONE_TOKEN)
+    found = solve(facts, emulated(rig), request, constants=BOUND, overhead=no_overhead, details=False)
+    size = found.settings.context_size
+    assert kept_by(rig, model, found) >= MARGIN_MIB
     if size < (facts.context_train or 0):
-        args[args.index("-c") + 1] = str(size + 256)
-        assert kept(rig, model, args, found.settings.device_order) < MARGIN_MIB + 3  # three terms rounded down
+        longer = evaluate(facts, found.rig, replace(found.settings, context_size=size + 256), overhead=no_overhead)
+        assert kept_by(rig, model, longer) < MARGIN_MIB + 3  # three terms rounded down

@@ -6,23 +6,30 @@ from itertools import combinations, pairwise, permutations
 
 import pytest
 
+from splitter.memory.rules import LLAMA_CPP
 from splitter.memory.settings import Settings
-from splitter.plan.costs import block_placement
+from splitter.plan.costs import block_placement, turn_seconds
+from splitter.plan.engine_rules import EngineRules
 from splitter.plan.finder import PIPELINE_OFF, PIPELINE_OFF_GAIN, Finder, fits
 from splitter.plan.overhead import no_overhead
 from splitter.plan.scene import Scene
 from splitter.plan.search import TIE_S
-from splitter.plan.speed import generation_s, reads
+from splitter.plan.speed import BOUND
+from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.task import Task
+from splitter.plan.workload import CHAT
 from splitter.units import MIB
-from tests.plan.builders import card, model, plan, rig
+from tests.plan.builders import ONE_TOKEN, card, model, plan, rig
 from tests.plan.time_table import FILLS, big_rig
 
 CONTEXT = 1024
+# The search takes a device's compute buffer to depend on its role and on the length of its block alone. That is so
+# where logits are reserved for a whole micro-batch; a server's block that ends before a lone output layer needs less.
+DRY = EngineRules(memory=LLAMA_CPP)
 
 
 def every_plan(task: Task, base: Settings) -> list[tuple[float, bool]]:
-    """(seconds per token, pipeline) of every placement that fits: ordered subsets, counts, -ncmoe, pipeline or not."""
+    """(seconds of a turn, pipeline) of every placement that fits: ordered subsets, counts, -ncmoe, pipeline or not."""
     scene, layers = task.scene, task.scene.facts.layers + 1
     experts = bool(task.scene.facts.hparam("expert_count"))
     found = []
@@ -39,9 +46,7 @@ def every_plan(task: Task, base: Settings) -> list[tuple[float, bool]]:
                 memory = scene.memory(settings)
                 footprint = memory.footprint(placement)
                 if fits(scene, settings, footprint):
-                    seconds = generation_s(reads(memory), placement, order, scene.rig.host)
-                    assert seconds is not None
-                    found.append((seconds, footprint.pipeline))
+                    found.append((turn_seconds(scene, settings, placement), footprint.pipeline))
     return found
 
 
@@ -51,7 +56,10 @@ def random_case(seed: int) -> tuple[Task, Settings]:
     need = facts.file_bytes / MIB + 60
     count = rnd.randint(1, 3)
     cards = (card(i, int(need * rnd.uniform(0.1, 1.1)), rnd.choice([60, 112, 300, 448])) for i in range(count))
-    scene = Scene(facts, rig(*cards), margin_bytes=(0,), overhead=no_overhead)
+    workload, constants = rnd.choice([(CHAT, TYPICAL), (ONE_TOKEN, BOUND)])
+    scene = Scene(
+        facts, rig(*cards), DRY, margin_bytes=(0,), overhead=no_overhead, constants=constants, workload=workload
+    )
     task = Task(scene, {"context_size": CONTEXT, "ubatch_size": rnd.choice([128, 512])})
     return task, task.settings()
 

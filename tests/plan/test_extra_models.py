@@ -18,9 +18,10 @@ from splitter.plan.placement import place
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speed import BOUND
 from splitter.rig.device import Rig
 from splitter.units import MIB
-from tests.plan.builders import card, model, rig
+from tests.plan.builders import ONE_TOKEN, card, model, rig
 
 MAIN, SMALL = model(layers=24, width=2048), model(layers=6, width=512)
 TRIO = rig(card(0, 700, 110), card(1, 1500, 450), card(2, 1100, 190), ram_free_mib=20000)
@@ -46,8 +47,8 @@ def projector() -> ModelFacts:
 
 def with_draft(on: Rig = TRIO, **fixed: Any) -> Plan:
     fixed = {"draft_model": "/d.gguf", "context_size": 2048, **fixed}
-    request = Request(fixed=fixed, margin_bytes=(0,), draft=SMALL)
-    return solve(MAIN, on, request, overhead=no_overhead, details=False)
+    request = Request(fixed=fixed, margin_bytes=(0,), draft=SMALL, workload=ONE_TOKEN)
+    return solve(MAIN, on, request, constants=BOUND, overhead=no_overhead, details=False)
 
 
 def parts(plan: Plan, name: str) -> dict[str, int]:
@@ -60,7 +61,7 @@ def test_a_draft_model_is_a_model_of_its_own() -> None:
     assert home is not None
     held = parts(plan, DRAFT)
     assert set(held) == set(home)
-    own = MemoryModel(SMALL, replace(draft_settings(plan.settings), device_order=home))
+    own = MemoryModel(SMALL, replace(draft_settings(plan.settings), device_order=home), plan.engine.memory)
     footprint = own.footprint(place(6, 7, (1.0,), 1))
     assert held[home[0]] == footprint.devices[0].used_bytes()
     assert dict(plan.footprint.host.overhead) == {DRAFT: footprint.host.used_bytes()}
@@ -86,7 +87,9 @@ def test_the_home_is_the_cheapest_of_all() -> None:
 
 
 def test_a_card_that_the_main_model_leaves_out_can_be_the_home() -> None:
-    plan = with_draft(rig(card(0, 1340, 450), card(1, 400, 430), ram_free_mib=20000), device_order=("CUDA0",))
+    plan = with_draft(
+        rig(card(0, 1340, 450), card(1, 400, 430), ram_free_mib=20000), device_order=("CUDA0",), ubatch_size=512
+    )
     assert plan.settings.draft_device_order == ("CUDA1",)
     assert [device.device.id for device in plan.devices] == ["CUDA0", "CUDA1"]
     beside = plan.devices[1]
@@ -97,7 +100,8 @@ def test_a_card_that_the_main_model_leaves_out_can_be_the_home() -> None:
 
 def test_it_pushes_layers_away_where_memory_is_short() -> None:
     tight = rig(card(0, 500, 450), ram_free_mib=20000)
-    alone = solve(MAIN, tight, Request(fixed={"context_size": 2048}, margin_bytes=(0,)), overhead=no_overhead)
+    request = Request(fixed={"context_size": 2048}, margin_bytes=(0,), workload=ONE_TOKEN)
+    alone = solve(MAIN, tight, request, constants=BOUND, overhead=no_overhead)
     beside = with_draft(tight, draft_device_order=("CUDA0",))
     assert beside.settings.gpu_layers < alone.settings.gpu_layers
     assert beside.fits()

@@ -11,7 +11,7 @@ from splitter.plan.search import Assignment, Need, Problem, Roles, Slot, bound_s
 def brute_force(problem: Problem) -> float | None:
     """Every ordered subset of devices and every composition of the layers; None when nothing fits."""
     layers = len(problem.held)
-    best = [problem.host_s(layers)] if problem.allows(layers) else []
+    best = [problem.host_first_s + sum(problem.host_s)] if problem.allows(layers) else []
     for size in range(1, len(problem.slots) + 1):
         for order in permutations(range(len(problem.slots)), size):
             for host in range(layers):
@@ -24,6 +24,8 @@ def _compositions(problem: Problem, order: tuple[int, ...], host: int, layers: i
     roles = problem.partial if host else problem.whole
     found: list[float] = []
 
+    first, several = problem.slots[order[0]], problem.several_s * (len(order) > 1)
+
     def walk(position: int, start: int, seconds: float) -> None:
         device = order[position]
         last = position == len(order) - 1
@@ -32,18 +34,21 @@ def _compositions(problem: Problem, order: tuple[int, ...], host: int, layers: i
         for end in range(start + 1, layers + 1):
             if sum(problem.held[start:end]) + role[min(end - start, 3) - 1] > slot.capacity_bytes:
                 return
-            total = seconds + sum(problem.read[start:end]) * slot.s_per_byte + problem.hop_s
+            total = seconds + sum(slot.layer_s[start:end]) + problem.device_s
             if last and end == layers:
                 found.append(total)
             elif not last and end < layers:
                 walk(position + 1, end, total)
 
-    walk(0, host, problem.host_s(host))
+    walk(0, host, first.first_s + sum(first.ram_s[:host]) + several)
     return found
 
 
 def random_problem(seed: int) -> Problem:
-    """2-6 layers and the output, 1-4 devices, uneven layers, tight and roomy cards, slow and fast hosts."""
+    """2-6 layers and the output, 1-4 devices, uneven layers, tight and roomy cards, slow and fast hosts.
+
+    In half of the cases a layer's seconds are its bytes over a speed, in the other half they differ by device as well.
+    """
     rnd = random.Random(seed)
     layers = rnd.randint(2, 6)
     even = rnd.random() < 0.4
@@ -53,7 +58,19 @@ def random_problem(seed: int) -> Problem:
     read = tuple(rnd.randint(5, size) if moe else size for size in held)
     room = rnd.uniform(0.2, 1.3) * sum(held)
     count = rnd.randint(1, 4)
-    cards = [Slot(int(room * rnd.uniform(0.1, 1.2)), 1 / rnd.choice([100, 200, 300, 300, 900])) for _ in range(count)]
+    uneven = rnd.random() < 0.5
+
+    def seconds(price: float) -> tuple[float, ...]:
+        return tuple(size * price * (rnd.uniform(0.7, 1.4) if uneven else 1.0) for size in read)
+
+    host = 1 / rnd.choice([30, 60, 150])
+
+    def slot() -> Slot:
+        first = rnd.choice([0.0, rnd.random()]) if uneven else 0.0
+        layer_s = seconds(1 / rnd.choice([100, 200, 300, 300, 900]))
+        return Slot(int(room * rnd.uniform(0.1, 1.2)), layer_s, seconds(host), first)
+
+    cards = [slot() for _ in range(count)]
     if rnd.random() < 0.3:
         cards[-1] = cards[0]
 
@@ -66,15 +83,16 @@ def random_problem(seed: int) -> Problem:
 
     return Problem(
         held,
-        read,
         tuple(cards),
         roles(),
         roles(),
-        1 / rnd.choice([30, 60, 150]),
+        seconds(host),
         rnd.choice([layers + 1, layers + 1, rnd.randint(0, layers)]),
+        host_first_s=rnd.choice([0.0, 0.2]),
         host_layers=rnd.choice([None, None, None, rnd.randint(0, layers + 1)]),
         extra_s=rnd.random(),
-        hop_s=rnd.choice([1e-7, 0.3]),
+        device_s=rnd.choice([1e-7, 0.3]),
+        several_s=rnd.choice([0.0, 0.5]),
     )
 
 
@@ -102,12 +120,17 @@ def check(problem: Problem, found: Assignment) -> None:
     assert found.host_layers + sum(found.counts) == len(problem.held)
     assert all(found.counts)
     roles = problem.partial if found.host_layers else problem.whole
-    start, seconds = found.host_layers, problem.host_s(found.host_layers) + problem.extra_s
+    start, seconds = found.host_layers, problem.extra_s + problem.several_s * (len(found.order) > 1)
+    if found.order:
+        first = problem.slots[found.order[0]]
+        seconds += first.first_s + sum(first.ram_s[: found.host_layers])
+    else:
+        seconds += problem.host_first_s + sum(problem.host_s)
     for position, (device, count) in enumerate(zip(found.order, found.counts, strict=True)):
         role = role_of(roles, position, len(found.order))
         need = sum(problem.held[start : start + count]) + role[min(count, 3) - 1]
         assert need <= problem.slots[device].capacity_bytes
-        seconds += sum(problem.read[start : start + count]) * problem.slots[device].s_per_byte + problem.hop_s
+        seconds += sum(problem.slots[device].layer_s[start : start + count]) + problem.device_s
         start += count
     assert found.seconds == pytest.approx(seconds)
 
@@ -116,9 +139,14 @@ def large(devices: int, layers: int, seed: int, fill: float = 0.8) -> Problem:
     rnd = random.Random(seed)
     held = (*(rnd.choice([270, 300]) for _ in range(layers)), 600)
     share = sum(held) * fill / devices
-    slots = tuple(Slot(int(share * rnd.uniform(0.4, 1.6)) + 100, 1 / rnd.uniform(100, 1800)) for _ in range(devices))
+    ram_s = tuple(size / 40 for size in held)
+
+    def slot(speed: float) -> Slot:
+        return Slot(int(share * rnd.uniform(0.4, 1.6)) + 100, tuple(size / speed for size in held), ram_s)
+
+    slots = tuple(slot(rnd.uniform(100, 1800)) for _ in range(devices))
     whole, partial = ((50,) * 3, (80,) * 3, (60,) * 3, (90,) * 3), ((50,) * 3, (120,) * 3, (60,) * 3, (90,) * 3)
-    return Problem(held, held, slots, Roles(*whole), Roles(*partial), 1 / 40, layers + 1)
+    return Problem(held, slots, Roles(*whole), Roles(*partial), ram_s, layers + 1)
 
 
 @pytest.mark.parametrize("fill", [0.6, 0.95, 1.1, 1.5, 4.0])

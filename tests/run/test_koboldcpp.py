@@ -389,7 +389,7 @@ def test_a_password_is_read_from_its_file_when_it_starts(tmp_path: Path) -> None
     assert "password='***'" in said, "the stand-in prints its whole Namespace, as koboldcpp does"
 
 
-@pytest.mark.parametrize(("text", "sentence"), [(None, "cannot be read"), ("\n", "empty first line")])
+@pytest.mark.parametrize(("text", "sentence"), [(None, "cannot be read"), ("\n", "its first line is empty")])
 def test_never_started_without_the_password_that_was_asked_for(tmp_path: Path, text: str | None, sentence: str) -> None:
     key = tmp_path / "key"
     if text is not None:

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from splitter.plan.speed import TYPICAL
-from splitter.plan.work import Work
+from splitter.plan.calibrated import DENSE, CardWork
+from splitter.plan.speed_constants import TYPICAL
 
 ROUNDS = 6
 SINGULAR = 1e-12
@@ -17,6 +17,7 @@ OUTLIER = 0.05  # a run whose time is further than this from the fit counts less
 # One model cannot tell the cost of a layer from that of its bytes, and without a pair of cards nothing tells a hop's:
 # then these stay at what is typical. Two runs that disagree with it by 1 % outweigh it.
 PRIOR_WEIGHT = 0.01
+LEAST_MULTIPLYING = 0.2  # of a prompt's time: what a card takes besides is only typical
 LIGHT_WEIGHT = 0.1  # of a tiny model's run, which is all launches: above what is typical, below a real model's
 
 
@@ -25,7 +26,7 @@ class Run:
     """One measured load: its work, and seconds per generated and per prompt token (None: not measured). A `light` one
     counts little: it decides what the others leave open."""
 
-    work: Work
+    work: CardWork
     token_s: float
     prompt_token_s: float | None = None
     light: bool = False
@@ -52,7 +53,7 @@ def fit(runs: Sequence[Run]) -> Fitted:
     rows = [_row(run.work, names) for run in runs]
     times = [run.token_s for run in runs]
     trust = [LIGHT_WEIGHT if run.light else 1.0 for run in runs]
-    prior = [0.0] * len(names) + [0.0, TYPICAL.hop_s, TYPICAL.layer_s]
+    prior = [0.0] * len(names) + [0.0, TYPICAL.several_s, TYPICAL.layer_s[DENSE]]
     solved = _robust(rows, times, trust, prior)
     spent = [_dot(row, solved) for row in rows]
     errors = [abs(said / run.token_s - 1) for said, run in zip(spent, runs, strict=True) if not run.light]
@@ -68,7 +69,7 @@ def fit(runs: Sequence[Run]) -> Fitted:
     )
 
 
-def _row(work: Work, names: Sequence[str]) -> list[float]:
+def _row(work: CardWork, names: Sequence[str]) -> list[float]:
     read = dict(work.bytes_read)
     return [*(float(read.get(name, 0)) for name in names), float(work.host_bytes), float(work.hops), float(work.layers)]
 
@@ -145,5 +146,6 @@ def _flops(runs: Sequence[Run]) -> tuple[tuple[str, float], ...]:
     for run in runs:
         if run.work.flops and len(run.work.flops) == 1 and run.prompt_token_s:
             name, flops = run.work.flops[0]
-            found.setdefault(name, []).append(flops / run.prompt_token_s)
+            multiplying_s = max(run.prompt_token_s - run.work.prompt_s, LEAST_MULTIPLYING * run.prompt_token_s)
+            found.setdefault(name, []).append(flops / multiplying_s)
     return tuple((name, statistics.median(values)) for name, values in sorted(found.items()))

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from splitter.errors import DoesNotFitError, UsageError
+from splitter.plan.calibrated import card_work
 from splitter.plan.plan import Plan
-from splitter.plan.work import work_of
 from splitter.rig.device import Rig
 
 Solve = Callable[[Mapping[str, Any]], Plan]
@@ -37,7 +37,7 @@ def loads(rig: Rig, layers: int, solve: Solve) -> tuple[Load, ...]:
     found = [_alone(name, layers, solve) or _mostly(rig, name, layers, solve) for name in ids]
     found += [_pair(pair, layers, solve) for pair in pairwise(ids)]
     known = [load for load in found if load is not None]
-    if {name for load in known for name, _ in work_of(load.plan).bytes_read} != set(ids):
+    if {name for load in known for name, _ in card_work(load.plan).bytes_read} != set(ids):
         known += [load for name in ids if (load := _load(f"{name} and RAM", solve, {"device_order": (name,)}))]
         host = _load("the host alone", solve, {"gpu_layers": 0, "device_order": ()})
         known += [host] if host else []

@@ -9,8 +9,8 @@ from typing import Any
 from splitter.bench.calibrate.fit import Fitted
 from splitter.bench.records.records import Records
 from splitter.engine.command import EngineRef
-from splitter.plan.calibrated import Calibration, CardConstants
-from splitter.plan.speed import TYPICAL
+from splitter.plan.calibrated import DENSE, Calibration, CardConstants
+from splitter.plan.speed_constants import TYPICAL
 from splitter.rig.device import Rig, card_key
 
 MAX_AGE_DAYS = 90
@@ -80,8 +80,8 @@ def calibration_of(
     values = around.constants
     return Calibration(
         cards,
-        float(values.get("hop_s", TYPICAL.hop_s)),
-        float(values.get("layer_s", TYPICAL.layer_s)),
+        float(values.get("hop_s", TYPICAL.several_s)),
+        float(values.get("layer_s", TYPICAL.layer_s[DENSE])),
         values.get("host_bandwidth_bytes_per_s"),
     )
 

@@ -50,11 +50,11 @@ class HostInfo:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What the plan promised; `basis` is "roofline", "calibrated" or "measured"."""
+    """What the plan promised; `basis` is "typical", "calibrated" or "measured" (older records: "roofline")."""
 
     generation_tokens_per_s: float | None = None
     prompt_tokens_per_s: float | None = None
-    basis: str = "roofline"
+    basis: str = "typical"
 
 
 @dataclass(frozen=True, slots=True)

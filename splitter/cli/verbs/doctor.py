@@ -4,6 +4,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import typer
 from rich.text import Text
 
 from splitter.cli.options import OutputOptions, with_options
@@ -23,7 +24,10 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 @with_options(OutputOptions)
 def doctor(report: OutputOptions) -> None:
-    """Look for what is wrong on this machine. Driver, engines, device order, ports, RAM, and what to do."""
+    """Look for what is wrong on this machine. Driver, engines, device order, ports, RAM, and what to do.
+
+    Exit code 1 where something is broken.
+    """
     from splitter.run.diagnosis import diagnose
 
     output = Output("doctor", as_json=report.json)
@@ -33,7 +37,10 @@ def doctor(report: OutputOptions) -> None:
         level = (f"{finding.level:<8}", STYLES[finding.level])
         hint = [f"\n         do: {printable_lines(finding.hint)}"] if finding.hint else []
         output.show(Text.assemble(level, f" {printable_lines(f'{finding.subject}: {finding.message}')}", *hint))
+    broken = any(finding.level == "problem" for finding in findings)
     output.data({"findings": [asdict(finding) for finding in findings]})
+    if broken:
+        raise typer.Exit(1)
 
 
 def _look() -> "Seen":

@@ -17,7 +17,7 @@ KIND = Annotated[Kind, typer.Argument(help="Which engine.")]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Install llama-server and koboldcpp from their releases: the file that fits this machine, verified.",
+    help="Install llama-server and koboldcpp from their releases. The file that fits this machine, verified.",
     epilog="Examples:\n\nsplitter engine install   (llama-server for this machine)\n\n"
     "splitter engine install koboldcpp\n\nsplitter engine install llama-server --version b11434 --backend vulkan\n\n"
     "splitter engine update",
@@ -47,10 +47,12 @@ def install(
     report: OutputOptions,
     kind: KIND = "llama-server",
     version: Annotated[str | None, typer.Option("--version", help="A release's tag.", metavar="TAG")] = None,
-    backend: Annotated[BuildOption | None, typer.Option("--backend", help="Not the chosen one.")] = None,
+    backend: Annotated[
+        BuildOption | None, typer.Option("--backend", help="Use this backend, not the one that fits best.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be installed, and why.")] = False,
 ) -> None:
-    """Install the release that fits system, cards and driver, and take it into use."""
+    """Install the release that fits this machine. System, cards and driver decide; it is in use from then on."""
     from splitter.app.engines import choose_engine, install_engine
 
     output = Output("engine install", as_json=report.json)

@@ -1,5 +1,6 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -64,6 +65,9 @@ def launch(
         str | None,
         typer.Option("--metrics", help="Serve Prometheus metrics on this port.", metavar="[HOST:]PORT"),
     ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the chat page in the browser when it is ready.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
     """Plan, start the engine, and watch it. Until Ctrl-C or the engine's end."""
@@ -80,42 +84,66 @@ def launch(
     supervises, wishes = background(), wishes_of(model, devices, engine, margin, goal, flags, server)
     output = Output("launch", as_json=report.json and supervises is None)
     if detach and supervises is None:
-        _in_background(context.obj, output)
+        url = _in_background(context.obj, output)
+        if open_page:
+            _open(url, output)
         return
     if metrics is not None:
         metrics_address(metrics)  # a wrong one is refused before anything is read
+    opens = open_page and supervises is None
     place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
     planned = plan_launch(wishes, output)
     output.show(*plan_view(planned.plan))
     said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
-    code = _supervise(planned, place, limits_of(planned.task.supervision, said), metrics, output)
+    code = _supervise(planned, place, limits_of(planned.task.supervision, said), metrics, output, opens=opens)
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)
 
 
 def _supervise(
-    planned: "Planned", place: "LaunchPlace", limits: "Limits", metrics: str | None, output: Output
+    planned: "Planned", place: "LaunchPlace", limits: "Limits", metrics: str | None, output: Output, *, opens: bool
 ) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
+    import time
+
     from splitter.app.launching import started
     from splitter.cli.launch_watch import watching
+    from splitter.cli.views.live import goodbye
 
-    with (
-        watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
-        started(
-            planned, place, limits, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
-        ) as running,
-    ):
-        with output.step("loading the model"):
-            running.instance.wait_ready()
-        output.show("", f"ready at {running.instance.url} (Ctrl-C stops the engine)")
-        output.data(running.data())
-        with seen.live():
-            return running.instance.wait()
+    seen, ready_at = None, None
+    try:
+        with (
+            watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
+            started(
+                planned, place, limits, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
+            ) as running,
+        ):
+            with output.step("loading the model"):
+                running.instance.wait_ready()
+            ready_at = time.time()
+            output.show("", f"ready at {running.instance.url} (Ctrl-C stops the engine)")
+            output.show(f"chat: that address in a browser; programs: {running.instance.url}/v1")
+            output.data(running.data())
+            if opens:
+                _open(running.instance.url, output)
+            with seen.live():
+                return running.instance.wait()
+    except KeyboardInterrupt:
+        if seen is not None and ready_at is not None:
+            with suppress(OSError):  # the terminal may be what ended
+                output.say(goodbye(planned.command.server.port, time.time() - ready_at, seen.totals()))
+        raise
 
 
-def _in_background(arguments: list[str], output: Output) -> None:
+def _open(url: str, output: Output) -> None:
+    from splitter.run.browser import open_page
+
+    if not open_page(url):
+        output.say(f"no browser could be opened here: open {url} in one")
+
+
+def _in_background(arguments: list[str], output: Output) -> str:
     from splitter.app.background import launch_in_background
     from splitter.cli.views.ps import detached_view
     from splitter.run.entry import entry_data
@@ -124,3 +152,4 @@ def _in_background(arguments: list[str], output: Output) -> None:
     output.plain(words.rstrip())
     output.show(*detached_view(entry))
     output.data(entry_data(entry))
+    return entry.url

@@ -11,6 +11,7 @@ from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.printable import SENTENCE, printable
 
 SCREEN = 24  # lines
+NAMES = 2  # lines for the names of the traps that have no room
 # Said by the first line already.
 IN_THE_VERDICT = frozenset({"out_of_memory", "margin", "host_memory"})
 
@@ -33,7 +34,7 @@ def remedy_view(plan: Plan, culprit: str | None, instead: str | None, better: Pl
         yield Text.assemble(("culprit: ", "bold"), printable(culprit, SENTENCE))
     if instead and better:
         yield Text.assemble(("run instead ", "bold"), f"(it fits, {_speed(better)}):")
-        yield Text(printable(instead, len(instead)))
+        yield Text(printable(instead, len(instead)), no_wrap=True, overflow="ignore")
     elif not plan.fits():
         yield Text("no change of flags makes it fit: take a smaller quantisation, or another card")
 
@@ -50,13 +51,15 @@ def verdict(plan: Plan) -> str:
     told = [_short(device) for device in short[:1]]
     told += [f"{d.device.id} by {size(-d.headroom_bytes())}" for d in short[1:]]
     if ram is not None and host > ram:
-        told.append(f"RAM is short by {size(host - ram)}: it needs {size(host)} of {size(ram)} free")
+        told.append(f"RAM is short by {size(host - ram)}: it needs {size(host)}, {size(ram)} is free")
     if told:
         return f"does not fit: {'; '.join(told)}"
     tightest = min(plan.devices, key=PlannedDevice.headroom_bytes, default=None)
     if tightest is None:
         return f"fits: the CPU alone needs {size(host)} of RAM"
-    return f"fits: {_named(tightest)} is the tightest card, with {size(tightest.headroom_bytes())} above its margin"
+    return (
+        f"fits: {_named(tightest)} is the tightest card, with {size(tightest.headroom_bytes())} left after its margin"
+    )
 
 
 def _short(device: PlannedDevice) -> str:
@@ -89,13 +92,13 @@ def on_a_screen(
 ) -> Iterator[RenderableType]:
     """`parts`, then as many traps as a screen has room for; the others by name."""
     yield from parts
-    left = SCREEN - sum(_height(part, console) for part in parts) - 1
+    left = SCREEN - sum(_height(part, console) for part in parts) - NAMES
     for index, notice in enumerate(traps):
         shown = tuple(notices_view((notice,)))
         left -= sum(_height(part, console) for part in shown)
         if left < 0:
             others = ", ".join(dict.fromkeys(other.code for other in traps[index:]))
-            yield Text(f"and less costly: {others} (--json has them whole)")
+            yield Text(f"less costly, by name: {others} (--json shows them in full)")
             return
         yield from shown
 

@@ -13,6 +13,7 @@ from splitter.printable import printable_lines
 from splitter.rig.card_reading import CardReading
 from splitter.run.reading import Expected, ProcessUse, Reading, rows
 from splitter.run.snapshot import Snapshot
+from splitter.run.tally import Tally
 from splitter.units import format_bytes, to_mib
 
 BAR_CELLS = 20
@@ -131,6 +132,14 @@ def duration(seconds: float) -> str:
     if whole < 60:
         return f"{whole}s"
     return f"{whole // 60}m {whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h {whole // 60 % 60:02}m"
+
+
+def goodbye(port: int, seconds: float, totals: Tally | None) -> str:
+    """The last words for an engine that was stopped."""
+    words = f"stopped after {duration(seconds)}, port {port} is free"
+    if totals is None or not (totals.requests or totals.generated_tokens):
+        return words
+    return f"{words}, {totals.generated_tokens:,} tokens generated for {totals.requests:,} requests"
 
 
 def _mib(size_bytes: int | None) -> str:

@@ -40,7 +40,11 @@ def _verdict(story: LogStory, explained: Explained | None) -> str:
         return printable(explained.sentence, SENTENCE)
     if story.failure:
         return printable(story.failure.sentence, SENTENCE)
-    return "the engine started" if story.ready else "this log blames nothing, and does not say that the engine listens"
+    return (
+        "the engine started"
+        if story.ready
+        else "this log shows no error, but does not say that the engine is listening either"
+    )
 
 
 def _model(story: LogStory) -> str:

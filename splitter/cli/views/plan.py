@@ -9,6 +9,7 @@ from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.cli.views.words import layer_ranges, mib, rate, size
 from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
+from splitter.plan.explain import speed_text, turn_text
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.printable import SENTENCE, printable
@@ -36,11 +37,12 @@ def summary_line(plan: Plan) -> str:
     s = plan.settings
     on_gpu = sum(owner is not None for owner in plan.placement.layers)
     kv = s.cache_type_k if s.cache_type_k == s.cache_type_v else f"{s.cache_type_k}/{s.cache_type_v}"
-    basis = plan.speed.basis
+    speed, turn = plan.speed, turn_text(plan.speed.turn)
     return (
         f"{on_gpu} of {len(plan.placement.layers)} layers on GPUs (output included), context {s.context_size}, "
-        f"KV {kv}, ubatch {s.ubatch_size}; predicted {rate(plan.speed.generation_tokens_per_s)} generation, "
-        f"{rate(plan.speed.prompt_tokens_per_s)} prompt ({basis})"
+        f"KV {kv}, ubatch {s.ubatch_size}; {speed_text(speed.generation_tokens_per_s, speed.generation_range)} "
+        f"generation, {speed_text(speed.prompt_tokens_per_s, speed.prompt_range)} prompt ({speed.basis})"
+        f"{'; ' * bool(turn)}{turn}"
     )
 
 
@@ -124,7 +126,7 @@ def alternatives_sheet(plan: Plan) -> Sheet:
 def _alternative_cells(other: Plan) -> tuple[str, ...]:
     speed = rate(other.speed.generation_tokens_per_s)
     return (
-        printable(other.title).removesuffix(f": {speed}"),
+        printable(f"{other.title}: {' '.join(other.flags)}" if other.flags else other.title),
         str(sum(owner is not None for owner in other.placement.layers)),
         str(other.settings.context_size),
         other.settings.cache_type_k,

@@ -92,7 +92,7 @@ def _note_own(own: Mapping[str, Any], unknown: Sequence[str], findings: Findings
     findings.note("fork", f"this line is for ik_llama.cpp{said}{doubt}", "keep a larger --margin" if doubt else "")
     for flag in ("-fmoe", "--fused-moe"):
         if flag in own:
-            findings.note("flag_default", f"newer builds do without {flag}: it is their default", "leave it out")
+            findings.note("flag_default", f"newer builds have no {flag}: it is their default", "leave it out")
 
 
 def fill_ik_llama(read: ReadCommand, given: dict[str, Any], facts: ModelFacts, findings: Findings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ def ik_rules(name: str, version: str | None) -> EngineRules:
         split_modes=("layer", "none"),
         cache_types=tuple(ALL_CACHE_TYPES),
         own_caches=False,
+        first_experts=False,
         fork_types=True,
         placement=BY_BYTES,
         memory=MemoryRules(pipeline_copies=1, other_graph=True),

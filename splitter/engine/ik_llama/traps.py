@@ -16,7 +16,7 @@ GRAPH_ARCHITECTURES = frozenset(_GRAPH.split())
 def graph_needs_two(case: Case) -> Iterator[Notice]:
     """-sm graph with one device ends in an exception."""
     if case.read.flags.get("split_mode") and len(case.devices) < 2:
-        found = "ik_llama.cpp stops: -sm graph wants at least two devices"
+        found = "ik_llama.cpp stops: -sm graph needs at least two devices"
         yield Notice("graph_one_device", found, "leave -sm out, or show it another card")
 
 

@@ -23,6 +23,7 @@ from splitter.engine.koboldcpp.versions import (
     SWA,
     SWA_ON,
     UBATCH,
+    USE_MTP,
     Release,
     batch_sizes,
     cache_types,
@@ -31,6 +32,8 @@ from splitter.engine.koboldcpp.versions import (
 )
 from splitter.errors import UsageError
 from splitter.memory.patterns import EXPERTS
+from splitter.memory.settings import Settings
+from splitter.memory.speculation import MTP
 from splitter.plan.finder import PIPELINE_OFF
 from splitter.plan.plan import Plan
 
@@ -224,7 +227,7 @@ def _extra_models(plan: Plan, release: Release) -> Args:
         raise refuse("has no --mmproj", release, "take koboldcpp 1.61 or newer")
     projector = _projector(plan, release) if settings.mmproj else ()
     if settings.draft_model is None:
-        return projector
+        return (*projector, *_mtp(settings, release))
     if release < (1, 80):
         raise refuse("cannot place a draft model", release, "plan without -md, or take koboldcpp 1.80 or newer")
     layers = 0 if settings.draft_device_order == () else settings.draft_gpu_layers
@@ -234,6 +237,18 @@ def _extra_models(plan: Plan, release: Release) -> Args:
         *(() if layers is None else ("--draftgpulayers", str(layers))),
         *_draft_split(plan, release),
     )
+
+
+def _mtp(settings: Settings, release: Release) -> Args:
+    """The model's own MTP layers draft; no other kind of speculative decoding has a flag."""
+    if settings.spec_type is None:
+        return ()
+    if settings.spec_type != MTP:
+        raise refuse(f"has no --spec-type {settings.spec_type}", release, "plan without it, or with draft-mtp")
+    if release < USE_MTP:
+        raise refuse("has no --usemtp", release, "plan without --spec-type, or take koboldcpp 1.115 or newer")
+    most = settings.spec_draft_n_max
+    return ("--usemtp", *(() if most is None else ("--draftamount", str(most))))
 
 
 def _projector(plan: Plan, release: Release) -> Args:

@@ -34,6 +34,7 @@ from splitter.masking import MASK, SECRET_FLAGS, masked_argv
 OLD_KEYS = {"usecublas": "usecuda", "blasbatchsize": "batchsize"}
 # Keys of old files that are off where they say false, and the keys of newer releases that say so.
 OPPOSITES = {"flashattention": "noflashattention", "useswa": "noswa"}
+CONFIG_SUFFIXES = (".kcpps", ".kcppt")
 ANY_SPELLING_WINS = (1, 123)
 # Flags that are gone, in commands that are still passed around: what to do instead.
 GONE = {
@@ -74,6 +75,8 @@ def read_kobold(
         findings.unknown.append(word)
         hint = GONE.get(word) or nearest_word(word, _spellings())
         findings.refuse("unknown_flag", f"koboldcpp knows no argument {word!r}", hint)
+    if str(values.get("model_param", "")).lower().endswith(CONFIG_SUFFIXES):  # a settings file may stand alone
+        values["config"] = values.pop("model_param")
     if values.get("config"):
         values = _with_file(values, args, koboldcpp_release(version), read_text, findings)
     return _read((program, *args), values, env, version, findings)
@@ -86,6 +89,8 @@ def _with_file(
     argparse calls them (`--contextsize N`, not `-c N`, `--ctx-size N` or `--contextsize=N`)."""
     name = str(values["config"])
     text = read_text(name) if read_text else None
+    if text is None and read_text and not (values.get("model") or values.get("model_param")):
+        raise UsageError(f"the settings file {name} cannot be read", "check its path, or name the model with --model")
     if text is None:
         findings.note("config_file", f"the settings of {name} are not read here", f"run `splitter check {name}`")
         return values
@@ -95,7 +100,7 @@ def _with_file(
     overruled = [dest for dest in lost if dest in loaded and loaded[dest] != values[dest]]
     if overruled:
         listed = ", ".join(f"--{dest}" for dest in overruled)
-        findings.note("config_wins", f"{name} counts more than the command's {listed}", f"write them out: {listed}")
+        findings.note("config_wins", f"{name} overrides the command's {listed}", f"write them out: {listed}")
     if release >= ANY_SPELLING_WINS and {"port", "port_param"} & set(values):
         loaded = {key: value for key, value in loaded.items() if key not in ("port", "port_param")}
     return {**values, **loaded, **{dest: values[dest] for dest in stays}}

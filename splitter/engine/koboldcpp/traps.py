@@ -82,6 +82,23 @@ def autofit_drops_split(case: Case) -> Iterator[Notice]:
         )
 
 
+def padding_of_one_card(case: Case) -> Iterator[Notice]:
+    """--autofitpadding keeps memory free on the first card only, and counts only beside an explicit --autofit."""
+    flags = case.read.flags
+    if "autofitpadding" not in flags:
+        return
+    if not flags.get("autofit"):
+        found = "--autofitpadding is reset to 1024 unless --autofit is given with it"
+        yield Notice("autofit_padding", found, "add --autofit, or leave it out")
+    elif len(case.devices) > 1:
+        rest = ", ".join(shown(device) for device in case.devices[1:])
+        first = shown(case.devices[0])
+        found = f"--autofitpadding keeps memory free on {first} alone; {rest} keep 1024 MiB whatever it says"
+        yield Notice(
+            "autofit_padding", found, "give --gpulayers and --tensor_split instead, or put the fullest card first"
+        )
+
+
 def auto_layers_no_fit(case: Case) -> Iterator[Notice]:
     """-1 beside a split does not fit anything: the old guess is used as it is."""
     automatic = case.read.settings.get("gpu_layers", -1) == -1 and case.release >= (1, 108) and bool(case.devices)
@@ -141,8 +158,8 @@ def other_models(case: Case) -> Iterator[Notice]:
         found = f"{flags} {verb} not counted: {what} takes memory of its own, which the figures leave out"
         yield Notice("not_counted", found, f"keep that much free: --margin MIB, or check again without {flags}")
     if case.read.flags.get("usemtp"):
-        found = "--usemtp is not counted: the layers that draft tokens have a cache and buffers of their own"
-        yield Notice("not_counted", found, "keep some memory free: --margin MIB")
+        found = "--usemtp is counted as llama.cpp does it; koboldcpp's own buffers for it were not compared"
+        yield Notice("mtp_estimate", found, "keep some memory free: --margin MIB")
 
 
 def snapshots_in_ram(case: Case) -> Iterator[Notice]:
@@ -168,5 +185,6 @@ def no_repacking(case: Case) -> Iterator[Notice]:
 
 KOBOLD_TRAPS: tuple[Trap, ...] = (
     usecuda_ids_ignored, usecuda_one_card, visible_overwritten, autofit_drops_split, auto_layers_no_fit,
-    quantkv_without_flash, row_split, draft_beside_projector, other_models, snapshots_in_ram, no_repacking,
+    quantkv_without_flash, row_split, padding_of_one_card, draft_beside_projector, other_models,
+    snapshots_in_ram, no_repacking,
 )  # fmt: skip

@@ -15,6 +15,7 @@ from splitter.engine.koboldcpp.versions import (
 from splitter.engine.llama_server.values import FFN_PATTERN
 from splitter.engine.reading.value import Findings
 from splitter.errors import UsageError
+from splitter.memory.speculation import MTP
 
 USECUDA_WORDS = ("0", "1", "2", "3", "all", "mmq", "nommq", "normal", "lowvram", "rowsplit")
 MAX_MOECPU = 200
@@ -162,6 +163,8 @@ def _extra_models(values: Values, _: Findings) -> Values:
         settings["mmproj_device"] = "none"
     if "draft_model" in settings and "draftgpulayers" in values:
         settings["draft_gpu_layers"] = whole_number("--draftgpulayers", values["draftgpulayers"])
+    if values.get("usemtp") and "draft_model" not in settings:
+        settings |= {"spec_type": MTP, "spec_draft_n_max": whole_number("--draftamount", values.get("draftamount", 4))}
     experts = min(whole_number("--moecpu", values.get("moecpu", 0)), MAX_MOECPU)
     if experts > 0:
         settings["n_cpu_moe"] = experts

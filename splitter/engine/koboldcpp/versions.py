@@ -18,6 +18,7 @@ BACKENDS = ("CUDA", "ROCm", "Vulkan")
 CONTEXT_PADDING = 128  # tokens that it adds to --contextsize (1.64 to 1.123)
 # Releases that brought a flag.
 FLASH_ATTENTION, PROJECTOR_ON_CPU, OVERRIDE_TENSORS, SWA, MOECPU = (1, 64), (1, 89), (1, 89), (1, 92), (1, 97)
+USE_MTP = (1, 115)
 SPLIT_MODE, SLOTS, SWA_ON = (1, 113), (1, 114), (1, 114)
 USECUDA, EXPORT_CONFIG, UBATCH = (1, 96), (1, 84, 2), (1, 122)
 # Pipeline parallelism: by llama.cpp's rule, then only when asked for, then unless refused, then where ubatch < batch.

@@ -20,9 +20,11 @@ from splitter.engine.llama_server.versions import (
     LOAD_MODE_BUILD,
     MMPROJ_BUILD,
     MMPROJ_DEVICE_BUILD,
+    MTP_BUILD,
     NO_WEB_UI_BUILD,
     OP_OFFLOAD_BUILD,
     OVERRIDE_TENSOR_BUILD,
+    PROMPT_CACHE_BUILD,
     SERVER_DRAFT_BUILD,
     SPEC_TYPE_BUILD,
     SWA_FULL_BUILD,
@@ -178,7 +180,7 @@ GROUPS: tuple[Callable[[Plan, int], Args], ...] = (
 def slot_args(plan: Plan, version: str | None) -> Args:
     """Slots, projector and draft model: what the server knows and llama-fit-params does not."""
     build = llama_build(version)
-    return (*_slots(plan, build), *_projector(plan, build), *_draft(plan, build))
+    return (*_slots(plan, build), *_projector(plan, build), *_draft(plan, build), *_host_ram(plan, build))
 
 
 def _slots(plan: Plan, build: int) -> Args:
@@ -196,6 +198,15 @@ def _slots(plan: Plan, build: int) -> Args:
             "plan with a unified cache (-kvu), one slot (-np 1), or a newer llama-server",
         )
     return ("-np", str(settings.parallel))
+
+
+def _host_ram(plan: Plan, build: int) -> Args:
+    """The cache of old prompts and the checkpoints, where they are not left to the server."""
+    limit, most = plan.settings.cache_ram_mib, plan.settings.ctx_checkpoints
+    if limit is not None or most is not None:
+        require(build, PROMPT_CACHE_BUILD, "has no --cache-ram and --ctx-checkpoints", "plan without them")
+    cache = () if limit is None else ("--cache-ram", str(limit))
+    return (*cache, *(() if most is None else ("--ctx-checkpoints", str(most))))
 
 
 def _projector(plan: Plan, build: int) -> Args:
@@ -221,13 +232,26 @@ def projector_env(plan: Plan, version: str | None) -> dict[str, str]:
 def _draft(plan: Plan, build: int) -> Args:
     settings = plan.settings
     if settings.draft_model is None:
-        return ()
+        return _speculation(plan, build)
     require(build, SERVER_DRAFT_BUILD, "serves no draft model", "plan without -md")
-    kind = ("--spec-type", "draft-simple") if build >= SPEC_TYPE_BUILD else ()
+    kind = _speculation(plan, build, "draft-simple" if build >= SPEC_TYPE_BUILD else None)
     layers = () if settings.draft_gpu_layers is None else ("-ngld", str(settings.draft_gpu_layers))
     order = settings.draft_device_order
     devices = () if order is None else ("-devd", ",".join(order) or "none")
     return ("-md", settings.draft_model, *kind, *layers, *devices)
+
+
+def _speculation(plan: Plan, build: int, default: str | None = None) -> Args:
+    """--spec-type and what goes with it; MTP came with its own flags (build 9246)."""
+    settings = plan.settings
+    kind = settings.spec_type or default
+    if kind is None:
+        return ()
+    require(build, MTP_BUILD if "mtp" in kind else SPEC_TYPE_BUILD, f"has no --spec-type {kind}", "plan without it")
+    most = settings.spec_draft_n_max
+    kinds = (("-ctkd", settings.draft_cache_type_k), ("-ctvd", settings.draft_cache_type_v))
+    types = tuple(word for pair in kinds if pair[1] != "f16" for word in pair)
+    return ("--spec-type", kind, *(() if most is None else ("--spec-draft-n-max", str(most))), *types)
 
 
 def server_args(server: Server, version: str | None) -> Args:

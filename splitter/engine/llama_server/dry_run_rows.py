@@ -54,25 +54,42 @@ def dry_settings(settings: Settings) -> Settings:
     """
     one = replace(settings, parallel=1) if settings.kv_unified else settings
     none: dict[str, Any] = dict.fromkeys(("mmproj", "mmproj_device", "draft_model", "draft_gpu_layers"))
-    return replace(one, **none, draft_device_order=None)
+    none |= {"spec_type": None, "spec_draft_n_max": None}
+    return replace(one, **none, draft_device_order=None, draft_cache_type_k="f16", draft_cache_type_v="f16")
 
 
 def compare(plan: Plan, rows: Sequence[DryRunRow]) -> tuple[DeviceDifference, ...]:
     """Engine minus estimate for every device of the plan, in its order, then the host.
 
-    The estimate is made for the settings that the dry run was told (`dry_settings`).
+    The estimate is the plan's, less what the dry run leaves out and with what it counts beside (`seen_dry`).
     """
-    told = dry_settings(plan.settings)
-    ours = (
-        plan.footprint
-        if told == plan.settings
-        else MemoryModel(plan.facts, told, plan.engine.memory).footprint(plan.placement)
-    )
+    ours = seen_dry(plan)
     by_name = {row.device: row for row in rows}
     names = (*plan.settings.device_order, HOST)
     uses = (*ours.devices, ours.host)
     return tuple(
         _difference(use, by_name.get(name) or DryRunRow(name, 0, 0, 0)) for name, use in zip(names, uses, strict=True)
+    )
+
+
+def seen_dry(plan: Plan) -> Footprint:
+    """The plan's footprint as llama-fit-params would see it: for the settings it can be told, without the server.
+
+    It reserves logits for a whole micro-batch, forgets the device of norms and knows of no second context.
+    """
+    server = MemoryModel(plan.facts, plan.settings, plan.engine.memory).footprint(plan.placement)
+    dry = MemoryModel(plan.facts, dry_settings(plan.settings)).footprint(plan.placement)
+    devices = zip(plan.footprint.devices, server.devices, dry.devices, strict=True)
+    host = _shifted(plan.footprint.host, server.host, dry.host)
+    return replace(plan.footprint, devices=tuple(_shifted(*uses) for uses in devices), host=host)
+
+
+def _shifted(use: MemoryUse, old: MemoryUse, new: MemoryUse) -> MemoryUse:
+    return replace(
+        use,
+        model_bytes=use.model_bytes + new.model_bytes - old.model_bytes,
+        context_bytes=use.context_bytes + new.context_bytes - old.context_bytes,
+        compute_bytes=use.compute_bytes + new.compute_bytes - old.compute_bytes,
     )
 
 

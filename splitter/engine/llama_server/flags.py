@@ -73,8 +73,12 @@ draft_gpu_layers 1 -ngld,--gpu-layers-draft,--n-gpu-layers-draft,--spec-draft-ng
 draft_hf_repo 1 -hfd,-hfrd,--hf-repo-draft,--spec-draft-hf SPEC_DRAFT_HF_REPO
 draft_device 1 -devd,--device-draft,--spec-draft-device
 draft_cache_type_k 1 -ctkd,--cache-type-k-draft,--spec-draft-type-k SPEC_DRAFT_CACHE_TYPE_K
+draft_cache_type_v 1 -ctvd,--cache-type-v-draft,--spec-draft-type-v SPEC_DRAFT_CACHE_TYPE_V
 spec_type 1 --spec-type SPEC_TYPE
+spec_draft_n_max 1 --spec-draft-n-max,--draft,--draft-n,--draft-max SPEC_DRAFT_N_MAX
 embedding 0 --embedding,--embeddings EMBEDDINGS
+cache_ram 1 -cram,--cache-ram CACHE_RAM
+ctx_checkpoints 1 -ctxcp,--ctx-checkpoints,--swa-checkpoints CTX_CHECKPOINTS
 host 1 --host HOST
 port 1 --port PORT
 api_key 1 --api-key
@@ -89,8 +93,8 @@ _ONE_VALUE = """
 --cpu-strict-batch --prio-batch --poll-batch -n --predict --n-predict --keep --rope-scaling --rope-scale
 --rope-freq-base --rope-freq-scale --yarn-orig-ctx --yarn-ext-factor --yarn-attn-factor --yarn-beta-slow
 --yarn-beta-fast -dt --defrag-thold -lzm --lazy-mode --numa --override-kv --lora --lora-scaled --control-vector
---control-vector-scaled -hft --hf-token --log-file --log-colors -lv --verbosity --log-verbosity --spec-draft-type-v
--ctvd --cache-type-v-draft --samplers -s --seed --sampler-seq --sampling-seq --temp --temperature --top-k --top-p
+--control-vector-scaled -hft --hf-token --log-file --log-colors -lv --verbosity --log-verbosity
+--samplers -s --seed --sampler-seq --sampling-seq --temp --temperature --top-k --top-p
 --min-p --top-nsigma --top-n-sigma --xtc-probability --xtc-threshold --typical --typical-p --repeat-last-n
 --repeat-penalty --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length
 --dry-penalty-last-n --dry-sequence-breaker --adaptive-target --adaptive-decay --dynatemp-range --dynatemp-exp
@@ -100,14 +104,14 @@ _ONE_VALUE = """
 --cpu-strict-draft --spec-draft-prio --prio-draft --spec-draft-poll --poll-draft --spec-draft-cpu-mask-batch -Cbd
 --cpu-mask-batch-draft --spec-draft-cpu-strict-batch --cpu-strict-batch-draft --spec-draft-prio-batch
 --prio-batch-draft --spec-draft-poll-batch --poll-batch-draft --spec-draft-override-tensor -otd
---override-tensor-draft --spec-draft-n-cpu-moe --spec-draft-ncmoe -ncmoed --n-cpu-moe-draft --spec-draft-n-max
+--override-tensor-draft --spec-draft-n-cpu-moe --spec-draft-ncmoe -ncmoed --n-cpu-moe-draft
 --spec-draft-n-min --spec-synth-len --spec-synth-rates --spec-draft-p-split --draft-p-split --spec-draft-p-min
 --draft-p-min --spec-draft-sampling --spec-ngram-mod-n-min --spec-ngram-mod-n-max --spec-ngram-mod-n-match
 --spec-ngram-simple-size-n --spec-ngram-simple-size-m --spec-ngram-simple-min-hits --spec-ngram-map-k-size-n
 --spec-ngram-map-k-size-m --spec-ngram-map-k-min-hits --spec-ngram-map-k4v-size-n --spec-ngram-map-k4v-size-m
---spec-ngram-map-k4v-min-hits --draft --draft-n --draft-max --draft-min --draft-n-min --spec-ngram-size-n
---spec-ngram-size-m --spec-ngram-min-hits -lcs --lookup-cache-static -lcd --lookup-cache-dynamic -ctxcp
---ctx-checkpoints --swa-checkpoints -cms --checkpoint-min-step -cram --cache-ram -r --reverse-prompt --pooling
+--spec-ngram-map-k4v-min-hits --draft-min --draft-n-min --spec-ngram-size-n
+--spec-ngram-size-m --spec-ngram-min-hits -lcs --lookup-cache-static -lcd --lookup-cache-dynamic
+-cms --checkpoint-min-step -r --reverse-prompt --pooling
 --image-min-tokens --image-max-tokens --mtmd-batch-max-tokens --video-fps
 --video-timestamp-interval --video-ffmpeg-dir -a --alias --tags --embd-normalize --path
 --cors-methods --cors-headers --api-prefix --ui-config --webui-config --ui-config-file --webui-config-file --tools

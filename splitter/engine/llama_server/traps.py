@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.llama_server.uncounted import uncounted
 from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
 from splitter.engine.reading.case import Case, Trap
+from splitter.memory.speculation import MTP, kinds, uses_mtp
+from splitter.model.hparams import has_mtp
+from splitter.plan.finder import in_ram
 from splitter.plan.plan import Notice
+
+NOT_MODELLED = ("draft-eagle3", "draft-dflash", "draft-dspark")
 
 
 def fit_gives_up(case: Case) -> Iterator[Notice]:
@@ -42,13 +48,20 @@ def tensor_needs(case: Case) -> Iterator[Notice]:
         yield Notice("tensor_without_flash", "llama-server refuses -sm tensor with -fa off", "write -fa on")
 
 
+def _needed(case: Case) -> bool:
+    """Whether what the overrides keep in RAM would not fit the devices: then they cost no pipeline."""
+    if case.plan is None or not case.plan.fits() or not in_ram(case.settings, case.plan.placement):
+        return False
+    return case.plan.footprint.host.model_bytes > sum(max(d.headroom_bytes(), 0) for d in case.plan.devices)
+
+
 def override_stops_pipeline(case: Case) -> Iterator[Notice]:
     """Any override keeps llama.cpp from working on several batches at once; prompts suffer, generation does not."""
     settings = case.settings
     overrides = settings.override_tensors or settings.n_cpu_moe or settings.cpu_moe
     would_run = len(case.devices) > 1 and settings.split_mode == "layer" and settings.kv_offload
     everything = case.plan is not None and settings.gpu_layers > case.plan.facts.layers
-    if overrides and would_run and everything:
+    if overrides and would_run and everything and not _needed(case):
         flag = "-ot" if settings.override_tensors else "-ncmoe" if settings.n_cpu_moe else "-cmoe"
         yield Notice(
             "override_stops_pipeline",
@@ -101,7 +114,31 @@ def draft_without_type(case: Case) -> Iterator[Notice]:
         )
 
 
+def mtp_without_layers(case: Case) -> Iterator[Notice]:
+    """The server stops where it is told to draft by MTP and the model has no such layers."""
+    plan = case.plan
+    if plan is not None and uses_mtp(case.settings) and not has_mtp(plan.facts):
+        yield Notice(
+            "mtp_without_layers",
+            f"llama-server refuses to start: --spec-type draft-mtp, and {plan.facts.name} has no MTP layers",
+            "remove --spec-type, or take a file that was converted with its MTP layers",
+        )
+
+
+def draft_not_modelled(case: Case) -> Iterator[Notice]:
+    """Kinds of drafting whose contexts differ from that of a plain draft model."""
+    named = [
+        kind for kind in kinds(case.settings) if kind in NOT_MODELLED or (kind == MTP and case.settings.draft_model)
+    ]
+    if named:
+        yield Notice(
+            "not_counted",
+            f"--spec-type {named[0]} with a model of its own is counted as a plain draft model: its context may differ",
+            "keep some memory free: --margin MIB",
+        )
+
+
 LLAMA_TRAPS: tuple[Trap, ...] = (
     fit_gives_up, quantised_v_without_flash, tensor_needs, override_stops_pipeline, context_divided, ubatch_clipped,
-    projector_comes_along, draft_without_type,
+    projector_comes_along, draft_without_type, mtp_without_layers, draft_not_modelled, uncounted,
 )  # fmt: skip

@@ -26,6 +26,8 @@ def llama_settings(values: Values, spelled: Mapping[str, str], findings: Finding
     overrides = [item for text in values.get("override_tensor", ()) for item in text.split(",") if item]
     layers = [_count("n_cpu_ffn", text, spelled, findings) for text in values.get("n_cpu_ffn", ())]
     overrides += [FFN_PATTERN.format(layer) + "=CPU" for count in layers for layer in range(min(count, 999))]
+    kinds = ",".join(values.get("spec_type", ()))
+    settings |= {"spec_type": kinds} if kinds and kinds != "none" else {}
     bad = [item for item in overrides if "=" not in item]
     if bad:
         raise UsageError(f"{bad[0]!r} in -ot is not PATTERN=BUFFER", r"write for example -ot 'blk\.1\.=CPU'")
@@ -170,6 +172,11 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "draft_model": ("draft_model", _text),
     "draft_gpu_layers": ("draft_gpu_layers", _layers),
     "draft_device": ("draft_device_order", _devices),
+    "spec_draft_n_max": ("spec_draft_n_max", _count),
+    "draft_cache_type_k": ("draft_cache_type_k", _CACHE_TYPE),
+    "draft_cache_type_v": ("draft_cache_type_v", _CACHE_TYPE),
+    "cache_ram": ("cache_ram_mib", integer),
+    "ctx_checkpoints": ("ctx_checkpoints", integer),
     "mmproj_device": ("mmproj_device", _text),
     "mmproj_offload": ("mmproj_device", _offloaded),
 }

@@ -6,6 +6,7 @@ is not known, one of the days after its merge.
 
 import re
 
+from splitter.memory.rules import MemoryRules
 from splitter.plan.engine_rules import EngineRules
 
 NEWEST = 10**9
@@ -27,6 +28,7 @@ LOAD_MODE_BUILD, NO_MMAP_GONE_BUILD = 10114, 10875
 AUTO_SLOTS_BUILD, AUTO_SLOTS = 7079, 4
 # A draft model does nothing without --spec-type draft-simple since #22673 (2026-05, in build 9297).
 SPEC_TYPE_BUILD = 9297
+MTP_BUILD = 9246  # --spec-type draft-mtp: in that build, not in 9113
 # -mmdev since #23255 (2026-05); MTMD_BACKEND_DEVICE says the same since #14236 (2025-06), and to newer builds too.
 MMPROJ_DEVICE_BUILD = 10114
 SERVER_DRAFT_BUILD = 4200
@@ -37,6 +39,9 @@ SWA_FULL_BUILD = 5456  # --swa-full: #13194 (2025-05); before, sliding-window la
 NO_WEB_UI_BUILD = 4875  # --no-webui: seen there, not in 3640
 WEB_UI_BUILD = 7710  # --webui, to be sure: seen there, not in 6150
 CORS_BUILD = 11434  # --cors-origins: seen there, not in 9113; older builds let the pages of every origin read answers
+# Rows of logits for the slots alone (n_outputs_max in tools/server/server-context.cpp): in build 9464, not in 9453.
+SLOT_ROWS_BUILD = 9464
+PROMPT_CACHE_BUILD = 7710  # --cache-ram (8192 MiB) and --ctx-checkpoints: seen there, not in 6150
 TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
 
 
@@ -57,6 +62,12 @@ def llama_rules(name: str, version: str | None) -> EngineRules:
         device_flag="--device" if build >= DEVICE_BUILD else None,
         split_modes=("layer", "none", "tensor") if build >= TENSOR_MODE_BUILD else ("layer", "none"),
         own_caches=build >= KV_UNIFIED_BUILD,
+        memory=MemoryRules(
+            slot_rows=build >= SLOT_ROWS_BUILD,
+            places_norms=True,
+            prompt_cache_mib=8192 if build >= PROMPT_CACHE_BUILD else 0,
+            checkpoints=32 if build >= PROMPT_CACHE_BUILD else 0,
+        ),
     )
 
 

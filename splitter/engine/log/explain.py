@@ -94,9 +94,9 @@ def _largest(story: LogStory, device: LoggedDevice) -> str:
     """The term that is too large, with what makes it so."""
     short = story.short
     size = (short.size_bytes or 0) if short else 0
-    if short and short.stage == "compute" and size > NO_CARD:
+    if _beyond_any_card(story):
         return (
-            f"a compute buffer of {format_bytes(size)} is no card's size: pipeline parallelism keeps copies of tensors "
+            f"a compute buffer of {format_bytes(size)} fits on no card: pipeline parallelism keeps copies of tensors "
             "that lie in RAM"
         )
     if short and short.stage == "compute" and story.facts.get("flash_attention") in {"0", "off", "disabled"}:
@@ -122,13 +122,19 @@ def _fitting(story: LogStory, device: LoggedDevice) -> Iterator[str]:
     if missing is None:
         yield from _general(story)
         return
-    found = [*_pipeline(story, device), *_flash(story), *_ubatch(story, missing), *_cache(story, device, missing),
+    found = [*_pipeline(story), *_flash(story), *_ubatch(story, missing), *_cache(story, device, missing),
              *_shorter(story, device, missing), *_layers(story, device, missing)]  # fmt: skip
     yield from found or _general(story)
 
 
-def _pipeline(story: LogStory, device: LoggedDevice) -> Iterator[str]:
-    if "no card's size" in _largest(story, device):
+def _beyond_any_card(story: LogStory) -> bool:
+    """Whether the compute buffer that was asked for is larger than any card."""
+    short = story.short
+    return short is not None and short.stage == "compute" and (short.size_bytes or 0) > NO_CARD
+
+
+def _pipeline(story: LogStory) -> Iterator[str]:
+    if _beyond_any_card(story):
         yield "build with -DGGML_SCHED_MAX_COPIES=1, or take a build in which tensor overrides turn pipelining off"
 
 

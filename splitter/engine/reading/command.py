@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from splitter.engine.engines import DEFAULT, ENGINES, NAMES
-from splitter.engine.reading.dialects import commands_in
+from splitter.engine.reading.dialects import commands_in, shell_of
 from splitter.engine.reading.documents import Named, preset_commands
 from splitter.engine.reading.forks import Translated, starts_fork, translated
 from splitter.engine.reading.value import Around, ReadCommand, ReadText
@@ -41,7 +41,8 @@ def read_command(
     if isinstance(command, str):
         if len(command) > MAX_TEXT:
             raise UsageError("the command is too long to be one", "give one command line")
-        return first_engine_command(commands_in(command, "", env or {}, read_text), kind, version, read_text)
+        read = first_engine_command(commands_in(command, "", env or {}, read_text), kind, version, read_text)
+        return replace(read, around=replace(read.around, shell=shell_of(command, "")))
     return first_engine_command([("", list(command), dict(env or {}))], kind, version, read_text)
 
 

@@ -372,4 +372,4 @@ def _placed(before: Plan, after: Plan) -> str:
     counts = [len(device.layers) + device.holds_output for device in after.devices]
     if len(counts) > 1:
         told.append(f"split the layers {' + '.join(map(str, counts))}")
-    return ", ".join(told) or "place the layers anew"
+    return ", ".join(told) or "place the layers differently"

@@ -18,7 +18,7 @@ from splitter.engine.reading.documents import (
 from splitter.engine.reading.powershell import looks_like_powershell, powershell_commands
 from splitter.engine.reading.shell import shell_commands
 from splitter.engine.reading.systemd import unit_commands
-from splitter.engine.reading.value import ReadText
+from splitter.engine.reading.value import ReadText, Shell
 from splitter.errors import UsageError
 
 SCRIPT_SUFFIXES = (
@@ -61,6 +61,16 @@ def looks_like_cmd(text: str) -> bool:
     """Whether `text` is written for cmd.exe rather than for a POSIX shell."""
     signs = re.search(r"\.exe\b|(?:^|[\s\"])[A-Za-z]:\\|%[\w~]+%|%~dp0|\^\s*\n", text, re.IGNORECASE)
     return bool(signs) and not re.search(r"\$\w|\$\{|'", text)
+
+
+def shell_of(text: str, name: str) -> Shell:
+    """The shell that a command from `text` is shown for."""
+    lowered = name.lower()
+    if lowered.endswith(".ps1") or (not lowered and looks_like_powershell(text)):
+        return "powershell"
+    if lowered.endswith((".bat", ".cmd")) or (not lowered and looks_like_cmd(text)):
+        return "cmd"
+    return "posix"
 
 
 def one_entry(commands: Iterator[Named], wanted: str) -> Iterator[Named]:

@@ -9,8 +9,8 @@ from splitter.engine.engines import ENGINES
 from splitter.engine.llama_server.flags import known_flags
 from splitter.engine.quoting import posix_argument, windows_argument
 from splitter.engine.reading.devices import visible_devices
-from splitter.engine.reading.items import changed
-from splitter.engine.reading.value import ReadCommand
+from splitter.engine.reading.items import changed, items_of
+from splitter.engine.reading.value import ReadCommand, Shell
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
@@ -65,7 +65,13 @@ def rewritten(read: ReadCommand, before: Plan, after: Plan, names: Iterable[str]
     table = KOBOLD_DESTS if read.kind == "koboldcpp" else LLAMA_DESTS
     dests = {dest for name in names for dest in table.get(name, name).split()}
     ours = ENGINES[read.kind].command(_as_seen(after, before.rig, read), EngineRef(read.kind, None, version), Server())
-    args = changed(read.kind, read.argv[1:], dests, ours.argv[1:])
+    if (
+        after.settings.n_cpu_moe
+        and "n_cpu_moe" in dests
+        and not any(item.dest == "n_cpu_moe" for item in items_of(read.kind, ours.arguments))
+    ):
+        dests.add("override_tensor")  # it names the experts' layers instead
+    args = changed(read.kind, read.argv[1:], dests, ours.arguments)
     gone = {flag.env for flag in known_flags() if flag.dest in dests and flag.env}
     env = {name: value for name, value in read.env.items() if name not in gone}
     around = replace(read.around, words=_without_variables(read.around.words, gone))
@@ -103,12 +109,23 @@ def _as_seen(plan: Plan, rig: Rig, read: ReadCommand) -> Plan:
 
 
 def line_of(read: ReadCommand) -> str:
-    """The command as one line: what stood in front of it, and the variables that stood beside it."""
-    windows = bool(re.search(r"\.exe$|^[A-Za-z]:\\|^\.\\", read.program))
+    """The command as one line of the shell it was written for: what stood in front of it, the variables beside it."""
+    shell = read.around.shell or ("cmd" if _WINDOWS.search(read.program) else "posix")
     words = (*(read.around.words or (read.program,)), *read.argv[1:])
-    beside = [f"{name}={value}" for name, value in read.env.items() if not _stands(name, words) and _own(name)]
-    variables = [f'set "{pair}"&&' for pair in beside] if windows else [_assigned(pair) for pair in beside]
-    return " ".join((*variables, *(_quoted(word, windows=windows) for word in words)))
+    beside = [(name, value) for name, value in read.env.items() if not _stands(name, words) and _own(name)]
+    variables = [_ASSIGNED[shell].format(name=name, value=_quoted(value, shell), bare=value) for name, value in beside]
+    quoted = [_quoted(word, shell) for word in words]
+    if shell == "powershell" and quoted[0] != words[0]:
+        quoted.insert(0, "&")
+    return " ".join((*variables, *quoted))
+
+
+_WINDOWS = re.compile(r"\.exe$|^[A-Za-z]:\\|^\.\\")
+_ASSIGNED: Mapping[Shell, str] = {
+    "posix": "{name}={value}",
+    "cmd": 'set "{name}={bare}"&&',
+    "powershell": "$env:{name} = '{bare}';",
+}
 
 
 def _stands(name: str, words: Iterable[str]) -> bool:
@@ -120,13 +137,11 @@ def _own(name: str) -> bool:
     return name not in {"NVIDIA_VISIBLE_DEVICES", "LLAMA_ARG_HOST"}
 
 
-def _assigned(pair: str) -> str:
-    name, _, value = pair.partition("=")
-    return f"{name}={posix_argument(value)}"
-
-
-def _quoted(word: str, *, windows: bool) -> str:
+def _quoted(word: str, shell: Shell) -> str:
+    """One word; what cmd.exe cannot carry is quoted as elsewhere, so that it can be read at least."""
+    if shell == "powershell":
+        return word if re.fullmatch(r"[\w.:/\\=+-]+", word) else "'" + word.replace("'", "''") + "'"
     try:
-        return windows_argument(word) if windows else posix_argument(word)
+        return windows_argument(word) if shell == "cmd" else posix_argument(word)
     except UsageError:
         return posix_argument(word)

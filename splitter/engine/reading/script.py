@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import PureWindowsPath
 
 from splitter.engine.reading.command import MAX_TEXT, first_engine_command
-from splitter.engine.reading.dialects import SCRIPT_SUFFIXES, commands_in, one_entry
+from splitter.engine.reading.dialects import SCRIPT_SUFFIXES, commands_in, one_entry, shell_of
 from splitter.engine.reading.value import ReadCommand, ReadText
 from splitter.errors import UsageError
 
@@ -31,6 +31,7 @@ def read_script(
         return read_kcpps(text, env or {}, version)
     commands = one_entry(commands_in(text, name, env or {}, read_text), entry)
     read = first_engine_command(commands, kind, version, read_text)
+    read = replace(read, around=replace(read.around, shell=shell_of(text, name)))
     return replace(read, model=_beside(read.model)) if read.model else read
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from splitter.engine.reading.blame import piled_experts
 from splitter.engine.reading.case import Case, Trap, numbers, shown
 from splitter.engine.reading.devices import usecuda_ids
+from splitter.plan.finder import in_ram
 from splitter.plan.plan import Notice
 from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device
@@ -120,8 +121,14 @@ def share_zero(case: Case) -> Iterator[Notice]:
 
 
 def output_on_weakest(case: Case) -> Iterator[Notice]:
-    """The output layer and the logits buffer land on the last device with a share."""
+    """The output layer and the logits buffer land on the last device with a share.
+
+    Where something is in RAM the strongest may well be first, for it multiplies prompts for the host: as long as the
+    weakest has the room.
+    """
     if case.plan is None or case.settings.split_mode != "layer":
+        return
+    if case.plan.fits() and in_ram(case.settings, case.plan.placement):
         return
     used = [device for device in case.plan.devices if device.layers or device.holds_output]
     holder = next((device.device for device in used if device.holds_output), None)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
 
 AUTO, ALL = -1, -2  # gpu_layers of a command
+Shell = Literal["cmd", "posix", "powershell"]
 ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
 
 
@@ -34,11 +35,12 @@ class Container:
 @dataclass(frozen=True, slots=True)
 class Around:
     """What stands around the engine's arguments: `words` in front of them as written (wrappers, then the program or the
-    image), the container they run in."""
+    image), the container they run in, the `shell` it is written for (None: the system's own)."""
 
     words: tuple[str, ...] = ()
     container: Container | None = None
     notices: tuple[Notice, ...] = ()
+    shell: Shell | None = None
 
     def saying(self, *notices: Notice) -> "Around":
         return replace(self, notices=(*self.notices, *notices))

@@ -33,6 +33,7 @@ class Dims:
     tokens: int
     outputs: int
     sequences: int
+    state_copies: int
     embedding: int
     embedding_input: int
     cells: int
@@ -89,8 +90,11 @@ class Net:
         self.flashes: list[tuple[Tensor, int]] = []  # with the home of their layers
         self.rms = True
         self.bare_norm = False
-        self.place_norms = False
+        self.place_norms = self.attend_on_host = False
         self.repack = True
+        self.rope_factors: TensorInfo | None = None
+        self.full_rope_factors = False
+        self._factors: dict[int, Tensor] = {}
         self._inputs: dict[bool, Inputs] = {}
         self._named: dict[str, Tensor] = {}
 
@@ -216,7 +220,17 @@ class Net:
         return out if bias is None else self.graph.add(out, bias)
 
     def rope(self, cur: Tensor, positions: Tensor) -> Tensor:
-        return self.graph.node("rope", (cur, positions), cur.ne)
+        """ggml_rope_ext, with the model's frequency factors where it has any."""
+        factors = self._rope_factors()
+        return self.graph.node("rope", (cur, positions, *([factors] if factors else [])), cur.ne)
+
+    def _rope_factors(self) -> Tensor | None:
+        """Each device has a copy of its own, which its layers share."""
+        if self.rope_factors is None or (self.full_rope_factors and self.layer.swa):
+            return None
+        if self.layer_home not in self._factors:
+            self._factors[self.layer_home] = self.weight_of(self.rope_factors, self.layer_home)
+        return self._factors[self.layer_home]
 
     def qkv(self, cur: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """build_qkv: fused or separate projections, as (head size, heads, tokens)."""
@@ -323,6 +337,8 @@ class Net:
             cur = g.mul_mat(v_mla, cur)
         cur = g.permute(cur, 0, 2, 1, 3)
         cur = g.cont(cur, cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3])
+        if self.attend_on_host:
+            cur.backend = self.cpu
         return g.expand(cur)
 
     def attend(  # noqa: PLR0917

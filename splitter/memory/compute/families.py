@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splitter.memory.compute.blocks import Net
-from splitter.memory.compute.experts import Routing, moe
+from splitter.memory.compute.experts import Routing, moe, moe_of
 from splitter.memory.compute.graph import F16, F32, I32, I64, Tensor, shape
 from splitter.memory.compute.recurrent import delta_net, mamba, short_convolution
 
@@ -22,7 +22,9 @@ class GraphFamily:
     model has any; `logit_scale`: they pass one (1) or three (3) in-place steps; `scale_result`: what the head reads is
     scaled; `fill_vocabulary`: words that the head lacks are filled in; `scale_residual`: what a layer adds is scaled;
     `scale_q`: Q is scaled in the graph; `softmax_after`: expert weights are normalised after the choice;
-    `norm_weights`: the chosen expert weights are divided by their sum.
+    `route_first`: the router reads what the layer reads, and its logits wait for the experts;
+    `norm_weights`: the chosen expert weights are divided by their sum; `rope_factors`: in which layers the model's own
+    frequency factors, where it has any, are used (full: those without a sliding window).
     """
 
     scale_rows: bool = False
@@ -44,6 +46,8 @@ class GraphFamily:
     cached: bool = True
     clamp: bool = False
     rope: Literal["all", "windowed", "none"] = "all"
+    route_first: bool = False
+    rope_factors: Literal["all", "full", "none"] = "all"
     first: Literal["ffn", "residual", "attention"] = "ffn"
     weigh_first: bool = False
     rescale_every: int = 0
@@ -58,7 +62,7 @@ FAMILIES: dict[str, GraphFamily] = {
     "gemma2": GraphFamily(scale_embedding=True, scale_q=True, logit_scale=3, attention_softcap=True),
     "gemma3": GraphFamily(scale_rows=True, scale_q=True),
     "gemma3n": GraphFamily(scale_rows=True, logit_scale=3),
-    "gemma4": GraphFamily(scale_rows=True, logit_scale=3, late_rows="after_norm"),
+    "gemma4": GraphFamily(scale_rows=True, logit_scale=3, late_rows="after_norm", rope_factors="full"),
     **dict.fromkeys(("rwkv6", "rwkv7"), GraphFamily(layer_norm=True)),
     **dict.fromkeys(("rwkv6qwen2", "arwkv7"), GraphFamily()),
     "gemma-embedding": GraphFamily(scale_rows=True, scale_q=True, cached=False, logits=False),
@@ -71,7 +75,7 @@ FAMILIES: dict[str, GraphFamily] = {
     "granitehybrid": GraphFamily(scale_residual=True, logit_scale=1, rope="all"),
     "qwen3tts": GraphFamily(fill_vocabulary=True),
     "minicpm3": GraphFamily(scale_embedding=True, scale_result=True),
-    "step35": GraphFamily(late_rows="before_norm"),
+    "step35": GraphFamily(late_rows="before_norm", rope_factors="full"),
     "t5": GraphFamily(),
     "gpt-oss": GraphFamily(softmax_after=True, norm_weights=False, late_rows="before_norm"),
     "deepseek2": GraphFamily(norm_weights=False),
@@ -84,12 +88,17 @@ FAMILIES: dict[str, GraphFamily] = {
     "llama4": GraphFamily(weigh_first=True, norm_weights=False, rope="windowed"),
     "olmo": GraphFamily(layer_norm=True, bare_norm=True, clamp=True),
     "phi2": GraphFamily(layer_norm=True, scale_q=True, first="attention"),
+    **dict.fromkeys(("phi3", "phimoe"), GraphFamily(scale_q=True)),
     "command-r": GraphFamily(layer_norm=True, logit_scale=1, first="residual"),
     "cohere2": GraphFamily(layer_norm=True, logit_scale=1, first="residual", rope="windowed"),
     "exaone4": GraphFamily(rope="windowed"),
+    "cohere2moe": GraphFamily(logit_scale=1, first="residual", rope="windowed", late_rows="after_norm"),
+    **dict.fromkeys(("hy_v3", "bailingmoe3"), GraphFamily(late_rows="after_norm")),
+    "smallthinker": GraphFamily(route_first=True),
     **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), GraphFamily(layer_norm=True, rope="none")),
     "dbrx": GraphFamily(layer_norm=True, clamp=True),
-    **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), DIFFUSION),
+    **dict.fromkeys(("dream", "llada-moe", "rnd1"), DIFFUSION),
+    "llada": GraphFamily(cached=False, rope_factors="none"),
     **dict.fromkeys(
         (*("codeshell", "falcon", "gptneox", "jais2", "nemotron", "orion", "pockettts", "stablelm", "starcoder2"),),
         LAYER_NORM,
@@ -111,6 +120,7 @@ class Walk:
     find: Callable[[str], Tensor | None]
     chosen: Tensor | None = None
     carried: Tensor | None = None
+    logits: Tensor | None = None
 
     def top(self, name: str) -> Tensor:
         """The weight called `name`; KeyError where the model has none."""
@@ -227,7 +237,8 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
     if "ffn_gate_inp.weight" not in net.layer.tensors:
         return net.ffn(cur)
     family = walk.family
-    out = moe(net, cur, Routing(family.norm_weights, family.softmax_after, family.weigh_first))
+    routing = Routing(family.norm_weights, family.softmax_after, family.weigh_first)
+    out = moe(net, cur, routing) if walk.logits is None else moe_of(net, cur, walk.logits, routing)
     if "ffn_up_shexp.weight" in net.layer.tensors:
         shared = net.ffn(cur, "_shexp")
         if "ffn_gate_inp_shexp.weight" in net.layer.tensors:
@@ -276,6 +287,7 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     before = "post_attention_norm" if "ffn_norm.weight" not in tensors and not after else "ffn_norm"
     before = "attn_output_norm" if "attn_output_norm.weight" in tensors else before
     side_by_side = f"{before}.weight" not in tensors and not after and not walk.family.bare_norm
+    walk.logits = net.linear(residual, "ffn_gate_inp") if walk.family.route_first else None
     start = net.norm(residual, "attn_norm")
     if walk.family.expand_norm:
         g.expand(start)
@@ -287,6 +299,7 @@ def transformer_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     if early:
         cur, residual = (g.get_rows(t, net.out_ids()) for t in (cur, residual))
         start = g.get_rows(start, net.out_ids()) if side_by_side else start
+        walk.logits = None if walk.logits is None else g.get_rows(walk.logits, net.out_ids())
     if side_by_side:
         fed = feed_forward(walk, start)
         if walk.family.first == "residual":
@@ -343,6 +356,25 @@ def output(walk: Walk, cur: Tensor, norm: tuple[Tensor | None, Tensor | None], h
         cur = g.scale(cur)
     if walk.family.logit_scale > 1:
         cur = g.scale(g.unary(cur))
+    cur.is_output = True
+    return g.expand(cur)
+
+
+def draft(walk: Walk, head: Callable[[str], Tensor]) -> Tensor:
+    """An MTP layer: the embedding beside the hidden state of the token before, projected, then a layer as any other.
+
+    `head` finds what the layer has not of its own: token_embd, output_norm and output.
+    """
+    net, g, d = walk.net, walk.net.graph, walk.net.dims
+    table = net.weight("nextn.embed_tokens") or head("token_embd.weight")
+    rows = g.get_rows(table, net.named_input("inp_tokens", I32, d.tokens))
+    hidden = net.named_input("mtp_h_input", F32, d.embedding, d.tokens)
+    both = g.concat(net.norm(rows, "nextn.enorm"), net.norm(hidden, "nextn.hnorm"))
+    cur = layer(walk, net.linear(both, "nextn.eh_proj"), False)
+    norm = net.weight("nextn.shared_head_norm") or head("output_norm.weight")
+    cur = net.norm_with(cur, norm, None, in_layer=False)
+    cur.is_output = True
+    cur = g.mul_mat(net.weight("nextn.shared_head_head") or head("output.weight"), g.get_rows(cur, net.out_ids()))
     cur.is_output = True
     return g.expand(cur)
 

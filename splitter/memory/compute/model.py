@@ -12,7 +12,7 @@ from math import prod
 from splitter.memory.compute.blocks import Dims, Layer, Net, SsmDims
 from splitter.memory.compute.builders import BUILDERS
 from splitter.memory.compute.encoders import without_logits
-from splitter.memory.compute.families import FAMILIES, GraphFamily, Walk, embedding, layer, output
+from splitter.memory.compute.families import FAMILIES, GraphFamily, Walk, draft, embedding, layer, output
 from splitter.memory.compute.graph import F32, Tensor
 from splitter.memory.compute.proof import is_exact, reserved, uncertainty
 from splitter.memory.compute.schedule import assign, peak_bytes
@@ -21,11 +21,13 @@ from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import state_copies
 from splitter.memory.weights import FIRST_LAYER_NAMES, INPUT_NAMES
 from splitter.model.facts import ModelFacts, TensorInfo
-from splitter.model.hparams import Hparams, integer, read_hparams
+from splitter.model.hparams import Hparams, has_mtp, integer, read_hparams
 from splitter.units import pad
 
+ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_long.weight")
 SMALL_BATCH = 32  # tokens: below, graph_get_cb places norms wherever the layers are
 UNQUANTISED = ("f16", "f32", "bf16")
 REPEATS = 2  # layers of a kind per device after which the layout no longer changes
@@ -90,15 +92,19 @@ class ComputeModel:
             self.family = FAMILIES.get(facts.architecture, GraphFamily())
             self.hparams = read_hparams(facts)
             self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
-            self.layers = _layers(facts, self.hparams)
+            every = _layers(facts, self.hparams)
+            self.layers = tuple(each for each in every if each.index < self.hparams.trunk)
+            self.mtp_layer = next((each for each in every if each.index >= self.hparams.trunk), None)
             self.kinds = [_kind(each) for each in self.layers]
             self._types = [tuple(t.ggml_type for t in each.tensors.values()) for each in self.layers]
         else:
             self.family, self.hparams, self.top = like.family, like.hparams, like.top
             self.layers, self.kinds, self._types = like.layers, like.kinds, like._types
+            self.mtp_layer = like.mtp_layer
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
         self.builder = BUILDERS.get(facts.architecture)
+        self.rope_factors = next((self.top[name] for name in ROPE_FACTORS if name in self.top), None)
         self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
         self.dims = self._dims()
         self.overrides = read_overrides(settings)
@@ -123,6 +129,7 @@ class ComputeModel:
             tokens=pad(tokens, s.parallel),
             outputs=self.rules.output_rows(s, tokens),
             sequences=s.parallel,
+            state_copies=state_copies(s),
             embedding=embedding_length,
             embedding_input=embedding_length * (1 + integer(facts, "n_deepstack_layers")),
             cells=cells,
@@ -175,6 +182,51 @@ class ComputeModel:
         raised = tuple(reserved(name, size, score) * self.rules.contexts for size in sizes)
         doubt = tuple(uncertainty(name, size) for size in raised[:-1])
         return ComputeUse(raised[:-1], raised[-1], pipeline, is_exact(name), doubt)
+
+    def mtp_use(self, placement: Placement) -> ComputeUse:
+        """The compute buffers of the context in which the MTP layers draft, beside those of the model itself."""
+        pipeline = self._pipeline(placement)
+        key = ("mtp", placement.layers[self.hparams.trunk :], placement.devices, pipeline)
+        if key not in self._known:
+            sizes = self._measure_mtp(placement, pipeline)
+            self._known[key] = ComputeUse(sizes[:-1], sizes[-1], pipeline, is_exact(self.facts.architecture))
+        return self._known[key]
+
+    def _measure_mtp(self, placement: Placement, pipeline: bool) -> tuple[int, ...]:
+        s = self.settings
+        rows = min(self.dims.tokens, s.parallel) if self.rules.slot_rows else self.dims.tokens
+        dims = replace(self.dims, outputs=rows, type_k=s.draft_cache_type_k, type_v=s.draft_cache_type_v)
+        try:
+            net = self._mtp_net(placement, dims)
+        except KeyError:  # MTP layers that no known graph runs through
+            return self._rough(placement)
+        copies = self.rules.pipeline_copies if pipeline else 1
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, s.op_offload))
+
+    def _mtp_net(self, placement: Placement, dims: Dims) -> Net:
+        """One pass of the first MTP layer (graph_mtp in src/models/qwen35.cpp and its kin)."""
+        index, cpu = self.hparams.trunk, placement.devices
+        owner = placement.layers[index]
+        where = cpu if owner is None else owner
+        net = Net(dims, cpu, any(each.swa for each in self.layers), lambda name, _: self._home(name, where, cpu))
+        net.repack, net.rms = not self.pinned, self.rms
+        net.attend_on_host = self.rules.places_norms and not self.settings.kv_offload
+        net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
+        if self.mtp_layer is None:
+            raise KeyError("nextn")
+        drafting = self.mtp_layer
+        net.enter(drafting, where, where if self.settings.kv_offload else cpu)
+        v_max = drafting.head_v * drafting.kv_heads
+        walk = Walk(net, self.family, {False: (0, 0), True: (0, 0)}, v_max, self._finder(net, placement))
+        last = cpu if placement.layers[-1] is None else placement.layers[-1]
+        draft(walk, lambda name: self._draft_head(net, name, last))
+        return net
+
+    def _draft_head(self, net: Net, name: str, last: int) -> Tensor:
+        """A weight of the model itself that the MTP layer lacks: the embedding, the final norm, the head."""
+        info = self.top.get(name) or self.top["token_embd.weight"]
+        home = net.cpu if name == "token_embd.weight" else last
+        return net.weight_of(info, self._home(info.name, home, net.cpu))
 
     def _pipeline(self, placement: Placement) -> bool:
         """The conditions of src/llama-context.cpp; every CUDA device is asynchronous and has events."""
@@ -275,6 +327,9 @@ class ComputeModel:
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
         net.repack = not self.pinned
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
+        net.rope_factors = None if self.family.rope_factors == "none" else self.rope_factors
+        net.full_rope_factors = self.family.rope_factors == "full"
+        net.attend_on_host = self.rules.places_norms and not self.settings.kv_offload
         net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
         v_max = max(each.head_v * each.kv_heads for each in self.layers)
         walk = Walk(net, self.family, self._rotations(), v_max, self._finder(net, placement))
@@ -356,7 +411,7 @@ class ComputeModel:
 
 
 def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
-    """The repeating layers as the graph builder needs them, without MTP layers."""
+    """The repeating layers as the graph builder needs them, MTP layers last."""
     tensors: list[dict[str, TensorInfo]] = [{} for _ in range(max(facts.layers, 1))]
     prefix = STACKS.get(facts.architecture, "")
     for tensor in facts.tensors:
@@ -376,7 +431,7 @@ def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
             hparams.recurrent[i],
             _borrowed(hparams, i),
         )
-        for i in range(hparams.trunk)
+        for i in range(max(hparams.trunk, hparams.layers if has_mtp(facts) else 0))
         if tensors[i % facts.layers] or not prefix
     )
 

@@ -67,7 +67,8 @@ def delta_net(net: Net, cur: Tensor) -> Tensor:
     v = g.slice(conv, (head_v, s.rank, per, count), (head_v * 4, *step))
     q, k = (g.scale(g.node("rms_norm", (t,), t.ne)) for t in (q, k))
     width = s.inner
-    fused = g.node("gated_delta_net", (q, k, v, gate, beta, state), shape(width, d.tokens + head_v * count))
+    rows = d.tokens + head_v * count * d.state_copies
+    fused = g.node("gated_delta_net", (q, k, v, gate, beta, state), shape(width, rows))
     row = (head_v * 4, width * 4, width * 4 * per)
     new = g.slice(fused, (head_v, head_v, s.rank, count), (head_v * 4, head_v * head_v * 4, head_v * width * 4))
     save_state(net, new, state_all)

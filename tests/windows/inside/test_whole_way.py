@@ -66,7 +66,7 @@ def test_launch_detached_ps_logs_stop(home: Path) -> None:
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert "content" in json.load(answer)
-        assert "server" in splitter(home, "logs", "first").lower()
+        assert "build_info" in splitter(home, "logs", "first")
         splitter(home, *launch, "--name", "second", code=4)  # the port is taken
         supervisor = psutil.Process(running["supervisor_pid"])
         family = supervisor.children(recursive=True)

@@ -1,0 +1,48 @@
+"""`splitter pull`: a model of the Hugging Face Hub to this computer, and which one where a repository holds several."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from splitter.app.events import Events
+from splitter.app.planning import fetch_model
+from splitter.app.ranking import Ranking, rank, several_models
+from splitter.app.wishes import Wishes, ask
+from splitter.errors import DoesNotFitError, ModelError
+
+BARE = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?:/.+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """Where the model lies now; `ranking` is the choice among a repository's files, None where one was named."""
+
+    reference: str
+    path: str
+    ranking: Ranking | None
+
+
+def pull(wishes: Wishes, events: Events) -> Pulled:
+    """Fetches the model that is named, or the one of a repository that this rig runs best. DoesNotFitError where none
+    of several fits, ModelError where they are different models: then one has to be named."""
+    reference = _reference(ask(wishes).model())
+    wishes = replace(wishes, values={**wishes.values, "model": reference})
+    choice = several_models(wishes, events)
+    ranking = None if choice is None else rank(choice, events)
+    if ranking is not None:
+        if ranking.recommended is None:
+            named = f"name one: splitter pull {reference}/FILE.gguf; `splitter plan {reference}` lists them"
+            error = ModelError if ranking.advice.fits() else DoesNotFitError
+            raise error(f"{ranking.name}: {ranking.advice.reason}", named)
+        reference = ranking.recommended
+        events.say(f"{ranking.advice.recommended}: {ranking.advice.reason}")
+    return Pulled(reference, fetch_model(reference, events), ranking)
+
+
+def _reference(text: str) -> str:
+    """OWNER/REPO is the Hub's, unless it is a path here."""
+    if text.lower().startswith("hf:"):
+        return text
+    if BARE.fullmatch(text) and not Path(text).exists():
+        return f"hf:{text}"
+    raise ModelError(f"{text} does not name a model of the Hugging Face Hub.", "Write hf:OWNER/REPO[/FILE.gguf].")

@@ -1,0 +1,56 @@
+"""`splitter pull`: fetches a model, of several quantisations the one that this rig runs best."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splitter.cli.options import (
+    EngineOptions,
+    FlagOptions,
+    MarginOptions,
+    OutputOptions,
+    RigOptions,
+    with_options,
+)
+from splitter.cli.output import Output
+
+EXAMPLES = """Examples:
+
+splitter pull hf:OWNER/REPO   (of several quantisations the one that this rig runs best, said why)
+
+splitter pull hf:OWNER/REPO/FILE.gguf
+
+splitter pull OWNER/REPO --gpus "3060,1070" -c 16384
+"""
+
+
+@with_options(RigOptions, EngineOptions, MarginOptions, FlagOptions, OutputOptions)
+def pull(
+    devices: RigOptions,
+    engine: EngineOptions,
+    margin: MarginOptions,
+    flags: FlagOptions,
+    report: OutputOptions,
+    model: Annotated[str, typer.Argument(help="hf:OWNER/REPO[/FILE].")],
+) -> None:
+    """Fetch a model. Of a repository's quantisations the one that this rig runs best."""
+    from splitter.app.pulling import pull as pull_model
+    from splitter.cli.flags import wishes_of
+    from splitter.engine.quoting import posix_argument, windows_argument
+
+    output = Output("pull", as_json=report.json)
+    pulled = pull_model(wishes_of(model, devices, engine, margin, flags=flags), output)
+    output.plain(pulled.path)
+    argument = windows_argument if sys.platform == "win32" else posix_argument
+    output.say(f"next: splitter launch {argument(pulled.reference)}")
+    advice = pulled.ranking.advice if pulled.ranking else None
+    output.data(
+        {
+            "model": pulled.reference,
+            "path": pulled.path,
+            "bytes": Path(pulled.path).stat().st_size,
+            "reason": advice.reason if advice else None,
+        }
+    )

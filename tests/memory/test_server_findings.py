@@ -1,0 +1,63 @@
+"""Issue 13's findings as tests: figures that the real llama-server 11434 printed on the rig emulator (MiB)."""
+
+import tarfile
+from functools import cache
+from pathlib import Path
+
+from splitter.memory.footprint import Footprint
+from splitter.memory.model import MemoryModel
+from splitter.memory.rules import LLAMA_CPP, LLAMA_SERVER, MemoryRules
+from splitter.model.attention import placed_layers
+from splitter.model.facts import ModelFacts
+from splitter.model.header import read_header
+from splitter.model.read_facts import facts_from_headers
+from splitter.plan.placement import placement_of
+from splitter.units import MIB
+from tests.memory.engine_answers import Bytes
+from tests.memory.server_answers import server_settings
+
+HEADERS = Path(__file__).parent / "data" / "finding-headers.tar.xz"
+QWEN, GEMMA = "qwen3.5-0.8b-mtp-q8_0", "gemma-4-31b-q8_0"
+FILE_BYTES = {QWEN: 1092822624, GEMMA: 32619894688}
+MTP = "-ngl 999 -c 131072 -ctk q8_0 -ctv q8_0 -np 1 --spec-type draft-mtp --spec-draft-n-max 3"
+
+
+@cache
+def facts(name: str) -> ModelFacts:
+    with tarfile.open(HEADERS) as archive:
+        file = archive.extractfile(f"{name}.gguf")
+        assert file is not None
+        return facts_from_headers((read_header(Bytes(name, FILE_BYTES[name], file.read())),), name)
+
+
+def footprint(name: str, args: str, devices: int, rules: MemoryRules = LLAMA_SERVER) -> Footprint:
+    settings = server_settings(args.split(), devices)
+    placement = placement_of(placed_layers(facts(name)), settings, (8000,) * devices)
+    return MemoryModel(facts(name), settings, rules).footprint(placement)
+
+
+def near(ours_bytes: int, printed_mib: float) -> bool:
+    return abs(ours_bytes / MIB - printed_mib) < 0.3
+
+
+def test_1_the_server_reserves_logits_for_its_slots() -> None:
+    for ubatch, served, dry in ((2048, 320.39, 2148), (512, 80.2, 537)):
+        args = f"-ngl 999 -c 8192 -ub {ubatch} -np 1"
+        assert near(footprint(QWEN, args, 2).devices[1].compute_bytes, served)
+        assert footprint(QWEN, args, 2, LLAMA_CPP).devices[1].compute_bytes // MIB == dry
+
+
+def test_2_mtp_is_counted() -> None:
+    """Weights 21, recurrent state four times, a cache of its own in f16 although -ctk q8_0, compute 553."""
+    first, second = footprint(QWEN, MTP, 2).devices
+    assert near(first.context_bytes, 450.81)
+    assert near(second.model_bytes, 509.54)
+    assert near(second.context_bytes, 442.25 + 256.00)
+    assert near(second.compute_bytes, 801.13 + 553.06)
+    plain = footprint(QWEN, MTP.partition(" --spec")[0], 2).devices[1]
+    assert near(second.model_bytes - plain.model_bytes, 20.74)
+
+
+def test_3_gemma_4_with_a_quantised_cache_and_layers_in_ram() -> None:
+    held = footprint(GEMMA, "-ngl 37 -c 262144 -np 1 -ctk q8_0 -ctv q8_0", 1).devices[0]
+    assert held.compute_bytes // MIB == 4074
