@@ -22,8 +22,8 @@ from splitter.model.hparams import integer
 from splitter.plan.placement import float32, place
 from splitter.units import MIB, pad
 
-# Architectures whose tensor names have no dense feed-forward; elsewhere the engine takes experts for one by their prefix
-# (llm_tensor_type in src/llama-model.cpp), and counts each tensor once.
+# Architectures whose tensor names have no dense feed-forward; elsewhere experts are taken for one by their prefix
+# (llm_tensor_type in src/llama-model.cpp), and each tensor counts once.
 EXPERTS_ALONE = frozenset({
     "dbrx", "gpt-oss", "granitemoe", "hunyuan-moe", "minimax-m2", "qwen2moe", "qwen35moe", "qwen3moe", "qwen3next",
     "qwen3vlmoe",
