@@ -113,6 +113,8 @@ def test_an_empty_environment_runs_the_main_job(empty: Path, tmp_path: Path) -> 
     words = (demo["data"]["model"]["path"], "--rig", "phoenix", "--json")
     plan = json.loads(in_empty(empty, tmp_path, splitter, "plan", *words))
     assert [device["id"] for device in plan["data"]["devices"]] == ["CUDA1"]
+    code = "import sys, splitter; print(splitter.plan(sys.argv[1], rig='phoenix').data()['devices'][0]['id'])"
+    assert in_empty(empty, tmp_path, str(empty / "python"), "-c", code, words[0]).strip() == "CUDA1"
 
 
 def test_without_extras_only_what_the_program_needs_is_installed(empty: Path, tmp_path: Path) -> None:
