@@ -112,22 +112,22 @@ def _search(engine: Engine, beside: Sequence[str]) -> str:
     raise EngineNotFoundError(f"{engine.name} was not found on PATH or in the usual places", engine.get)
 
 
-def _in_use(kind: str) -> str | None:
-    """The engine that splitter installed, if there is one: only then what installs engines is imported."""
-    if not (data_folder() / "engines").is_dir():
-        return None
-    from splitter.engine.installed import used_program
+def _installed_by_us(engine: Engine) -> Iterator[str]:
+    """The program that `splitter engine install` put into use."""
+    if not (data_folder() / "engines" / engine.name).is_dir():
+        return
+    from splitter.engine.installed import used_program  # it brings what downloads and unpacks, 50 ms
 
-    return used_program(kind)
+    own = used_program(engine.name)
+    if own is not None:
+        yield own
 
 
 def _candidates(engine: Engine, beside: Sequence[str]) -> Iterator[str]:
     """Engines in the order in which they are preferred; lazily, so that the first one ends the search."""
     for folder in (Path.cwd(), *(Path(file).parent for file in beside)):
         yield from _inside(engine, folder)
-    own = _in_use(engine.name)
-    if own is not None:
-        yield own
+    yield from _installed_by_us(engine)
     for name in engine.file_names(WINDOWS):
         on_path = shutil.which(name)
         if on_path:
