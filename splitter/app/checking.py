@@ -66,16 +66,33 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError(
             f"{target} stands where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
         )
-    name, _, entry = target.partition("#")
-    if name.lower().endswith(SCRIPT_SUFFIXES):
-        return read_file(Path(name).expanduser(), wishes, entry)
+    if _is_script(target):
+        name, _, entry = target.partition("#")
+        read = read_file(Path(name).expanduser(), wishes, entry)
+        return replace(read, model=flags[0]) if flags and not flags[0].startswith("-") else read
+    if flags and _is_script(flags[0]):  # MODEL, then the script
+        return read_target(flags[0], None, [target], wishes)
     program = ENGINES[kind or DEFAULT.name].command_word
     return replace(read_command([program, "--model", target, *flags], kind=kind, version=version), model=target)
 
 
+def read_profile(wishes: Wishes, events: Events) -> ReadCommand:
+    """The command that the profile of `wishes` makes, as if it had been typed."""
+    from splitter.app.planning import plan_model
+
+    planned = plan_model(wishes, events)
+    command = planned.command
+    read = read_command(list(command.argv), command.env, kind=command.engine.kind, version=command.engine.version)
+    return replace(read, model=planned.plan.facts.path)
+
+
+def _is_script(text: str) -> bool:
+    return text.partition("#")[0].lower().endswith(SCRIPT_SUFFIXES)
+
+
 def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
     """The command in a script; its model is found beside it. `entry` chooses one of several."""
-    text = _text(path)
+    text = text_of(path)
     if text is None:
         raise UsageError(f"cannot read {path}", "check the path")
     kind, version = wishes.values.get("engine.kind"), wishes.values.get("engine.version")
@@ -85,7 +102,8 @@ def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
     return replace(read, model=str(model)) if model is not None and model.is_file() else read
 
 
-def _text(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """The text of a small file, whatever its encoding; None where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_TEXT + 4).decode("utf-8", errors="replace")
@@ -95,7 +113,7 @@ def _text(path: Path) -> str | None:
 
 def _text_beside(folder: Path) -> Callable[[str], str | None]:
     """Reads the files that a script in `folder` names."""
-    return lambda name: _text(folder / Path(name).expanduser())
+    return lambda name: text_of(folder / Path(name).expanduser())
 
 
 def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:

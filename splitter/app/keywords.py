@@ -25,6 +25,7 @@ class Keywords(TypedDict, total=False):
     """The keyword arguments that `plan`, `check`, `rank`, `launch` and `bench` share: the profile's keys."""
 
     goal: Literal["speed", "context", "balanced"]
+    workload: str
     margin: float | Sequence[float]
     margin_mib: float | Sequence[float]
     rig: Text

@@ -1,12 +1,13 @@
 """The steps of `splitter profile new` and `splitter profile set`: values from a plan, a script or one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
 from splitter.app.wishes import Wishes, ask
 from splitter.errors import ProfileError, UsageError
+from splitter.whole_file import write_whole
 
 RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
 GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
@@ -14,7 +15,9 @@ GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
 
 def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any]:
     """What the script `name` says, under what the command line says; doubts about the script are said."""
-    from splitter.app.checking import read_file
+    from splitter.app.checking import read_file, text_of
+    from splitter.app.taking_over import folder_of, model_in, program_of
+    from splitter.engine.reading.kept import not_kept
     from splitter.engine.reading.script import SCRIPT_SUFFIXES
     from splitter.profile.write import command_values
 
@@ -25,7 +28,16 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
     for notice in (*read.refusals, *read.notices):
         events.say(f"{path.name}: {notice.message}")
     values = {key: value for key, value in command_values(read).items() if value is not None}
-    return _anchored(values, path.parent) | _given(wishes)
+    values = _anchored(values, path.parent)
+    folder = folder_of(text_of(path) or "") if path.suffix.lower() in {".bat", ".cmd"} else None
+    if folder and read.model and values["model"] == read.model:
+        values["model"] = model_in(folder, read.model)
+    lost = not_kept(read)
+    if lost:
+        events.say(f"{path.name}: not in the profile, which has no word for it: {', '.join(lost)}")
+    if any(word.split()[0] == "--launch" for word in lost):
+        events.say("instead of --launch: splitter launch --open")
+    return values | program_of(read, path.parent) | _given(wishes)
 
 
 def values_of_plan(wishes: Wishes, events: Events) -> dict[str, Any]:
@@ -92,15 +104,47 @@ def _number(text: str) -> int | float | str:
 
 def edit(name: str, key: str, words: str) -> tuple[Path, bool]:
     """The profile `name` with one value changed: where it lies now, and whether that is a copy of a shipped one."""
-    from splitter.folders import config_folder
     from splitter.profile.edit import edit_profile
-    from splitter.profile.files import find_profile, read_text, save_profile, shipped
-    from splitter.profile.profile import built_in, merge, to_request
-    from splitter.profile.schema import read_layer
+    from splitter.profile.files import read_text
+
+    path, target, copied = _own(name)
+    edited = edit_profile(read_text(path), key, value_of_words(key, words), str(path))
+    return _keep(edited, target), copied
+
+
+def edit_text(name: str, edits: Callable[[str], str | None]) -> tuple[Path, bool, bool]:
+    """The profile `name` as `edits` returns its text, and whether that changed it. ProfileError, and the old one stays,
+    for text that makes no sense; what was typed is kept beside it."""
+    from splitter.profile.files import read_text
+
+    path, target, copied = _own(name)
+    text = read_text(path)
+    edited = edits(text)
+    if edited is None or edited == text:
+        return path, False, False
+    try:
+        return _keep(edited, target), copied, True
+    except ProfileError as error:
+        beside = target.with_name(target.name + ".rejected")
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(beside, edited)
+        raise ProfileError(error.message, f"{error.hint}; the profile is as it was, your text is in {beside}") from None
+
+
+def _own(name: str) -> tuple[Path, Path, bool]:
+    """The file of profile `name`, where an edited one goes, and whether that is a copy of a shipped one."""
+    from splitter.folders import config_folder
+    from splitter.profile.files import find_profile, shipped
 
     path = find_profile(name)
     copied = path in {profile.path for profile in shipped()}
-    target = config_folder() / "profiles" / path.name if copied else path
-    edited = edit_profile(read_text(path), key, value_of_words(key, words), str(path))
-    to_request(merge([built_in(), read_layer(edited, str(path))], path.stem))
-    return save_profile(edited, str(target), overwrite=True), copied
+    return path, config_folder() / "profiles" / path.name if copied else path, copied
+
+
+def _keep(text: str, target: Path) -> Path:
+    from splitter.profile.files import save_profile
+    from splitter.profile.profile import built_in, merge, to_request
+    from splitter.profile.schema import read_layer
+
+    to_request(merge([built_in(), read_layer(text, str(target))], target.stem))
+    return save_profile(text, str(target), overwrite=True)

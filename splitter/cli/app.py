@@ -13,6 +13,7 @@ from splitter.cli.verbs import (
     bench_report,
     calibrate,
     check,
+    config,
     demo,
     doctor,
     engine,
@@ -85,6 +86,7 @@ app.command("ps", epilog=ps.EXAMPLES)(ps.ps)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
 app.command("stop", epilog=stop.EXAMPLES)(stop.stop)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("config", epilog=config.EXAMPLES)(config.config)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 bench_records.add_to(bench.app)
 bench_report.add_to(bench.app)

@@ -31,6 +31,7 @@ def wishes_of(
         "engine.path": engine.engine_path,
         "engine.version": engine.engine_version,
         "goal": goal.goal,
+        "workload": goal.workload,
         "margin_mib": numbers("--margin", margin.margin),
         "server.host": server.host,
         "server.port": server.port,

@@ -89,6 +89,15 @@ class GoalOptions:
     goal: Annotated[
         GoalName | None, typer.Option("--goal", help="What to prefer (default: speed).", rich_help_panel=GOAL_PANEL)
     ] = None
+    workload: Annotated[
+        str | None,
+        typer.Option(
+            "--workload",
+            help="The turn to make short: chat (default), agent, rag, writing, or tokens in and out.",
+            metavar="NAME|IN:OUT[@DEPTH]",
+            rich_help_panel=GOAL_PANEL,
+        ),
+    ] = None
     profile: Annotated[
         str | None,
         typer.Option("--profile", "-p", help="A profile's name or file.", metavar="P", rich_help_panel=GOAL_PANEL),

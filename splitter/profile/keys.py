@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from splitter.engine.engines import NAMES
+from splitter.errors import UsageError
 from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
+from splitter.plan.workload import read_workload
 
-Kind = Literal["text", "integer", "number", "boolean", "choice", "version", "numbers", "texts", "context"]
+Kind = Literal["text", "integer", "number", "boolean", "choice", "version", "numbers", "texts", "context", "workload"]
 
 
 LARGEST = 1e15  # of any number in a profile: keeps infinities, NaN and absurd integers out
@@ -64,6 +66,7 @@ _WORDS = {
     "numbers": "a number or a list of numbers, such as [1.5, 4.5, 3], each",
     "texts": "a list of texts, such as [CUDA1, CUDA0]",
     "context": 'a whole number of tokens or "max",',
+    "workload": 'chat, agent, rag, writing, or tokens in and out in quotes, such as "4096:512" or "4096:512@8192"',
 }
 
 
@@ -115,6 +118,15 @@ def _context(key: Key, value: Any) -> int | str | None:
     return "max" if value == "max" else _integer(key, value)
 
 
+def _workload(_: Key, value: Any) -> str | None:
+    """YAML 1.1 reads a bare 30:20 as a number of base 60."""
+    try:
+        read_workload(value if isinstance(value, str) else "")
+    except UsageError:
+        return None
+    return str(value)
+
+
 _READERS = {
     "text": _text,
     "integer": _integer,
@@ -125,6 +137,7 @@ _READERS = {
     "numbers": _numbers,
     "texts": _texts,
     "context": _context,
+    "workload": _workload,
 }
 
 # Kinds of settings that a profile writes as another kind.
@@ -148,6 +161,7 @@ KEYS: tuple[Key, ...] = (
     Key("description", "text", "one sentence, shown in lists"),
     Key("model", "text", "path, first file of a split set, hf:OWNER/REPO/FILE or URL"),
     Key("goal", "choice", "what the planner aims at", ("speed", "context", "balanced")),
+    Key("workload", "workload", "the turn to make short: chat, agent, rag, writing or IN:OUT[@DEPTH] in tokens"),
     Key("margin_mib", "numbers", "memory kept free per device in MiB, in rig order; one value serves all", minimum=0),
     Key("engine.kind", "choice", "which engine runs the model", NAMES),
     Key("engine.path", "text", "the engine's program, if it is not found by itself"),

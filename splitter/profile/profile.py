@@ -8,6 +8,7 @@ from splitter.engine.command import EngineRef, Server
 from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.errors import ProfileError
 from splitter.plan.request import Request
+from splitter.plan.workload import read_workload
 from splitter.profile.schema import ValueLayer
 from splitter.rig.backends import BackendName
 from splitter.units import from_mib
@@ -140,6 +141,7 @@ def to_request(profile: Profile) -> ProfileTask:
     kind = profile.get("engine.kind") or DEFAULT.name
     request = Request(
         goal=profile.get("goal") or "speed",
+        workload=read_workload(profile.get("workload") or "chat"),
         fixed=settings,
         context_max=context == "max",
         margin_bytes=tuple(from_mib(mib) for mib in profile.get("margin_mib") or ()),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from splitter.errors import ProfileError
+from splitter.plan.workload import WORKLOADS
 from splitter.profile.keys import BY_PATH, KEYS, SECTIONS, Key, nearest
 from splitter.profile.tree import Node, parse_tree
 
@@ -103,6 +104,9 @@ def _refuse_two_rigs(values: Mapping[str, Any], lines: Mapping[str, int], source
         raise ProfileError(f"{source}:{lines[named[1]]}: the rig is given twice ({' and '.join(named)})", "keep one")
 
 
+WORKLOAD_PATTERN = rf"^({'|'.join(WORKLOADS)}|\d+:\d+(@\d+)?)$"
+
+
 def profile_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a profile, for editors that complete and check YAML."""
     properties: dict[str, Any] = {key.name(): _json_type(key) for key in KEYS if not key.section()}
@@ -135,5 +139,6 @@ def _json_type(key: Key) -> dict[str, Any]:
         "numbers": {"anyOf": [number, {"type": "array", "items": number, "minItems": 1, "maxItems": 16}]},
         "texts": {"anyOf": [text, {"type": "array", "items": text, "minItems": 1}]},
         "context": {"anyOf": [integer, {"const": "max"}]},
+        "workload": {"type": "string", "pattern": WORKLOAD_PATTERN},
     }
     return {"description": key.about, **kinds[key.kind]}

@@ -50,7 +50,9 @@ def converse(folder: Path, turns: tuple[tuple[str, str], ...]) -> tuple[int, str
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_on_a_terminal_it_guides_to_a_script(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="the guide falls back on the embedded engine where no GPU is")
-    code, shown = converse(tmp_path, (("hf:OWNER", TINY), ("[q]uit", "s")))
+    code, shown = converse(
+        tmp_path, (("hf:OWNER", "nosuch.gguf"), ("no such file", f'"{TINY}"'), ("[q]uit", "x"), ("One of l, s, q", "s"))
+    )
     assert code == 0, shown
     for step in ("1. This machine", "2. The models", "3. The plan"):
         assert step in shown

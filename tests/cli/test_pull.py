@@ -1,5 +1,7 @@
 """`splitter pull`, and what else a newcomer meets: verbs under other names, the doctor's exit code, last words."""
 
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,83 @@ def test_doctor_fails_where_something_is_broken(splitter: Splitter, monkeypatch:
     findings.append(Finding("problem", "ports", "taken", "free it"))
     assert splitter("doctor").code == 1
     assert splitter("doctor", "--json").json()["data"]["findings"][1]["level"] == "problem"
+
+
+def test_check_takes_model_and_script_in_either_order(splitter: Splitter, tmp_path: Path) -> None:
+    script = tmp_path / "start.bat"
+    script.write_text("koboldcpp.exe --usecuda --gpulayers 3 --contextsize 512 --model other.gguf\n")
+    words = ("--rig", "phoenix", "--engine-version", "1.123", "--json")
+    said = [splitter("check", *order, *words) for order in ((TINY, "start.bat"), ("start.bat", TINY))]
+    assert [item.code for item in said] == [0, 0], said[0].err
+    assert said[0].json()["data"] == said[1].json()["data"]
+
+
+@pytest.mark.parametrize("engine", [("llama-server", "11434"), ("koboldcpp", "1.123")])
+def test_check_of_a_profile(splitter: Splitter, engine: tuple[str, str]) -> None:
+    made = ("profile", "new", "mine", TINY, "--rig", "phoenix", "--engine", engine[0], "--engine-version", engine[1])
+    assert splitter(*made).code == 0
+    said = splitter("check", "-p", "mine", "--json")
+    assert said.code == 0, said.out
+    plan = splitter("plan", "-p", "mine", "--json").json()["data"]
+    assert said.json()["data"]["devices"] == plan["devices"]
+    assert splitter("check", TINY, "-p", "mine").code == 2
+
+
+def test_a_profile_in_the_editor(splitter: Splitter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ("profile", "new", "mine", TINY, "--rig", "phoenix", "--engine-version", "11434", "-c", "256")
+    assert splitter(*made).code == 0
+    editor = tmp_path / "my editor.py"
+    editor.write_text(
+        "import sys, pathlib\np = pathlib.Path(sys.argv[2])\n"
+        "p.write_text(p.read_text().replace('context_size: 256', 'context_size: ' + sys.argv[1]))\n"
+    )
+    for value, code, left in (("256", 0, 256), ("512", 0, 512)):
+        monkeypatch.setenv("EDITOR", f"'{sys.executable}' '{editor}' {value}")
+        assert splitter("profile", "edit", "mine").code == code
+        shown = splitter("profile", "show", "mine", "--json").json()["data"]["values"]
+        assert shown["settings.context_size"]["value"] == left
+    path = tmp_path / "config" / "splitter" / "profiles" / "mine.yaml"
+    before = path.read_text()
+    editor.write_text("import sys, pathlib\npathlib.Path(sys.argv[2]).write_text('nonsense: 1\\n')\n")
+    said = splitter("profile", "edit", "mine")
+    assert said.code not in {0, 70}
+    assert "your text is in" in " ".join(said.err.split())
+    assert path.read_text() == before
+    assert Path(f"{path}.rejected").read_text() == "nonsense: 1\n"
+
+
+def test_profiles_and_settings_without_python(splitter: Splitter) -> None:
+    made = ("profile", "new", "mine", TINY, "--rig", "phoenix", "--engine-version", "11434", "-c", "256")
+    assert splitter(*made).code == 0
+    for words in (("profile", "show", "mine"), ("profile", "show", "phoenix"), ("config",)):
+        said = splitter(*words)
+        assert said.code == 0
+        assert not re.search(r"\(\d|\('|\bNone\b|\bTrue\b|\bFalse\b", said.out), said.out
+    assert splitter("config", "--json").json()["data"]["values"]["server.port"] == {"value": 8080, "source": "built-in"}
+
+
+KOBOLD = """@echo off
+cd /d D:\\kob
+start "" http://localhost:5001
+koboldcpp_cu12.exe --model models\\m.gguf --usecublas normal 0 mmq --gpulayers 33 --launch --multiuser 4 --quiet
+pause
+"""
+
+
+def test_taking_over_names_what_is_lost(splitter: Splitter, tmp_path: Path) -> None:
+    (tmp_path / "start.bat").write_bytes(KOBOLD.encode() + b"rem gr\xf6\xdfe\r\n")
+    said = splitter("profile", "new", "a", "--from", "start.bat", "--json")
+    values = said.json()["data"]["values"]
+    assert values["model"].replace("/", "\\") == r"D:\kob\models\m.gguf"
+    assert "engine.path" not in values
+    (tmp_path / "koboldcpp_cu12.exe").touch()
+    said = splitter("profile", "new", "b", "--from", "start.bat")
+    assert "--launch, --multiuser 4" in " ".join(said.err.split())
+    assert "splitter launch --open" in said.err
+    assert "koboldcpp_cu12.exe" in said.out
+    (tmp_path / "go.sh").write_text("llama-server -m a.gguf -ngl 3 -c 512 --port 9 -fa on -ts 1,2 --jinja --temp 0.7\n")
+    said = splitter("profile", "new", "c", "--from", "go.sh")
+    assert "no word for it: --jinja, --temp 0.7" in " ".join(said.err.split())
 
 
 def test_last_words() -> None:

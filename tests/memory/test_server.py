@@ -17,19 +17,14 @@ from splitter.units import MIB
 from tests.memory.server_answers import Served, Terms, served
 
 ROOM = 245760  # MiB of every emulated device
-# Compute under by more than max(16 MiB, 3 %), causes not found yet: single devices with layers or experts in RAM
-# (by at most 54 MiB), and architectures whose graph is not modelled and says so (cogvlm, deepseek4, glm5-next).
-KNOWN_UNDER = frozenset(
-    (
-        "smallthinker-moe",
-        "exaone-moe-moe",
-        "hunyuan_vl-dense+gqa",
-        "llama4-moe+gqa",
-        "cogvlm-dense+gqa",
-        "deepseek4-moe+gqa",
-        "glm5-next-moe",
-    )
-)
+# Compute under by more than max(16 MiB, 3 %), causes not found yet: single devices with layers or experts in RAM (by at
+# most 52 MiB), and architectures whose graph is not modelled and which the plan calls unproven.
+KNOWN_UNDER = frozenset((
+    "smallthinker-moe", "exaone-moe-moe", "hunyuan_vl-dense+gqa", "llama4-moe+gqa", "deepseek32-moe",
+))  # fmt: skip
+NOT_MODELLED_UNDER = frozenset((
+    "cogvlm-dense+gqa", "deepseek4-moe+gqa", "glm5-next-moe", "qwen4exp-moe", "qwen4exp-moe+gqa",
+))  # fmt: skip
 FLAGS = ("-np", "-kvu", "-ctk", "-fa off", "-ub", "-nkvo", "--swa-full", "-cmoe", "-ncmoe", "-ot", "--no-op-offload",
          "--spec-type draft-mtp", "--spec-type ngram")  # fmt: skip
 
@@ -101,7 +96,9 @@ def test_show_1_compute_is_the_servers() -> None:
     over = [one for one in exact if one.is_over()]
     print(f"  compared architectures: {len(exact)} devices, {len(over)} over by more than max(32 MiB, 10 %)")
     under = {one.case.model for one in by_server() if one.is_under()}
-    assert under <= KNOWN_UNDER, under
+    assert under <= KNOWN_UNDER | NOT_MODELLED_UNDER, under
+    assert not any(is_exact(one.case.facts.architecture) for one in by_server() if one.case.model in NOT_MODELLED_UNDER)
+    assert min(one.error(2) for one in exact) > -52
     assert len(over) <= 0.05 * len(exact)
 
 

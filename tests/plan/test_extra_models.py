@@ -61,7 +61,7 @@ def test_a_draft_model_is_a_model_of_its_own() -> None:
     assert home is not None
     held = parts(plan, DRAFT)
     assert set(held) == set(home)
-    own = MemoryModel(SMALL, replace(draft_settings(plan.settings), device_order=home))
+    own = MemoryModel(SMALL, replace(draft_settings(plan.settings), device_order=home), plan.engine.memory)
     footprint = own.footprint(place(6, 7, (1.0,), 1))
     assert held[home[0]] == footprint.devices[0].used_bytes()
     assert dict(plan.footprint.host.overhead) == {DRAFT: footprint.host.used_bytes()}

@@ -17,7 +17,7 @@ from tests.script.made import planned, put
 
 WINDOWS: dict[str, Any] = {"engine": "C:\\engines\\koboldcpp_cu12.exe", "model": "D:\\models & co\\m.gguf"}
 LINUX: dict[str, Any] = {"engine": "/opt/koboldcpp-linux-x64", "model": "/models & co/m.gguf", "os": "linux"}
-PLACE = re.compile(r"\b[A-Za-z]:[\\/](?!/)|(?<![\w.:/}])/(?!dev/null|bin/sh)\w{3,}")
+PLACE = re.compile(r"\b[A-Za-z]:[\\/](?!/)|(?<![\w.:/}])/(?!dev/null|bin/sh|min cmd)\w{3,}")
 
 
 def files(**options: Any) -> tuple[EngineCommand, tuple[ScriptFile, ...]]:

@@ -1,7 +1,7 @@
 """`splitter check`: what a given command would put on each card, whether it fits, and what is wrong with it."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +20,9 @@ splitter check model.gguf -ngl 40 -ts 1.5,4.5,3 -c 4096 --rig phoenix
 
 splitter check --command 'koboldcpp.exe --usecuda 0 1 2 --gpulayers 40 --tensor_split 1.5 4.5 3 --model m.gguf'
 
-splitter check start.bat --json
+splitter check start.bat --json   (with MODEL before or after it: for that model)
+
+splitter check -p phoenix   (the command that a profile makes)
 
 splitter check compose.yaml#llm --rig phoenix   (one service; also llama-swap's config, presets, .ps1, .service)
 
@@ -40,23 +42,34 @@ def check(
         str | None,
         typer.Option("--command", help="A whole command line; - reads it from standard input.", metavar="LINE"),
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="A profile: the command that it makes.", metavar="P")
+    ] = None,
     log: Annotated[
         str | None, typer.Option("--log", help="An engine's log; - reads it from standard input.", metavar="FILE")
     ] = None,
 ) -> None:
     """Check flags, a command line, a script or a log. What it puts on each card, whether it fits, what is wrong."""
-    from splitter.app.checking import evaluate_read, read_target
+    from splitter.app.checking import evaluate_read, read_profile, read_target
     from splitter.app.wire import plan_data
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.checked import checked_view, on_a_screen, traps_to_tell
+    from splitter.errors import UsageError
 
     output = Output("check", as_json=report.json)
     wishes = wishes_of(None, devices, engine, margin)
     if log is not None:
         _check_log(log, target, wishes, output)
         return
-    line = sys.stdin.read() if command == "-" else command
-    checked = evaluate_read(read_target(target, line, list(context.args), wishes), wishes, output)
+    if profile is not None:
+        if target is not None or command is not None:
+            raise UsageError("--profile and a command are two things to check", "give one of them")
+        wishes = replace(wishes, profile=profile)
+        read = read_profile(wishes, output)
+    else:
+        line = sys.stdin.read() if command == "-" else command
+        read = read_target(target, line, list(context.args), wishes)
+    checked = evaluate_read(read, wishes, output)
     head = tuple(checked_view(checked.plan, checked.refusals, checked.culprit, _instead(checked), checked.better))
     traps = traps_to_tell(checked.plan, checked.refusals, checked.culprit)
     output.show(*on_a_screen(head, traps, output.out))

@@ -1,6 +1,7 @@
 """`splitter` without a verb: a short guided run on a terminal. Every step is a verb that could be typed."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
@@ -17,18 +18,27 @@ def guide(run: Run) -> None:
     `run` carries out one command line and returns its exit code.
     """
     output = Output("splitter", as_json=False)
-    engine = _engine()
+    engine = _engine(run, output)
     output.show("1. This machine (splitter rig)", "")
     _step(run, ["rig", *engine])
     output.show("", "2. The models that are here (splitter models)", "")
     chosen = [choose_model(output), *engine]
     output.show("", f"3. The plan (splitter plan {' '.join(chosen)})", "")
     _step(run, ["plan", *chosen])
-    answer = str(typer.prompt("\n[l]aunch it, write the [s]cripts here, or [q]uit", default="q")).strip().lower()
-    if answer.startswith("l"):
-        _step(run, ["launch", *chosen])
-    elif answer.startswith("s"):
+    answer = _letter("\n[l]aunch it, write the [s]cripts here, or [q]uit", "lsq", "q")
+    if answer == "l":
+        _step(run, ["launch", *chosen, "--open"])
+    elif answer == "s":
         _step(run, ["script", *chosen])
+
+
+def _letter(question: str, letters: str, default: str) -> str:
+    """The first letter of the answer, asked for until it is one of `letters`."""
+    while True:
+        answer = str(typer.prompt(question, default=default)).strip().lower()
+        if answer[:1] and answer[:1] in letters:
+            return answer[0]
+        question = f"{answer}? One of {', '.join(letters)}"
 
 
 def _step(run: Run, words: list[str]) -> None:
@@ -37,12 +47,24 @@ def _step(run: Run, words: list[str]) -> None:
         raise typer.Exit(code)
 
 
-def _engine() -> list[str]:
-    """The embedded engine where there is no GPU to plan for; else each verb's own default."""
-    from splitter.engine.engines import EVERYWHERE
+def _engine(run: Run, output: Output) -> list[str]:
+    """The embedded engine where there is no GPU to plan for; else each verb's own default, which is offered to be
+    installed where it is not here."""
+    from splitter.engine.engines import DEFAULT, EVERYWHERE
+    from splitter.engine.find import find_engine
+    from splitter.errors import EngineNotFoundError
     from splitter.rig.probe import probe_rig
 
-    return [] if probe_rig().devices else ["--engine", EVERYWHERE.name]
+    if not probe_rig().devices:
+        return ["--engine", EVERYWHERE.name]
+    try:
+        find_engine(DEFAULT.name)
+    except EngineNotFoundError:
+        output.show(f"{DEFAULT.name} is not on this computer (splitter engine install)", "")
+        run(["engine", "install", DEFAULT.name, "--dry-run"])
+        if _letter("\nInstall it: [y]es or [n]o", "yn", "y") == "y":
+            run(["engine", "install", DEFAULT.name])  # where that fails it has said why, and planning needs none
+    return []
 
 
 def choose_model(output: Output) -> str:
@@ -58,6 +80,10 @@ def choose_model(output: Output) -> str:
         output.show(f"     and {len(found) - SHOWN} more: splitter models")
     if not found:
         output.show("     none in the usual caches")
-    answer = str(typer.prompt("\nNumber, path or hf:OWNER/REPO/FILE")).strip()
-    chosen = int(answer) if answer.isdecimal() else 0
-    return found[chosen - 1].path if 1 <= chosen <= len(found) else answer
+    while True:
+        answer = str(typer.prompt("\nNumber, path or hf:OWNER/REPO/FILE")).strip().strip('"')
+        if answer.isdecimal() and 1 <= int(answer) <= len(found):
+            return found[int(answer) - 1].path
+        if answer.lower().startswith(("hf:", "http://", "https://")) or Path(answer).expanduser().exists():
+            return answer
+        output.show(printable_lines(f"{answer} is no number of the list, and there is no such file"))

@@ -1,4 +1,4 @@
-"""`splitter profile list|show|new|set|check|schema`: saved settings, each value with its source."""
+"""`splitter profile list|show|new|set|edit|check|schema`: saved settings, each value with its source."""
 
 from typing import Annotated
 
@@ -120,6 +120,20 @@ def set_value(
     path, copied = edit(profile, key, value)
     output.say(f"wrote {path}" + (" (your own copy of the shipped profile)" if copied else ""))
     output.data({"name": path.stem, "path": str(path), "copied": copied})
+
+
+@app.command("edit", epilog="Example: splitter profile edit mine")
+@with_options(OutputOptions)
+def edit_whole(report: OutputOptions, profile: Name) -> None:
+    """Open a profile in $EDITOR. What makes no sense is not kept; a shipped profile is copied to your own first."""
+    from splitter.app.profiles import edit_text
+    from splitter.cli.editor import edit_in_editor
+
+    output = Output("profile", as_json=report.json)
+    path, copied, changed = edit_text(profile, edit_in_editor)
+    said = " (your own copy of the shipped profile)" if copied else ""
+    output.say(f"wrote {path}{said}" if changed else f"{path}: nothing changed")
+    output.data({"name": path.stem, "path": str(path), "copied": copied, "changed": changed})
 
 
 @app.command("check", epilog="Example: splitter profile check mine.yaml")

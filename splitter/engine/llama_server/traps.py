@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.llama_server.uncounted import uncounted
 from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
 from splitter.engine.reading.case import Case, Trap
 from splitter.memory.speculation import MTP, kinds, uses_mtp
@@ -139,5 +140,5 @@ def draft_not_modelled(case: Case) -> Iterator[Notice]:
 
 LLAMA_TRAPS: tuple[Trap, ...] = (
     fit_gives_up, quantised_v_without_flash, tensor_needs, override_stops_pipeline, context_divided, ubatch_clipped,
-    projector_comes_along, draft_without_type, mtp_without_layers, draft_not_modelled,
+    projector_comes_along, draft_without_type, mtp_without_layers, draft_not_modelled, uncounted,
 )  # fmt: skip

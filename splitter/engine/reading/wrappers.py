@@ -122,13 +122,20 @@ def program_name(word: str) -> str:
 def _table(found: Unwrapped, wrapper: Wrapper) -> Unwrapped | None:
     options, rest = split_options(found.words[1:], wrapper.valued | ({wrapper.script} if wrapper.script else set()))
     if wrapper.script and wrapper.script in options:
-        return _inner(found, options[wrapper.script][-1])
+        return _script(found, options[wrapper.script][-1], rest)
     if wrapper.script and _combined(found.words, wrapper.script) and rest:
-        return _inner(found, rest[0])
+        return _script(found, rest[0], rest[1:])
     rest = rest[wrapper.operands :]
     if wrapper.script == "":
         return _inner(found, " ".join(rest)) if rest else None
     return _left(found, rest)
+
+
+def _script(found: Unwrapped, text: str, rest: Sequence[str]) -> Unwrapped | None:
+    """`sh -c TEXT NAME ARGS`: a text that runs its arguments ("$@", less those that it shifts away) wraps them."""
+    if '"$@"' not in text:
+        return _inner(found, text)
+    return _left(found, rest[1 + len(re.findall(r"\bshift\b", text)) :])
 
 
 def _combined(words: Sequence[str], option: str) -> bool:
