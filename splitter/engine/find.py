@@ -12,9 +12,9 @@ from splitter.engine.command import EngineRef
 from splitter.engine.engine import Engine
 from splitter.engine.engines import ENGINES
 from splitter.engine.flags import is_script, python_of
-from splitter.engine.installed import used_program
 from splitter.engine.places import INSIDE, usual_folders
 from splitter.errors import EngineNotFoundError
+from splitter.folders import data_folder
 
 WINDOWS = os.name == "nt"
 
@@ -112,13 +112,22 @@ def _search(engine: Engine, beside: Sequence[str]) -> str:
     raise EngineNotFoundError(f"{engine.name} was not found on PATH or in the usual places", engine.get)
 
 
+def _installed_by_us(engine: Engine) -> Iterator[str]:
+    """The program that `splitter engine install` put into use."""
+    if not (data_folder() / "engines" / engine.name).is_dir():
+        return
+    from splitter.engine.installed import used_program  # it brings what downloads and unpacks, 50 ms
+
+    own = used_program(engine.name)
+    if own is not None:
+        yield own
+
+
 def _candidates(engine: Engine, beside: Sequence[str]) -> Iterator[str]:
     """Engines in the order in which they are preferred; lazily, so that the first one ends the search."""
     for folder in (Path.cwd(), *(Path(file).parent for file in beside)):
         yield from _inside(engine, folder)
-    own = used_program(engine.name)
-    if own is not None:
-        yield own
+    yield from _installed_by_us(engine)
     for name in engine.file_names(WINDOWS):
         on_path = shutil.which(name)
         if on_path:

@@ -89,6 +89,7 @@ LLAMA: tuple[Posted, ...] = (
             "draft_model": "Qwen2.5-Coder-0.5B-Q8_0.gguf",
             "gpu_layers": 99,
             "draft_gpu_layers": 99,
+            "spec_draft_n_max": 16,
             "flash_attention": "on",
             "context_size": 16384,
         },
@@ -212,7 +213,13 @@ LLAMA: tuple[Posted, ...] = (
     (
         "7500",
         "llama-server -m Devstral-Small-2-24B-Q5_K_M.gguf --fit off -ngl 41 -ts 5,4 -c 49152 -fa auto --cache-ram 4096",
-        {"gpu_layers": 41, "tensor_split": (5, 4), "context_size": 49152, "flash_attention": "auto"},
+        {
+            "gpu_layers": 41,
+            "cache_ram_mib": 4096,
+            "tensor_split": (5, 4),
+            "context_size": 49152,
+            "flash_attention": "auto",
+        },
         (),
     ),
     (
@@ -248,6 +255,8 @@ LLAMA: tuple[Posted, ...] = (
         {
             "draft_model": "Qwen3.5-0.8B.gguf",
             "draft_gpu_layers": 99,
+            "spec_type": "draft-simple",
+            "spec_draft_n_max": 8,
             "draft_device_order": ("CUDA1",),
             "gpu_layers": 99,
             "context_size": 16384,
@@ -286,6 +295,7 @@ LLAMA: tuple[Posted, ...] = (
         {
             "gpu_layers": -2,
             "context_size": 24576,
+            "ctx_checkpoints": 8,
             "mmap": False,
             "threads": 12,
             "override_tensors": (
@@ -519,7 +529,7 @@ KOBOLD: tuple[Posted, ...] = (
         "1.117",
         "koboldcpp --usecuda --gpulayers 49 --moecpu --usemtp --rpcmode connect --rpctargets "
         "192.168.1.5:5551 --contextsize 16384 --model m.gguf",
-        {"context_size": 16384, "gpu_layers": 49, "n_cpu_moe": 200},
+        {"context_size": 16384, "gpu_layers": 49, "n_cpu_moe": 200, "spec_type": "draft-mtp", "spec_draft_n_max": 4},
         (),
     ),
     (

@@ -22,6 +22,18 @@ set(BUILD_COMPILER "unknown")
 set(BUILD_TARGET "unknown")
 configure_file(common/build-info.cpp.in common/build-info.cpp @ONLY)
 CMAKE
+  # Without those kernels their file does not compile: the same two functions, which say that there are none.
+  cat > "$DEST/ik_llama.cpp/ggml/src/iqk/iqk_flash_attn.cpp" <<'CPP'
+#include "iqk_config.h"
+#include "iqk_mul_mat.h"
+#include "ggml.h"
+extern "C" IQK_API size_t iqk_fa_work_buffer_size(const ggml_tensor *, int) { return 0; }
+extern "C" IQK_API bool iqk_flash_attn_noalibi(int, int, float, int, int, long, long, int, int, long, long, int, int,
+    long, long, int, int, long, int, int, int, int, int, int, int, int, int, int, const void *, const void *,
+    const void *, const void *, const void *, float, float, float *, void *, barrier_t, void *, int, int, int) {
+    return false;
+}
+CPP
   cmake -S "$DEST/ik_llama.cpp" -B "$DEST/build" -DCMAKE_BUILD_TYPE=Release -DGGML_RPC=ON -DLLAMA_BUILD_TESTS=OFF \
         -DGGML_IQK_FLASH_ATTENTION=OFF -DCMAKE_C_FLAGS_RELEASE=-O1 -DCMAKE_CXX_FLAGS_RELEASE=-O1 >&2
   cmake --build "$DEST/build" -j "$(nproc)" --target llama-server rpc-server >&2

@@ -60,6 +60,7 @@ def test_weights_caches_and_needs_are_the_servers(name: str, varied: dict[str, o
     assert held is not None, said.text[-2000:]
     assert abs(held - host.context_bytes) <= 0.5 * MIB
     MEASURED.append((name, host.compute_bytes, sum(said.buffers("compute ").values()), host.model_bytes))
+    print(f"{name} {varied}: compute {host.compute_bytes / MIB:.0f} planned, {MEASURED[-1][2] / MIB:.0f} allocated")
 
 
 def test_compute_buffers_for_the_report(capsys: pytest.CaptureFixture[str]) -> None:

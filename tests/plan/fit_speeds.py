@@ -95,7 +95,7 @@ GENERATION: tuple[Knob, ...] = (
     Knob("backend_bandwidth", "apple Vulkan", 0.7, 0.25),
     *(Knob("read_factors", name, 1.0, 0.15) for name in ("k", "low_k", "float", "mxfp4")),
     Knob("read_factors", "iq", 1.3, 0.15),
-    Knob("read_factors", "old k", 1.1, 0.07),
+    Knob("read_factors", "old k", 1.05, 0.03),
     Knob("read_factors", "old low_k", 1.8, 0.25),
     Knob("layer_s", "dense", 40e-6, 0.3),
     Knob("layer_s", "hybrid", 80e-6, 0.3),

@@ -10,18 +10,29 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 
+from splitter.memory.context import CELL_PADDING
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.rules import LLAMA_CPP
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts, TensorInfo
+from splitter.model.ggml_types import ALL_TYPES
 from splitter.model.hparams import integer
 from splitter.plan.placement import float32, place
-from splitter.units import MIB
+from splitter.units import MIB, pad
 
+# Architectures whose tensor names have no dense feed-forward; elsewhere experts are taken for one by their prefix
+# (llm_tensor_type in src/llama-model.cpp), and each tensor counts once.
+EXPERTS_ALONE = frozenset({
+    "dbrx", "gpt-oss", "granitemoe", "hunyuan-moe", "minimax-m2", "qwen2moe", "qwen35moe", "qwen3moe", "qwen3next",
+    "qwen3vlmoe",
+})  # fmt: skip
+LATENT = frozenset({"deepseek2", "glm-dsa", "mistral4"})
+Q8_0 = 8
+ATTENTION_BATCH_BYTES = 256 * MIB  # -amb
 MARGIN_BYTES = 1024 * MIB  # kept free of each device where no -ts is given
-_FFN = re.compile(r"ffn_(gate_up|gate|up|down)(_exps|_shexp)?\.weight$")
+_FFN = re.compile(r"ffn_(gate_up|gate|up|down)(_exps|_shexp)?\.(weight|bias)$")
 _NORM = re.compile(r"(attn_norm|ffn_norm|attn_norm_2|attn_output_norm|post_attention_norm|post_ffw_norm)\.weight$")
 
 
@@ -35,15 +46,48 @@ def layer_sizes(facts: ModelFacts, settings: Settings) -> tuple[tuple[float, ...
         weights[index] += tensor.size_bytes
         found = _FFN.search(tensor.name)
         if found:
-            rows = tensor.shape[1] * 4 * settings.ubatch_size
-            parts[index][found[2] or ""] += rows * (used if found[2] == "_exps" else 1)
+            rows = (*tensor.shape, 1)[1] * 4 * settings.ubatch_size
+            kind = found[2] or "" if facts.architecture in EXPERTS_ALONE else ""
+            parts[index][kind] += rows * (used if kind == "_exps" else 1)
         norms[index] = norms[index] or bool(_NORM.search(tensor.name))
     width = integer(facts, "embedding_length")
     inputs = width * settings.ubatch_size * 4
-    compute = max(max(part.values()) + inputs * (1 + norm) for part, norm in zip(parts, norms, strict=True))
+    latent, latent_compute = _latent(facts, settings)
+    needs = (max(part.values()) + inputs * (1 + norm) for part, norm in zip(parts, norms, strict=True))
+    compute = max(*needs, latent_compute)
+    weights = [size + more for size, more in zip(weights, latent, strict=True)]
     caches = _caches(facts, settings)
     output = _output_bytes(facts) + max(facts.vocabulary * settings.ubatch_size * 4 - compute, 0.0)
     return (*(size + cached for size, cached in zip(weights, caches, strict=True)), output), compute
+
+
+def _latent(facts: ModelFacts, settings: Settings) -> tuple[tuple[float, ...], float]:
+    """Of latent attention: bytes of the joined projection that the engine makes of its two halves in each layer, and
+    what -mla 3 computes at once within -amb."""
+    more, compute = [0.0] * placed_layers(facts), 0.0
+    if facts.architecture not in LATENT:
+        return tuple(more), compute
+    named = {tensor.name: tensor for tensor in facts.tensors}
+    for index in range(len(more)):
+        k, v = (named.get(f"blk.{index}.attn_{part}_b.weight") for part in ("k", "v"))
+        joined = named.get(f"blk.{index}.attn_kv_b.weight")
+        if joined is not None:
+            more[index] = joined.size_bytes / 2 * ((k is None) + (v is None))
+        elif k is not None and v is not None:
+            kind = Q8_0 if ALL_TYPES[k.ggml_type].block_elements > 1 else k.ggml_type
+            more[index] = ALL_TYPES[kind].row_bytes(v.shape[0]) * (v.shape[1] + k.shape[1]) * v.shape[2] * 2.0
+        if v is not None:
+            one_head = 2.0 * v.shape[1] * settings.context_size * 4
+            compute = max(compute, one_head * _heads_at_once(one_head, v.shape[2]))
+    return tuple(more), compute
+
+
+def _heads_at_once(head_bytes: float, heads: int) -> int:
+    """As many heads as -amb (ATTENTION_BATCH_BYTES) holds, in whole divisions of all."""
+    if head_bytes * heads <= ATTENTION_BATCH_BYTES:
+        return heads
+    fits = (heads // n for n in range(2, heads) if heads % n == 0 and head_bytes * heads / n <= ATTENTION_BATCH_BYTES)
+    return next(fits, 1)
 
 
 def _of_layers(facts: ModelFacts) -> list[tuple[int, TensorInfo]]:
@@ -58,7 +102,10 @@ def _output_bytes(facts: ModelFacts) -> float:
 
 
 def _caches(facts: ModelFacts, settings: Settings) -> tuple[float, ...]:
-    return tuple(MemoryModel(facts, settings, LLAMA_CPP).layer_context_bytes[: placed_layers(facts)])
+    """Of each layer, for the context as it was asked for: it is padded only when the cache is made."""
+    size = settings.context_size
+    padded = MemoryModel(facts, settings, LLAMA_CPP).layer_context_bytes[: placed_layers(facts)]
+    return tuple(held * size / pad(size, CELL_PADDING) for held in padded)
 
 
 def split_layers(

@@ -246,7 +246,7 @@ def _speculation(plan: Plan, build: int, default: str | None = None) -> Args:
     settings = plan.settings
     kind = settings.spec_type or default
     if kind is None:
-        return ()
+        return () if settings.spec_draft_n_max is None else ("--draft-max", str(settings.spec_draft_n_max))
     require(build, MTP_BUILD if "mtp" in kind else SPEC_TYPE_BUILD, f"has no --spec-type {kind}", "plan without it")
     most = settings.spec_draft_n_max
     kinds = (("-ctkd", settings.draft_cache_type_k), ("-ctvd", settings.draft_cache_type_v))

@@ -41,7 +41,7 @@ WEB_UI_BUILD = 7710  # --webui, to be sure: seen there, not in 6150
 CORS_BUILD = 11434  # --cors-origins: seen there, not in 9113; older builds let the pages of every origin read answers
 # Rows of logits for the slots alone (n_outputs_max in tools/server/server-context.cpp): in build 9464, not in 9453.
 SLOT_ROWS_BUILD = 9464
-PROMPT_CACHE_BUILD = 7710  # --cache-ram (8192 MiB) and --ctx-checkpoints: seen there, not in 6150
+PROMPT_CACHE_BUILD = 7079  # --cache-ram (8192 MiB) and --ctx-checkpoints: #16391 (2025-10); not in 6150
 TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
 
 

@@ -134,6 +134,7 @@ _REASONS: Mapping[str, Callable[[ReadCommand, Plan], str]] = {
     "mmproj_device": _fixed("the projector lies on a card that has no room for it"),
     "draft_device_order": _fixed("the draft model lies on a card that has no room for it"),
     "draft_model": _fixed("the draft model and its cache"),
+    "spec_type": _fixed("multi-token prediction keeps weights, a cache and a compute buffer of its own"),
     "ubatch_size": _ubatch,
     "parallel": _slots,
     "context_size": _context,

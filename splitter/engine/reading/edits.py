@@ -17,7 +17,10 @@ from splitter.plan.plan import Plan
 from splitter.rig.backend import prefix_of
 from splitter.rig.device import Rig
 
-_DRAFT = "draft_model draft_gpu_layers draft_device draft_hf_repo spec_type --spec-draft-n-max --spec-draft-n-min"
+_DRAFT = (
+    "draft_model draft_gpu_layers draft_device draft_hf_repo draft_cache_type_k draft_cache_type_v spec_type "
+    "spec_draft_n_max --spec-draft-n-min --draft-min --draft-n-min"
+)
 # Field of Settings -> the flags (by the engine's own name) that decide it.
 LLAMA_DESTS: Mapping[str, str] = {
     "context_size": "ctx_size kv_unified_per_slot",
@@ -27,7 +30,9 @@ LLAMA_DESTS: Mapping[str, str] = {
     "override_tensors": "override_tensor n_cpu_ffn",
     "mmproj": "mmproj mmproj_url mmproj_device mmproj_offload",
     "mmproj_device": "mmproj_device mmproj_offload",
-    "draft_model": f"{_DRAFT} --draft --draft-max --draft-min --draft-n",
+    "draft_model": _DRAFT,
+    "spec_type": "spec_type spec_draft_n_max",
+    "cache_ram_mib": "cache_ram",
     "draft_device_order": "draft_device",
 }
 KOBOLD_DESTS: Mapping[str, str] = {
@@ -49,6 +54,7 @@ KOBOLD_DESTS: Mapping[str, str] = {
     "mmproj": "mmproj mmprojcpu",
     "mmproj_device": "mmprojcpu",
     "draft_model": "draftmodel draftgpulayers draftgpusplit draftamount",
+    "spec_type": "usemtp",
 }
 
 
