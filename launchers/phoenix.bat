@@ -16,7 +16,9 @@ set "FLAGS=--usecuda normal --gpulayers 65 --tensor_split 49 16 --contextsize 40
 set "FLAGS2=--threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
-for %%E in (koboldcpp_nocuda.exe koboldcpp-nocuda.exe koboldcpp_rocm.exe koboldcpp_oldcpu.exe koboldcpp-oldpc.exe koboldcpp_cu12.exe) do if exist "%%E" set "ENGINE_NAME=%%E" & set ENGINE_AT=variant
+set "ENGINE_NAME="
+for %%E in (koboldcpp_nocuda.exe koboldcpp-nocuda.exe koboldcpp_rocm.exe koboldcpp_oldcpu.exe koboldcpp-oldpc.exe koboldcpp_cu12.exe) do if exist "%%E" set "ENGINE_NAME=%%E"
+if defined ENGINE_NAME set ENGINE_AT=variant
 if exist "koboldcpp.exe" set ENGINE_AT=beside
 if %ENGINE_AT%==none goto no_engine
 set MODEL_AT=none

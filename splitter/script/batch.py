@@ -84,7 +84,7 @@ def _search(command: EngineCommand, files: Files) -> Iterator[str]:
     for side, file in (("ENGINE", files.engine), ("MODEL", files.model[0])):
         yield f"set {side}_AT=none"
         for place in reversed(_places(file)):
-            yield _found(file, place, f"set {side}_AT={place}")
+            yield from _found(file, place, f"set {side}_AT={place}")
         yield f"if %{side}_AT%==none goto no_{side.lower()}"
     if files.key:
         key, missing = batch_value(files.key.word), f"goto no_{_label(files.key)}"
@@ -123,13 +123,15 @@ def _at(file: Located, place: str) -> str:
     return found or file.planned or file.beside or file.word
 
 
-def _found(file: Located, place: str, then: str) -> str:
-    if place == "variant":
-        names = " ".join(reversed(file.others))
-        return f'for %%E in ({names}) do if exist "%%E" set "ENGINE_NAME=%%E" & {then}'
-    if place == "on_path":
-        return f'for %%I in ("{file.on_path}") do if not "%%~$PATH:I"=="" {then}'
-    return f'if exist "{batch_value(_at(file, place))}" {then}'
+def _found(file: Located, place: str, then: str) -> Iterator[str]:
+    if place == "variant":  # one command behind each `if`: wine's cmd.exe runs a second one whether it holds or not
+        yield 'set "ENGINE_NAME="'
+        yield f'for %%E in ({" ".join(reversed(file.others))}) do if exist "%%E" set "ENGINE_NAME=%%E"'
+        yield f"if defined ENGINE_NAME {then}"
+    elif place == "on_path":
+        yield f'for %%I in ("{file.on_path}") do if not "%%~$PATH:I"=="" {then}'
+    else:
+        yield f'if exist "{batch_value(_at(file, place))}" {then}'
 
 
 def _launches(command: EngineCommand, files: Files) -> Iterator[str]:

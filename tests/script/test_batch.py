@@ -119,7 +119,7 @@ def test_a_koboldcpp_of_any_usual_name_beside_the_script_will_do() -> None:
     _, (batch, _) = files(None, "D:\\m.gguf", kind="koboldcpp", version="1.123")
     text = batch.content.decode()
     assert "koboldcpp_cu12.exe" in text
-    assert 'do if exist "%%E" set "ENGINE_NAME=%%E" & set ENGINE_AT=variant' in text
+    assert 'do if exist "%%E" set "ENGINE_NAME=%%E"\r\nif defined ENGINE_NAME set ENGINE_AT=variant' in text
     assert '".\\%ENGINE_NAME%" --model' in text
     assert "koboldcpp.exe or koboldcpp_cu12.exe" in text
 
