@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from functools import partial
 
+from splitter.bench.records.place import records_path
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import rules_of
 from splitter.errors import SplitterError
@@ -22,11 +23,10 @@ def planner_for(rig: Rig, engine: EngineRef) -> Planner:
 
 def calibration_for(rig: Rig, engine: EngineRef) -> Calibration | None:
     """What the cards were measured to reach, where that is known and fresh."""
-    from splitter.bench.records.records import Records, records_path
-
     if not rig.devices or not records_path().is_file():
         return None
     from splitter.bench.calibrate.store import calibration_of
+    from splitter.bench.records.records import Records
 
     try:
         with Records() as records:
@@ -52,10 +52,9 @@ def _lessons(engine: EngineRef, facts: ModelFacts, rig: Rig) -> Overhead:
 
 def _speed(engine: EngineRef, plan: Plan) -> Speed | None:
     """The speed of the latest measurement of these settings on these cards."""
-    from splitter.bench.records.records import Records, records_path
-
     if not records_path().is_file():
         return None
+    from splitter.bench.records.records import Records
     from splitter.bench.tune.record import speed_measured
 
     try:

@@ -1,35 +1,14 @@
-"""The typer application: one module per verb under cli/verbs, imported only when that verb runs."""
+"""The typer application: one module per verb under cli/verbs, imported when that verb is called and not before."""
 
 import sys
+from importlib import import_module
 from shutil import get_terminal_size
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from splitter import __version__
-from splitter.cli.verbs import (
-    bench,
-    bench_records,
-    bench_report,
-    calibrate,
-    check,
-    config,
-    demo,
-    doctor,
-    engine,
-    inspect,
-    launch,
-    logs,
-    models,
-    plan,
-    profile,
-    ps,
-    pull,
-    rig,
-    script,
-    stop,
-    tune,
-)
 
 HELP = """The biggest local GGUF model, fast, on mismatched GPUs.
 
@@ -41,8 +20,70 @@ EPILOG = "Start with `splitter demo`, then `splitter plan MODEL.gguf`. For someb
 BOXES_FIT = 92  # columns; in fewer, boxes would cut the names of flags
 MARKUP: Literal["markdown"] | None = "markdown" if get_terminal_size().columns >= BOXES_FIT else None
 
+# What `splitter --help` says of each verb: the first sentence of its own help.
+VERBS = {
+    "rig": "Show the devices as the engine will see them.",
+    "models": "List the models found on this computer.",
+    "inspect": "Show what a model's header says.",
+    "pull": "Fetch a model.",
+    "plan": "Work out which layer goes where.",
+    "check": "Check flags, a command line, a script or a log.",
+    "script": "Write the .bat and the .sh that start the planned engine.",
+    "launch": "Plan, start the engine, and watch it.",
+    "calibrate": "Measure each card.",
+    "tune": "Measure small changes of the plan and keep the fastest.",
+    "ps": "List the running instances.",
+    "logs": "Show the log of an instance that runs or has ended.",
+    "stop": "Stop instances.",
+    "doctor": "Look for what is wrong on this machine.",
+    "config": "Show every setting that is in force, and where it comes from.",
+    "demo": "Show everything once, on any machine.",
+    "bench": "Measure tokens per second, and look at what was measured.",
+    "profile": "Keep settings as profiles.",
+    "engine": "Install llama-server and koboldcpp from their releases.",
+}
+
+
+class Uncalled(TyperCommand):
+    """A verb that has not been called: a name and a sentence. Its module is imported when it is."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """The verb's own command reads the words, and is what runs."""
+        return command_of(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
+class VerbGroup(TyperGroup):
+    """The verbs of VERBS."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {
+            name: Uncalled(name, callback=lambda: None, help=text, rich_markup_mode=MARKUP)
+            for name, text in VERBS.items()
+        }
+
+
+def command_of(name: str) -> Any:
+    """The command of a verb, its module imported. A module with an `app` holds several commands."""
+    module = import_module(f"splitter.cli.verbs.{name}")
+    parent = typer.Typer(rich_markup_mode=MARKUP, pretty_exceptions_enable=False, add_completion=False)
+    if hasattr(module, "app"):
+        parent.add_typer(module.app, name=name)
+    else:
+        words = getattr(module, "WORDS", None)
+        parent.command(name, epilog=module.EXAMPLES, context_settings=words)(getattr(module, name))
+        parent.callback()(lambda: None)
+    group: Any = typer.main.get_command(parent)
+    return group.commands[name]
+
+
 app = typer.Typer(
-    help=HELP, epilog=EPILOG, invoke_without_command=True, rich_markup_mode=MARKUP, pretty_exceptions_enable=False
+    cls=VerbGroup,
+    help=HELP,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    rich_markup_mode=MARKUP,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -68,28 +109,3 @@ def root(
         from splitter.cli.verbs.guide import guide
 
         guide(run)
-
-
-PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-app.command("rig", epilog=rig.EXAMPLES)(rig.rig)
-app.command("models", epilog=models.EXAMPLES)(models.models)
-app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
-app.command("pull", epilog=pull.EXAMPLES)(pull.pull)
-app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
-app.command("check", epilog=check.EXAMPLES, context_settings=PASS_THROUGH)(check.check)
-app.command("script", epilog=script.EXAMPLES)(script.script)
-app.command("launch", epilog=launch.EXAMPLES)(launch.launch)
-app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
-app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
-app.command("ps", epilog=ps.EXAMPLES)(ps.ps)
-app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
-app.command("stop", epilog=stop.EXAMPLES)(stop.stop)
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
-app.command("config", epilog=config.EXAMPLES)(config.config)
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
-bench_records.add_to(bench.app)
-bench_report.add_to(bench.app)
-app.add_typer(bench.app, name="bench")
-app.add_typer(profile.app, name="profile")
-app.add_typer(engine.app, name="engine")

@@ -17,7 +17,6 @@ from typing import Any
 
 import typer
 
-from splitter.app.background import leave_word
 from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
 from splitter.cli.output import print_error, print_json, reported
@@ -142,6 +141,8 @@ def _verb(arguments: list[str]) -> str:
 
 
 def _report(error: SplitterError, arguments: list[str]) -> int:
+    from splitter.app.background import leave_word
+
     leave_word(error)
     if "--json" in arguments and not reported.get():
         print_json(envelope(_verb(arguments), status_of(error), None, [error_item(error)]))

@@ -119,7 +119,7 @@ def _answer(url: str, label: str) -> Any:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise EngineError(
-            f"the releases of {label} cannot be asked for: {reason}",
+            f"the releases of {label} cannot be listed: {reason}",
             "check the network and HTTPS_PROXY; an engine that you downloaded yourself is named with --engine-path",
         ) from None
 
@@ -130,7 +130,9 @@ def _refused(error: urllib.error.HTTPError, label: str) -> EngineError:
     if error.code in {403, 429} and (error.headers.get("X-RateLimit-Remaining") == "0" or error.code == 429):
         until = error.headers.get("X-RateLimit-Reset", "")
         when = f" until {time.strftime('%H:%M', time.localtime(int(until)))}" if until.isdigit() else " for a while"
-        return EngineError(f"GitHub answers no more questions from here{when}", "set GITHUB_TOKEN, or wait")
+        return EngineError(
+            f"GitHub's limit of requests from this address is reached{when}", "set GITHUB_TOKEN, or wait"
+        )
     if error.code == 401:
         return EngineError("GitHub refuses the token in GITHUB_TOKEN", "unset it or make a new one")
     return EngineError(f"GitHub answers {error.code} for {label}", "try again later")
@@ -213,7 +215,7 @@ def _check_space(home: Path, assets: tuple[Asset, ...]) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise EngineError(
-            f"{place} has {format_bytes(free)} free, {format_bytes(needed)} are needed to install this",
+            f"{place} has {format_bytes(free)} free; {format_bytes(needed)} is needed to install this",
             "free some space",
         )
 
@@ -251,7 +253,7 @@ def _download(folder: Path, asset: Asset, arrived: Callable[[int], None]) -> Pat
     try:
         download(asset.url, None, path, size_bytes=asset.size_bytes, label=asset.name, on_bytes=arrived)
     except ModelError as error:
-        raise EngineError(error.message, "run the same command again: it goes on where this one ended") from None
+        raise EngineError(error.message, "run the same command again: it continues where this one ended") from None
     if asset.sha256 is not None and _sha256(path) != asset.sha256:
         path.unlink()
         raise EngineError(f"{asset.name} is not what its release says (SHA-256 differs); it was removed", AGAIN)

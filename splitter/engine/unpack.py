@@ -28,7 +28,7 @@ def unpack(archive: Path, target: Path) -> None:
         elif tarfile.is_tarfile(archive):
             _untar(archive, target)
         else:
-            raise EngineError(f"{archive.name} is no archive", AGAIN)
+            raise EngineError(f"{archive.name} is not an archive", AGAIN)
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -74,7 +74,7 @@ def _untar(archive: Path, target: Path) -> None:
                 if stream is not None:
                     _write(_inside(archive, target, top, member.name), stream, member.mode, member.size)
             elif not member.isdir():
-                raise EngineError(f"{archive.name} holds {member.name}, which is no file: not unpacked", AGAIN)
+                raise EngineError(f"{archive.name} holds {member.name}, which is not a file: not unpacked", AGAIN)
         while source.fileobj is not None and source.fileobj.read(BLOCK):
             pass  # the checksum stands at the end
 

@@ -44,12 +44,12 @@ def speed_text(tokens_per_s: float | None, within: tuple[float, float] | None = 
 
 
 def turn_text(turn: Turn | None) -> str:
-    """A turn and its time, such as "a turn of 1024 in, 256 out at 2048: 9 s"; empty where that is unknown."""
+    """A turn and its time, such as "1024 tokens in and 256 out at depth 2048 take 9 s"; empty where that is unknown."""
     if turn is None or turn.seconds is None:
         return ""
-    depth = f" at {turn.depth_tokens}" if turn.depth_tokens else ""
+    depth = f" at depth {turn.depth_tokens}" if turn.depth_tokens else ""
     took = f"{turn.seconds:.1f}" if turn.seconds < 10 else f"{turn.seconds:.0f}"
-    return f"a turn of {turn.prompt_tokens} in, {turn.generated_tokens} out{depth}: {took} s"
+    return f"{turn.prompt_tokens} tokens in and {turn.generated_tokens} out{depth} take {took} s"
 
 
 def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:

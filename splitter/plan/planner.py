@@ -13,7 +13,6 @@ from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan, Speed
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.solve import solve
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.rig.device import Rig
@@ -49,6 +48,8 @@ class Planner:
 
     def solve(self, facts: ModelFacts, request: Request, *, details: bool = True) -> Plan:
         """The best plan for `request`, whose engine is this one. Raises as `plan.solve`."""
+        from splitter.plan.solve import solve  # what only evaluates does without the search
+
         asked = replace(request, engine=self.engine)
         rig, overhead = self.measured_rig(), self.lessons(facts, self.rig)
         plan = solve(facts, rig, asked, constants=self.constants(), overhead=overhead, details=details)

@@ -49,6 +49,6 @@ def read_workload(text: str) -> Workload:
     if not numbers or numbers[0] < 1 or numbers[1] < 1 or max(numbers) > MOST_TOKENS:
         names = ", ".join(WORKLOADS)
         raise UsageError(
-            f"'{text}' is no workload", f"use {names}, or tokens in and out such as 4096:512 or 4096:512@8192"
+            f"'{text}' is not a workload", f"use {names}, or tokens in and out such as 4096:512 or 4096:512@8192"
         )
     return Workload(*numbers)

@@ -77,7 +77,7 @@ def beginning(response: http.client.HTTPResponse, most_bytes: int, timeout_s: fl
     while len(read) < most_bytes and (more := response.read1(most_bytes - len(read))):
         read += more
         if time.monotonic() > until_s:
-            raise TimeoutError("the answer does not end")
+            raise TimeoutError("the answer is too long")
     return read
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from splitter.bench.records import records as module
+from splitter.bench.records.place import records_path
 from splitter.bench.records.record import MalformedError, from_dict, to_dict
-from splitter.bench.records.records import MIGRATIONS, Records, records_path
+from splitter.bench.records.records import MIGRATIONS, Records
 from splitter.errors import RecordsError
 from tests.bench.make_record import make_record
 

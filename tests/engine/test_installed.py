@@ -149,8 +149,8 @@ def test_a_program_by_itself(server: ReleaseServer) -> None:
 TRUNCATED = GOOD[: len(GOOD) // 2]
 BOMB = zipped(("llama-server", b"\0" * (200 * 1024**2)))
 HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "no archive": (ASSET, lambda: b"<html>sign in</html>", "no archive"),
-    "empty": (ASSET, lambda: b"", "no archive"),
+    "not an archive": (ASSET, lambda: b"<html>sign in</html>", "not an archive"),
+    "empty": (ASSET, lambda: b"", "not an archive"),
     "truncated": (ASSET, lambda: TRUNCATED, "broken"),
     "bad crc": (ASSET, lambda: GOOD[:-8] + b"\0" * 8, "broken"),
     "no program inside": (ASSET, lambda: tar(("readme.txt", b"x")), "holds no llama-server"),
@@ -158,9 +158,13 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "tar traversal": (ASSET, lambda: tar(("a", PROGRAM), ("../../evil", b"x"), top=""), "leaves its folder"),
     "tar traversal below a top folder": (ASSET, lambda: tar(("../../evil", b"x"), ("a", b"x")), "leaves its folder"),
     "tar absolute": (ASSET, lambda: tar(("/etc/evil", b"x"), ("llama-server", PROGRAM), top=""), "leaves its folder"),
-    "tar with a device": (ASSET, lambda: odd(special("llama-b11434/d", tarfile.CHRTYPE)), "no file"),
-    "tar with a fifo": (ASSET, lambda: odd(special("llama-b11434/p", tarfile.FIFOTYPE)), "no file"),
-    "tar with a hard link": (ASSET, lambda: odd(special("llama-b11434/h", tarfile.LNKTYPE, "/etc/passwd")), "no file"),
+    "tar with a device": (ASSET, lambda: odd(special("llama-b11434/d", tarfile.CHRTYPE)), "not a file"),
+    "tar with a fifo": (ASSET, lambda: odd(special("llama-b11434/p", tarfile.FIFOTYPE)), "not a file"),
+    "tar with a hard link": (
+        ASSET,
+        lambda: odd(special("llama-b11434/h", tarfile.LNKTYPE, "/etc/passwd")),
+        "not a file",
+    ),
     "tar link out": (ASSET, lambda: odd(special("llama-b11434/l", tarfile.SYMTYPE, "../../..")), "link"),
     "tar link absolute": (ASSET, lambda: odd(special("llama-b11434/l", tarfile.SYMTYPE, "/etc")), "link"),
     "tar link to the folder above": (ASSET, lambda: odd(special("llama-b11434/l", tarfile.SYMTYPE, "..")), "link"),
@@ -193,7 +197,7 @@ def test_wrong_digest_wrong_size_and_a_dead_line_install_nothing(server: Release
     server.digests, server.cut = {}, [10, 0, 0, 0, 0]
     with pytest.raises(EngineError, match="connection broke") as caught:
         install()
-    assert "goes on where this one ended" in caught.value.hint
+    assert "continues where this one ended" in caught.value.hint
     assert left_over() == []
     server.cut = []
     assert install().engine.in_use  # the ten bytes were kept
@@ -209,11 +213,11 @@ def test_a_failed_update_keeps_what_is_there(server: ReleaseServer) -> None:
 
 def test_no_room_no_network_no_more_questions(server: ReleaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.answers = [(403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1764280800"}, b"{}")]
-    with pytest.raises(EngineError, match="answers no more questions from here until") as caught:
+    with pytest.raises(EngineError, match="limit of requests from this address is reached until") as caught:
         install()
     assert "GITHUB_TOKEN" in caught.value.hint
     server.answers = [(200, {}, b"<html>")]
-    with pytest.raises(EngineError, match="cannot be asked for"):
+    with pytest.raises(EngineError, match="cannot be listed"):
         install()
     server.answers = [(500, {}, b"")]
     with pytest.raises(EngineError, match="answers 500"):
@@ -232,7 +236,7 @@ def test_no_room_no_network_no_more_questions(server: ReleaseServer, monkeypatch
     with pytest.raises(EngineError, match="needed to install"):
         install()
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:1")
-    with pytest.raises(EngineError, match="cannot be asked for") as caught:
+    with pytest.raises(EngineError, match="cannot be listed") as caught:
         install()
     assert "HTTPS_PROXY" in caught.value.hint
 

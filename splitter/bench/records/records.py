@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from splitter.bench.records.place import records_path
 from splitter.bench.records.record import MalformedError, Record, from_json, to_dict
 from splitter.errors import RecordsError
-from splitter.folders import data_folder
 
 Rows = list[tuple[Any, ...]]
 BUSY_TIMEOUT_S = 20.0
@@ -43,11 +43,6 @@ MIGRATIONS: list[tuple[str, ...]] = [
             PRIMARY KEY (tune_key, position))""",
     ),
 ]
-
-
-def records_path() -> Path:
-    """Where measurements are kept unless told otherwise."""
-    return data_folder() / "bench.sqlite"
 
 
 class Records:

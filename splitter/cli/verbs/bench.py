@@ -17,6 +17,7 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
+from splitter.cli.verbs import bench_records, bench_report
 from splitter.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class BenchGroup(TyperGroup):
 
 
 app = typer.Typer(cls=BenchGroup, help="Measure tokens per second, and look at what was measured.")
+bench_records.add_to(app)
+bench_report.add_to(app)
 
 
 @app.callback()

@@ -29,6 +29,8 @@ splitter check compose.yaml#llm --rig phoenix   (one service; also llama-swap's 
 splitter check --log llama-server.log   (why a start failed; with MODEL in front, what would have fitted)
 """
 
+WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}  # the engine's own flags
+
 
 @with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
 def check(

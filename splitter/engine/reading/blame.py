@@ -1,14 +1,17 @@
 """The culprit in a sentence: which setting makes a device overflow, and what changing it takes off. Pure."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from splitter.engine.reading.culprit import Change, Remedy, worst_device
 from splitter.engine.reading.value import ReadCommand
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.units import format_bytes
 
+if TYPE_CHECKING:
+    from splitter.engine.reading.culprit import Change, Remedy
 
-def blame(read: ReadCommand, plan: Plan, remedy: Remedy) -> str:
+
+def blame(read: ReadCommand, plan: Plan, remedy: "Remedy") -> str:
     """Why `plan`, which `read` asks for, does not fit, and what the remedy's changes bring."""
     first = remedy.culprit
     reasons = [_REASONS[name](read, plan) for name in first.names if name in _REASONS]
@@ -16,7 +19,7 @@ def blame(read: ReadCommand, plan: Plan, remedy: Remedy) -> str:
     return f"{said}; " + ", then ".join(_effect(plan, change) for change in remedy.changes)
 
 
-def _effect(plan: Plan, change: Change) -> str:
+def _effect(plan: Plan, change: "Change") -> str:
     worst = worst_device(plan)
     where = worst.device.id if worst else "RAM"
     if change.saved_bytes <= 0:
@@ -144,3 +147,9 @@ _REASONS: Mapping[str, Callable[[ReadCommand, Plan], str]] = {
     "device_order": _devices,
     "split_mode": _one_card,
 }
+
+
+def worst_device(plan: Plan) -> PlannedDevice | None:
+    """The device that is short most, None where only RAM is."""
+    short = [device for device in plan.devices if device.headroom_bytes() < 0]
+    return min(short, key=lambda device: device.headroom_bytes(), default=None)

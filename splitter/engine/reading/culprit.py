@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from splitter.engine.reading.blame import worst_device
 from splitter.engine.reading.changes import candidates, ladders
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.plan import Plan, PlannedDevice
+from splitter.plan.plan import Plan
 
 Evaluate = Callable[[Settings], Plan]
 Solve = Callable[[Mapping[str, Any]], Plan]  # fixed fields -> the best plan; DoesNotFitError, UsageError
@@ -230,12 +231,6 @@ def short_bytes(plan: Plan) -> int:
     ram = plan.rig.host.ram_free_bytes
     host = 0 if ram is None else max(plan.footprint.host.used_bytes() - ram, 0)
     return host + sum(max(-device.headroom_bytes(), 0) for device in plan.devices)
-
-
-def worst_device(plan: Plan) -> PlannedDevice | None:
-    """The device that is short most, None where only RAM is."""
-    short = [device for device in plan.devices if device.headroom_bytes() < 0]
-    return min(short, key=lambda device: device.headroom_bytes(), default=None)
 
 
 def _saved(before: Plan, after: Plan) -> int:

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from splitter.engine.reading.blame import blame
 from splitter.engine.reading.complete import complete_settings
-from splitter.engine.reading.culprit import Culprits, Remedy
 from splitter.engine.reading.edits import differing, rewritten
 from splitter.engine.reading.remote import with_workers, without_workers
 from splitter.engine.reading.traps import all_findings, costliest_first
@@ -16,6 +14,9 @@ from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Notice, Plan
 from splitter.rig.device import Rig
+
+if TYPE_CHECKING:
+    from splitter.engine.reading.culprit import Remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Judged:
     read: ReadCommand
     plan: Plan
     culprit: str | None = None
-    remedy: Remedy | None = None
+    remedy: "Remedy | None" = None
     instead: ReadCommand | None = None
     refusals: tuple[Notice, ...] = ()
 
@@ -52,23 +53,29 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
     remedy = _remedy(read, plan, oracle, version) if here is plan else None  # a worker's memory is unknown
     if remedy is None:
         return judged
+    from splitter.engine.reading.blame import blame
+
     instead = rewritten(read, plan, remedy.plan, _written(plan, remedy), version)
     return replace(judged, culprit=blame(read, plan, remedy), remedy=remedy, instead=instead)
 
 
-def _written(plan: Plan, remedy: Remedy) -> tuple[str, ...]:
+def _written(plan: Plan, remedy: "Remedy") -> tuple[str, ...]:
     """The fields to write: those that differ, and a solved split even where none was written."""
     solved = set(remedy.names()) & {"tensor_split"}
     return (*differing(plan.settings, remedy.plan.settings), *solved)
 
 
-def _remedy(read: ReadCommand, plan: Plan, oracle: Oracle, version: str | None) -> Remedy | None:
+def _remedy(read: ReadCommand, plan: Plan, oracle: Oracle, version: str | None) -> "Remedy | None":
     def allowed(candidate: Plan) -> bool:
         try:
             rewritten(read, plan, candidate, differing(plan.settings, candidate.settings), version)
         except UsageError:
             return False
         return True
+
+    if plan.fits():
+        return None
+    from splitter.engine.reading.culprit import Culprits
 
     return Culprits(
         plan=plan,
