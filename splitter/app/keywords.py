@@ -66,6 +66,12 @@ class Keywords(TypedDict, total=False):
     draft_model: Text
     draft_device_order: Sequence[str]
     draft_gpu_layers: int
+    draft_cache_type_k: str
+    draft_cache_type_v: str
+    spec_type: str
+    spec_draft_n_max: int
+    cache_ram_mib: int
+    ctx_checkpoints: int
     host: str
     port: int
     api_key_file: Text

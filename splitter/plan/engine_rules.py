@@ -43,6 +43,7 @@ class EngineRules:
     - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
       several it uses one.
     - `first_experts`: -ncmoe N takes the experts of the first N layers; else of the last, shared among the devices.
+    - `told_cores`: its own number of threads is a poor one, so that it is told the host's cores.
     - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
@@ -67,6 +68,7 @@ class EngineRules:
     names_devices: bool = True
     backends: tuple[str, ...] | None = None
     one_backend: bool = False
+    told_cores: bool = False
     device_flag: str | None = "--device"
     first_experts: bool = True
     split_modes: tuple[str, ...] = LAYER_MODES

@@ -29,6 +29,8 @@ class Task:
     def settings(self, **chosen: Any) -> Settings:
         """The engine's defaults, then `chosen`, then what the user fixed."""
         base: dict[str, Any] = {"gpu_layers": 0, "device_order": ()}
+        if self.scene.engine.told_cores:
+            base["threads"] = self.scene.rig.host.cores
         return Settings(**{**base, **self.scene.engine.assumed, **chosen, **self.fixed})
 
     def fixing(self, **more: Any) -> "Task":

@@ -19,7 +19,7 @@ def test_names_and_numbers() -> None:
 
 @pytest.mark.parametrize("text", ["", "talk", "1:", "0:5", "5:0", "-1:5", "1:2@", "1:2@x", "99999999:1"])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no workload"):
+    with pytest.raises(UsageError, match="workload"):
         read_workload(text)
 
 

@@ -51,6 +51,7 @@ def koboldcpp_rules(name: str, version: str | None, flags: Mapping[str, Any] | N
         forced=_forced(release),
         backends=BACKENDS,
         one_backend=True,
+        told_cores=True,
         split_modes=("layer", "tensor") if release >= SPLIT_MODE else ("layer",),
         cache_types=cache_types(release),
         batch_sizes=batch_sizes(release),
