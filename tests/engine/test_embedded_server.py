@@ -90,8 +90,8 @@ def test_keys_come_from_the_file(tmp_path: Path) -> None:
         (["-ctk", "q9"], "'q9' is not one of"),
         (["-ts", "a,b"], "not a list of shares"),
         (["--fit", "maybe"], "neither on nor off"),
-        (["--spec-type", "magic"], "'magic' is no --spec-type"),
-        (["--device", "CUDA0,CUDA1"], "cannot be told to use --device CUDA0,CUDA1"),
+        (["--spec-type", "magic"], "'magic' is not a --spec-type"),
+        (["--device", "CUDA0,CUDA1"], "cannot use --device CUDA0,CUDA1"),
         (["--api-key-file", "nowhere"], "nowhere cannot be read"),
     ],
 )

@@ -63,7 +63,7 @@ def load_lines(args: Sequence[str], folder: Path, timeout_s: float = 300) -> Loa
     with log.open("wb") as out:
         process = subprocess.Popen(
             [server(), *args, "--host", "127.0.0.1", "--port", str(free_port()), "--no-warmup"],
-            stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder,
         )  # fmt: skip
         try:
             ends = time.monotonic() + timeout_s

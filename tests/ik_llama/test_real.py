@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,9 @@ def test_found_by_its_help_and_not_mistaken() -> None:
 
 def splitter(*words: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "splitter", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=tempfile.gettempdir()
+    )
 
 
 @pytest.mark.parametrize("model", [TINY], ids=["tiny"])
