@@ -9,10 +9,10 @@ from splitter.bench.report.memory import host_row, planned_row
 from splitter.bench.report.values import Command, Figure, Memory, Report, Series, Sheet, SpeedByDepth, Value
 from splitter.bench.report.words import bandwidth, rate, size
 from splitter.memory.model import MemoryModel
-from splitter.plan.explain import speed_text
 from splitter.plan.plan import Plan
 from splitter.plan.speed import BOUND, Constants
 from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.speed_words import speed_text
 from splitter.plan.turn import predict
 
 if TYPE_CHECKING:

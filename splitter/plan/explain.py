@@ -7,12 +7,13 @@ from splitter.plan.costs import layer_costs, turn_seconds
 from splitter.plan.evaluate import assemble
 from splitter.plan.fastest import find_fastest
 from splitter.plan.finder import PIPELINE_OFF, in_ram
-from splitter.plan.plan import Plan, PlannedDevice, Turn
+from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
 from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.speed_words import speed_text
 from splitter.plan.task import Task
 from splitter.rig.device import Device
-from splitter.units import format_bytes, format_rate
+from splitter.units import format_bytes
 
 HELP_DEVICES = 2  # at most so many devices are asked what more memory would bring
 
@@ -33,23 +34,6 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
 def waits_in_ram(plan: Plan) -> bool:
     """Whether layers or single tensors of the plan are in RAM because no device has room for them."""
     return in_ram(plan.settings, plan.placement)
-
-
-def speed_text(tokens_per_s: float | None, within: tuple[float, float] | None = None) -> str:
-    """Tokens per second for people: "3.1 t/s", with a range "about 3.1 t/s (2.4-3.9)"."""
-    if within is None:
-        return f"{format_rate(tokens_per_s)} t/s"
-    typical, low, high = (format_rate(round(rate) if rate >= 20 else rate) for rate in (tokens_per_s or 0.0, *within))
-    return f"about {typical} t/s ({low}-{high})"
-
-
-def turn_text(turn: Turn | None) -> str:
-    """A turn and its time, such as "1024 tokens in and 256 out at depth 2048 take 9 s"; empty where that is unknown."""
-    if turn is None or turn.seconds is None:
-        return ""
-    depth = f" at depth {turn.depth_tokens}" if turn.depth_tokens else ""
-    took = f"{turn.seconds:.1f}" if turn.seconds < 10 else f"{turn.seconds:.0f}"
-    return f"{turn.prompt_tokens} tokens in and {turn.generated_tokens} out{depth} take {took} s"
 
 
 def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:

@@ -9,9 +9,9 @@ from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.cli.views.words import layer_ranges, mib, rate, size
 from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
-from splitter.plan.explain import speed_text, turn_text
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.plan import Notice, Plan, PlannedDevice
+from splitter.plan.speed_words import speed_text, turn_text
 from splitter.printable import SENTENCE, printable
 
 
