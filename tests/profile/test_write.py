@@ -36,6 +36,7 @@ def value_of(key: Key) -> st.SearchStrategy[Any]:
     whole = st.integers(1, int(key.maximum or 60000))
     return {
         "text": TEXTS,
+        "workload": st.sampled_from(("chat", "agent", "4096:512", "4096:512@8192")),
         "integer": whole,
         "number": st.one_of(whole, st.floats(key.minimum or 0, 1e6)),
         "boolean": st.booleans(),
