@@ -8,6 +8,7 @@ is hidden wherever it stands.
 import json
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from urllib.parse import quote
 
 MASK = "***"
@@ -27,21 +28,6 @@ _VARIABLE = r"\b[A-Z][A-Z0-9]{0,30}(?:_[A-Z0-9]{1,30}){0,6}_(?:KEY|TOKEN)"
 _QUOTED = r"""(?P<quote>["'])(?:\\.|(?!(?P=quote)).)*(?:(?P=quote)|$)"""
 _BARE = r"""(?!(?:None|null|none)\b)[^\s"'&)}\]<\[][^\s"'&)}\]]*"""
 _VALUE = f"(?P<value>{_QUOTED}|{_BARE})"
-_FORMS = tuple(
-    re.compile(pattern, flags)
-    for pattern, flags in (
-        (rf"""(?P<before>(?<![\w-])(?:{_FLAGS})["']?\s{{0,4}}[,=]?\s{{0,4}})(?!-){_VALUE}""", 0),
-        (rf"""(?P<before>(?:{_NAMES})["']?\s{{0,4}}[:=]\s{{0,4}}){_VALUE}""", re.IGNORECASE),
-        (rf"""(?P<before>{_VARIABLE}["']?\s?[:=]\s?){_VALUE}""", 0),
-        (r"""(?P<before>authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,20}\s)?)(?P<value>[^\s"',]+)""", re.I),
-        (r"""(?P<before>\bBearer\s{1,4})(?P<value>[\w.~+/=*-]+)""", re.IGNORECASE),
-        (r"""(?P<before>://[^\s/:@]{0,100}:)(?P<value>[^\s/@]{1,300})(?=@)""", 0),
-        (r"""(?P<before>[?&](?:key|token)=)(?P<value>[^\s&"']+)""", re.IGNORECASE),
-        (r"""(?P<before>\b)(?P<value>hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{30,})""", 0),
-    )
-)
-
-
 # What stands in a text before each of the forms: most lines of a log hold none of it, and are done.
 _SIGNS = (
     "key", "passw", "passphrase", "secret", "_token", "-token", "?token", "&token", "bearer", "authorization", "@",
@@ -50,12 +36,30 @@ _SIGNS = (
 )  # fmt: skip
 
 
+@cache
+def _forms() -> tuple[re.Pattern[str], ...]:
+    """Compiled when a text may hold a secret: most runs see none."""
+    return tuple(
+        re.compile(pattern, flags)
+        for pattern, flags in (
+            (rf"""(?P<before>(?<![\w-])(?:{_FLAGS})["']?\s{{0,4}}[,=]?\s{{0,4}})(?!-){_VALUE}""", 0),
+            (rf"""(?P<before>(?:{_NAMES})["']?\s{{0,4}}[:=]\s{{0,4}}){_VALUE}""", re.IGNORECASE),
+            (rf"""(?P<before>{_VARIABLE}["']?\s?[:=]\s?){_VALUE}""", 0),
+            (r"""(?P<before>authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,20}\s)?)(?P<value>[^\s"',]+)""", re.I),
+            (r"""(?P<before>\bBearer\s{1,4})(?P<value>[\w.~+/=*-]+)""", re.IGNORECASE),
+            (r"""(?P<before>://[^\s/:@]{0,100}:)(?P<value>[^\s/@]{1,300})(?=@)""", 0),
+            (r"""(?P<before>[?&](?:key|token)=)(?P<value>[^\s&"']+)""", re.IGNORECASE),
+            (r"""(?P<before>\b)(?P<value>hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{30,})""", 0),
+        )
+    )
+
+
 def masked(text: str) -> str:
     """`text` without the secrets that stand in it in a known form."""
     lowered = text.lower()
     if not any(sign in lowered for sign in _SIGNS):
         return text
-    for form in _FORMS:
+    for form in _forms():
         text = form.sub(_hidden, text)
     return text
 

@@ -32,6 +32,7 @@ WORLD = {
     "model/fetch.py": "downloads from the Hub",
     "model/transfer.py": "streams a remote file to disk",
     "model/found.py": "looks into the caches of other programs",
+    "model/locate.py": "asks whether a reference is a file",
     "model/load.py": "finds the parts of a model on disk or remotely",
     "rig/nvml.py": "asks the driver",
     "rig/listing.py": "runs the engine's --list-devices",

@@ -11,9 +11,8 @@ from splitter.app.planning import find_planner
 from splitter.app.wishes import Wishes, ask
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import DEFAULT, ENGINES
-from splitter.engine.reading.command import MAX_TEXT, read_command
-from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
-from splitter.engine.reading.value import ReadCommand
+from splitter.engine.reading.command import MAX_TEXT, read_command, read_flags
+from splitter.engine.reading.value import SCRIPT_SUFFIXES, ReadCommand
 from splitter.errors import ModelNotFoundError, UsageError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
@@ -73,7 +72,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
     if flags and _is_script(flags[0]):  # MODEL, then the script
         return read_target(flags[0], None, [target], wishes)
     program = ENGINES[kind or DEFAULT.name].command_word
-    return replace(read_command([program, "--model", target, *flags], kind=kind, version=version), model=target)
+    return replace(read_flags(program, ["--model", target, *flags], kind=kind, version=version), model=target)
 
 
 def read_profile(wishes: Wishes, events: Events) -> ReadCommand:
@@ -92,6 +91,8 @@ def _is_script(text: str) -> bool:
 
 def read_file(path: Path, wishes: Wishes, entry: str = "") -> ReadCommand:
     """The command in a script; its model is found beside it. `entry` chooses one of several."""
+    from splitter.engine.reading.script import read_script
+
     text = text_of(path)
     if text is None:
         raise UsageError(f"cannot read {path}", "check the path")
@@ -121,7 +122,6 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | 
 
     `rig` stands in for the machine's own; one that the user names counts more.
     """
-    from splitter.engine.reading.edits import line_of
     from splitter.engine.reading.judge import judge
 
     asked, facts = ask(wishes), _load(read, events)
@@ -134,10 +134,16 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | 
     margins = asked.task.request.margin_bytes
     with events.step("looking for what fits"):
         judged = judge(read, facts, planner.rig, oracle(facts, planner, margins), engine.version)
-    instead = None if judged.instead is None else _command(judged.instead, line_of(judged.instead))
+    instead = _instead(judged.instead) if judged.instead else None
     better = judged.remedy.plan if judged.remedy else None
     plan = planner.noted(planner.as_measured(judged.plan))
     return Checked(plan, engine, _command(read, " ".join(read.argv)), read.refusals, judged.culprit, instead, better)
+
+
+def _instead(read: ReadCommand) -> dict[str, Any]:
+    from splitter.engine.reading.edits import line_of
+
+    return _command(read, line_of(read))
 
 
 def _command(read: ReadCommand, line: str) -> dict[str, Any]:
@@ -170,8 +176,8 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
 
 
 def _load(read: ReadCommand, events: Events) -> ModelFacts:
-    from splitter.model.found import locate
     from splitter.model.load import load_model
+    from splitter.model.locate import locate
 
     if not read.model:
         raise UsageError("the command names no model", "add -m FILE, or name the model first: splitter check MODEL ...")

@@ -22,7 +22,7 @@ def with_extra_models(request: Request, events: Events, fetched: Callable[[str],
 def _read(
     named: str, read: Callable[[str], ModelFacts], events: Events, fetched: Callable[[str], str] | None
 ) -> tuple[str, ModelFacts]:
-    from splitter.model.found import locate
+    from splitter.model.locate import locate
 
     reference = locate(named)
     reference = fetched(reference) if fetched else reference

@@ -54,8 +54,8 @@ def _speed(engine: EngineRef, plan: Plan) -> Speed | None:
     """The speed of the latest measurement of these settings on these cards."""
     if not records_path().is_file():
         return None
+    from splitter.bench.records.measured import speed_measured
     from splitter.bench.records.records import Records
-    from splitter.bench.tune.record import speed_measured
 
     try:
         with Records() as records:

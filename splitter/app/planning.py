@@ -102,7 +102,7 @@ def plan_launch(wishes: Wishes, events: Events) -> Planned:
 def resolve(wishes: Wishes, events: Events, *, fetches: bool = False, makes_key: bool = False) -> Job:
     """Reads the model, finds the engine and the rig. `fetches`: the files must be here, and are fetched if they are
     not. `makes_key`: an API key is made where the server needs one, for what starts an engine or writes what does."""
-    from splitter.model.found import locate
+    from splitter.model.locate import locate
 
     asked = ask(wishes)
     fetched = partial(fetch_model, events=events) if fetches else None
@@ -193,13 +193,14 @@ def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) 
     one is needed."""
     from splitter.engine.engines import ENGINES
     from splitter.rig.files import load_rig, rig_from_gpus
-    from splitter.rig.probe import probe_rig
 
     named = choice.name or choice.file
     if named:
         return load_rig(named, choice.backend)
     if choice.gpus:
         return rig_from_gpus(",".join(choice.gpus), choice.backend)
+    from splitter.rig.probe import probe_rig
+
     kind = ENGINES[engine.kind]
     rig = probe_rig(kind.lister(engine.path), choice.backend)
     if not rig.devices and needed and not kind.cpu_only:

@@ -18,7 +18,7 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
     from splitter.app.checking import read_file, text_of
     from splitter.app.taking_over import folder_of, model_in, program_of
     from splitter.engine.reading.kept import not_kept
-    from splitter.engine.reading.script import SCRIPT_SUFFIXES
+    from splitter.engine.reading.value import SCRIPT_SUFFIXES
     from splitter.profile.write import command_values
 
     if not name.lower().endswith(SCRIPT_SUFFIXES):

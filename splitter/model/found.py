@@ -1,4 +1,4 @@
-"""Looks into the usual caches and finds the model that a name means. Reads names and sizes, no headers."""
+"""Looks into the usual caches for models. Reads names and sizes, no headers."""
 
 import json
 import os
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from splitter.errors import ModelError, ModelNotFoundError
 from splitter.model.caches import (
     OLLAMA_ROOTS,
     CacheFolder,
@@ -22,9 +21,6 @@ from splitter.model.caches import (
     ollama_weights,
     usual_places,
 )
-from splitter.model.hub_reference import parse_hub_reference
-from splitter.model.names import is_plain_path, listed, matching, nearest
-from splitter.model.source import open_local
 from splitter.printable import printable
 from splitter.units import MIB
 
@@ -216,46 +212,3 @@ def _json(path: Path) -> object:
         return json.loads(_text(path))
     except (ValueError, RecursionError):
         return None
-
-
-def locate(reference: str, around: Surroundings | None = None) -> str:
-    """The path of a model's name in the caches; a path or a remote reference comes back as it is.
-
-    ModelError when several models answer to the name, ModelNotFoundError (open_local's sentence, with the nearest
-    names) when none does. With HF_HUB_OFFLINE, hf:OWNER/REPO[/FILE] is looked for in the caches too.
-    """
-    if reference.lower().startswith(("hf:", "http://", "https://")):
-        return _if_offline(reference, around)
-    if not reference.strip() or is_plain_path(reference) or os.path.lexists(reference):
-        return reference
-    return _one(reference, reference, around)
-
-
-def _if_offline(reference: str, around: Surroundings | None) -> str:
-    from splitter.model.hub import is_offline  # brings urllib along, which a local model does not need
-
-    if not reference.lower().startswith("hf:") or not is_offline():
-        return reference
-    wanted = parse_hub_reference(reference)
-    return _one(f"{wanted.repo}/{wanted.file}" if wanted.file else wanted.repo, reference, around)
-
-
-def _one(name: str, reference: str, around: Surroundings | None) -> str:
-    found = find_models(around).models
-    matches = matching(name, found)
-    if len(matches) == 1:
-        return matches[0].path
-    if matches:
-        names = listed([f"{printable(model.name)} ({model.source})" for model in matches])
-        raise ModelError(
-            f"{printable(reference)} could mean {len(matches)} models.", f"Name one of them, or its path: {names}."
-        )
-    near = listed([printable(near) for near in nearest(name, found)])
-    hint = f"Nearest in the caches: {near}." if near else "`splitter models` lists what the caches hold."
-    if name != reference:
-        raise ModelNotFoundError(f"{printable(reference)} is not in the caches, and HF_HUB_OFFLINE is set.", hint)
-    try:
-        open_local(reference)
-    except ModelNotFoundError as error:
-        raise ModelNotFoundError(error.message, f"{error.hint} {hint}".strip()) from None
-    return reference

@@ -6,7 +6,7 @@ from dataclasses import replace
 from splitter.plan.costs import layer_costs, turn_seconds
 from splitter.plan.evaluate import assemble
 from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import PIPELINE_OFF, in_ram
+from splitter.plan.placement import PIPELINE_OFF, in_ram
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
 from splitter.plan.speed_constants import TYPICAL

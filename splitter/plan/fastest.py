@@ -10,7 +10,7 @@ from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import Tariff, layer_costs, prices_of, stand_in_host, tariff, turn_seconds
 from splitter.plan.evaluate import assemble
-from splitter.plan.finder import Finder, Solution, fits, in_ram
+from splitter.plan.finder import Finder, Solution, fits
 from splitter.plan.fractions import (
     Blocks,
     Divisible,
@@ -23,6 +23,7 @@ from splitter.plan.fractions import (
     settings_of,
 )
 from splitter.plan.given import given_split, shared
+from splitter.plan.placement import in_ram
 from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
 from splitter.plan.speed import HostPrice, Price

@@ -13,14 +13,12 @@ from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import NOTHING_KNOWN, Compute, LayerCosts, block_placement, layer_costs, problem, turn_seconds
 from splitter.plan.evaluate import opens_context
+from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.scene import Scene
 from splitter.plan.search import TIE_S, Assignment, Effort, Problem, bound_s, search
 from splitter.plan.task import Task
 from splitter.rig.device import Device
 
-# Matches no tensor: its presence alone turns pipeline parallelism off (src/llama-context.cpp asks only whether there is
-# any override), which saves three extra copies of the inputs on every device.
-PIPELINE_OFF = "^pipeline-off$=CPU"
 PIPELINE_OFF_GAIN = 0.01  # the pipeline may speed up long prompts, so doing without must make a turn so much shorter
 # States that the searches over -ncmoe may look at together, and devices up to which they are worth it where fractions
 # of layers may settle it: beyond them, no such search changed one of 368 plans.
@@ -51,12 +49,6 @@ class Solution:
     settings: Settings
     placement: Placement
     seconds: float
-
-
-def in_ram(settings: Settings, placement: Placement) -> bool:
-    """Whether layers or single tensors are in RAM."""
-    moved = any(item != PIPELINE_OFF for item in settings.override_tensors)
-    return placement.layers[0] is None or settings.n_cpu_moe > 0 or settings.cpu_moe or moved
 
 
 def fits(scene: Scene, settings: Settings, footprint: Footprint) -> bool:

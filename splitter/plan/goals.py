@@ -6,8 +6,9 @@ from typing import Any
 from splitter.plan.defaults import CONTEXT_STEP, default_context
 from splitter.plan.even import evened
 from splitter.plan.fastest import find_fastest
-from splitter.plan.finder import PIPELINE_OFF, Solution, in_ram
+from splitter.plan.finder import Solution
 from splitter.plan.microbatch import SIZES, best_at, ubatch, usual_ubatch
+from splitter.plan.placement import PIPELINE_OFF, in_ram
 from splitter.plan.refuse import does_not_fit
 from splitter.plan.request import Request
 from splitter.plan.sharing import paying

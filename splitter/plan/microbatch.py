@@ -6,7 +6,8 @@ from typing import Any, cast
 from splitter.memory.settings import Settings
 from splitter.plan.costs import layer_costs, turn_seconds
 from splitter.plan.fastest import find_fastest, least_per_byte
-from splitter.plan.finder import Solution, in_ram
+from splitter.plan.finder import Solution
+from splitter.plan.placement import in_ram
 from splitter.plan.task import Task
 
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 8192)

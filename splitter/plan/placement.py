@@ -13,6 +13,10 @@ from splitter.errors import UsageError
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
 
+# Matches no tensor: its presence alone turns pipeline parallelism off (src/llama-context.cpp asks only whether there is
+# any override), which saves three extra copies of the inputs on every device.
+PIPELINE_OFF = "^pipeline-off$=CPU"
+
 
 def float32(value: float) -> float:
     """`value` rounded to the nearest float32, as C's conversion does."""
@@ -96,3 +100,9 @@ def settings_for(counts: Sequence[int]) -> tuple[int, tuple[float, ...]]:
 def counts_of(placement: Placement) -> tuple[int, ...]:
     """Layers per device, the output layer counted with its device: what `settings_for` takes."""
     return tuple(sum(owner == device for owner in placement.layers) for device in range(placement.devices))
+
+
+def in_ram(settings: Settings, placement: Placement) -> bool:
+    """Whether layers or single tensors are in RAM."""
+    moved = any(item != PIPELINE_OFF for item in settings.override_tensors)
+    return placement.layers[0] is None or settings.n_cpu_moe > 0 or settings.cpu_moe or moved

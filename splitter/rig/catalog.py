@@ -158,8 +158,7 @@ def matches(catalog: Catalog, text: str, total_bytes: int | None = None) -> tupl
     modified card) does not choose. Where nothing answers, board makers' words are left out ("MSI ... Ventus 2X OC").
     """
     exact = catalog.named(text)
-    sized = exact is not None and read_name(exact.name).size_bytes is not None
-    if exact is not None and not sized and (total_bytes is None or _is_size(exact, total_bytes)):
+    if exact is not None and _is_that(exact, text, total_bytes):
         return (exact,)
     for wanted in (read_name(text), *looser_names(text)):
         found = _matches(catalog, wanted, total_bytes)
@@ -190,6 +189,14 @@ def _answering(catalog: Catalog, wanted: Wanted) -> list[tuple[Card, int]]:
         if extra is not None and extra < fewest.get(card.name, (card, 99))[1]:
             fewest[card.name] = (card, extra)
     return list(fewest.values())
+
+
+def _is_that(card: Card, text: str, total_bytes: int | None) -> bool:
+    """Whether nothing speaks against `card`, which `text` names: no other size in the text or beside it."""
+    said, own = read_name(text).size_bytes, read_name(card.name).size_bytes
+    if own is None:
+        return total_bytes is None or _is_size(card, total_bytes)
+    return said == own and total_bytes is not None and _is_size(card, said) and _is_size(card, total_bytes)
 
 
 def _laptop_of_size(answering: Iterable[tuple[Card, int]], wanted: Wanted) -> list[Card]:

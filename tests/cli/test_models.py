@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from splitter.app.listing import fit_of
-from splitter.plan.finder import PIPELINE_OFF
+from splitter.plan.placement import PIPELINE_OFF
 from tests.cli.conftest import TINY, Splitter
 from tests.cli.contract import ENVELOPE, NUMBER, mistakes
 from tests.model.cache_tree import CacheTree, full_tree

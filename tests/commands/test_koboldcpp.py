@@ -13,7 +13,7 @@ from splitter.engine.koboldcpp.versions import default_context, koboldcpp_releas
 from splitter.errors import UsageError
 from splitter.memory.rules import MemoryRules
 from splitter.memory.settings import Settings
-from splitter.plan.finder import PIPELINE_OFF
+from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.plan import Plan
 from splitter.script.kcpps import render_kcpps
 from splitter.script.render import render

@@ -14,7 +14,8 @@ from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.engine.log.last_words import last_words
 from splitter.engine.reading.command import read_command
-from splitter.engine.reading.script import SCRIPT_SUFFIXES, read_script
+from splitter.engine.reading.script import read_script
+from splitter.engine.reading.value import SCRIPT_SUFFIXES
 from splitter.errors import SplitterError
 from splitter.model.header import read_header
 from splitter.model.read_facts import facts_from_headers

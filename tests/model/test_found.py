@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from splitter.errors import ModelError, ModelNotFoundError
-from splitter.model.found import find_models, locate
+from splitter.model.found import find_models
 from splitter.model.load import load_model
+from splitter.model.locate import locate
 from tests.model.cache_tree import COMMIT, CacheTree, copy_without_links, full_tree, model_bytes
 
 GEMMA = "ggml-org_gemma-3-1b-it-GGUF_gemma-3-1b-it-Q4_K_M.gguf"

@@ -10,8 +10,9 @@ from splitter.memory.rules import LLAMA_CPP
 from splitter.memory.settings import Settings
 from splitter.plan.costs import block_placement, turn_seconds
 from splitter.plan.engine_rules import EngineRules
-from splitter.plan.finder import PIPELINE_OFF, PIPELINE_OFF_GAIN, Finder, fits
+from splitter.plan.finder import PIPELINE_OFF_GAIN, Finder, fits
 from splitter.plan.overhead import no_overhead
+from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.scene import Scene
 from splitter.plan.search import TIE_S
 from splitter.plan.speed import BOUND

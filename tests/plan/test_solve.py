@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.plan.fastest import FRACTION_GAIN
-from splitter.plan.finder import PIPELINE_OFF, PIPELINE_OFF_GAIN
+from splitter.plan.finder import PIPELINE_OFF_GAIN
 from splitter.plan.microbatch import AS_GOOD
-from splitter.plan.placement import placement_of
+from splitter.plan.placement import PIPELINE_OFF, placement_of
 from splitter.plan.plan import Plan
 from splitter.rig.device import Rig
 from splitter.units import MIB

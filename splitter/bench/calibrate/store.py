@@ -4,14 +4,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from splitter.bench.calibrate.fit import Fitted
 from splitter.bench.records.records import Records
 from splitter.engine.command import EngineRef
 from splitter.plan.calibrated import DENSE, Calibration, CardConstants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.rig.device import Rig, card_key
+
+if TYPE_CHECKING:
+    from splitter.bench.calibrate.fit import Fitted
 
 MAX_AGE_DAYS = 90
 HOST = "host of "
@@ -35,7 +37,7 @@ def rig_key(rig: Rig) -> str:
 
 
 def keep_calibration(
-    records: Records, rig: Rig, engine: EngineRef, fitted: Fitted, *, driver: str | None, now: datetime
+    records: Records, rig: Rig, engine: EngineRef, fitted: "Fitted", *, driver: str | None, now: datetime
 ) -> None:
     """Keeps what was fitted, in place of what was known of the same cards and engine build."""
     devices = {device.id: device for device in rig.devices}

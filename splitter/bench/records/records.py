@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from splitter.bench.records.place import records_path
-from splitter.bench.records.record import MalformedError, Record, from_json, to_dict
 from splitter.errors import RecordsError
+
+if TYPE_CHECKING:
+    from splitter.bench.records.record import Record  # most plans open the file and find no record of their model
 
 Rows = list[tuple[Any, ...]]
 BUSY_TIMEOUT_S = 20.0
@@ -76,19 +78,19 @@ class Records:
         """Gives the file back."""
         self._connection.close()
 
-    def add(self, record: Record) -> int:
+    def add(self, record: "Record") -> int:
         """Keeps `record`; its id. The `id` it has is not looked at."""
         with self.transaction() as connection:
             return insert(connection, record)
 
-    def get(self, record_id: int) -> Record:
+    def get(self, record_id: int) -> "Record":
         """The record of that id; RecordsError when there is none."""
         found = self.rows("SELECT id, document FROM records WHERE id = ?", (record_id,))
         if not found:
             raise RecordsError(f"there is no measurement {record_id}", "`splitter bench list` shows them")
         return self._record(found[0])
 
-    def list(self, kind: str | None = None, group: str | None = None, limit: int | None = None) -> tuple[Record, ...]:
+    def list(self, kind: str | None = None, group: str | None = None, limit: int | None = None) -> "tuple[Record, ...]":
         """Records, the newest first."""
         wanted = {"kind": kind, "group_name": group}
         given = {name: value for name, value in wanted.items() if value is not None}
@@ -96,7 +98,7 @@ class Records:
         query = f"SELECT id, document FROM records WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - names above
         return tuple(self._record(row) for row in self.rows(query, (*given.values(), -1 if limit is None else limit)))
 
-    def of_model(self, path: str, limit: int) -> tuple[Record, ...]:
+    def of_model(self, path: str, limit: int) -> "tuple[Record, ...]":
         """The newest records of the model at `path`; those of other models are not even read."""
         of_it = "json_extract(document, '$.model.path') = ?"
         query = f"SELECT id, document FROM records WHERE {of_it} ORDER BY id DESC LIMIT ?"  # noqa: S608 - a constant
@@ -179,7 +181,9 @@ class Records:
             hint = "update splitter, or move the file away" if newer else "copy it to a folder you may write to"
             raise RecordsError(message, hint)
 
-    def _record(self, row: tuple[Any, ...]) -> Record:
+    def _record(self, row: tuple[Any, ...]) -> "Record":
+        from splitter.bench.records.record import MalformedError, from_json
+
         try:
             return replace(from_json(row[1]), id=row[0])
         except MalformedError as error:
@@ -195,8 +199,10 @@ class Records:
             raise RecordsError(*words_for(self.path, error)) from None
 
 
-def insert(connection: sqlite3.Connection, record: Record) -> int:
+def insert(connection: sqlite3.Connection, record: "Record") -> int:
     """Adds `record` within a transaction; its id."""
+    from splitter.bench.records.record import to_dict
+
     document = json.dumps(to_dict(replace(record, id=None)), ensure_ascii=True)
     row = (record.kind, record.label, record.group, record.created_at, document)
     done = connection.execute(

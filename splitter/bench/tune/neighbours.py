@@ -8,8 +8,7 @@ from typing import Any
 from splitter.bench.tune.trial import Candidate, candidate
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.finder import PIPELINE_OFF, in_ram
-from splitter.plan.placement import counts_of
+from splitter.plan.placement import PIPELINE_OFF, counts_of, in_ram
 from splitter.plan.plan import Plan
 from splitter.plan.tensor_mode import refusal
 

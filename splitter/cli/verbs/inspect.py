@@ -22,8 +22,8 @@ def inspect(
 ) -> None:
     """Show what a model's header says. Architecture, sizes per layer, KV per token, quantisation."""
     from splitter.cli.views.inspect import inspect_data, inspect_view
-    from splitter.model.found import locate
     from splitter.model.load import load_model
+    from splitter.model.locate import locate
 
     output = Output("inspect", as_json=report.json)
     with output.step("reading the model's header"):

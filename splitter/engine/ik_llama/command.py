@@ -6,7 +6,7 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.flags import number, overrides_of, program
 from splitter.engine.llama_server.command import device_env
 from splitter.errors import UsageError
-from splitter.plan.finder import PIPELINE_OFF
+from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.plan import Plan
 
 Args = tuple[str, ...]

@@ -34,7 +34,7 @@ from splitter.errors import UsageError
 from splitter.memory.patterns import EXPERTS
 from splitter.memory.settings import Settings
 from splitter.memory.speculation import MTP
-from splitter.plan.finder import PIPELINE_OFF
+from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.plan import Plan
 
 Args = tuple[str, ...]

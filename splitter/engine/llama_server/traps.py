@@ -7,7 +7,7 @@ from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
 from splitter.engine.reading.case import Case, Trap
 from splitter.memory.speculation import MTP, kinds, uses_mtp
 from splitter.model.hparams import has_mtp
-from splitter.plan.finder import in_ram
+from splitter.plan.placement import in_ram
 from splitter.plan.plan import Notice
 
 NOT_MODELLED = ("draft-eagle3", "draft-dflash", "draft-dspark")

@@ -7,7 +7,7 @@ from math import log2
 
 from splitter.memory.settings import Settings
 from splitter.plan.extra_models import DRAFT, PROJECTOR, projector_device
-from splitter.plan.finder import PIPELINE_OFF
+from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.plan import Plan
 
 USUAL_UBATCH = 512

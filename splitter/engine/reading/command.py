@@ -3,15 +3,16 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from splitter.engine.engines import DEFAULT, ENGINES, NAMES
-from splitter.engine.reading.dialects import commands_in, shell_of
-from splitter.engine.reading.documents import Named, preset_commands
 from splitter.engine.reading.forks import Translated, starts_fork, translated
-from splitter.engine.reading.value import Around, ReadCommand, ReadText
-from splitter.engine.reading.wrappers import Unwrapped, unwrapped
+from splitter.engine.reading.value import Around, ReadCommand, ReadText, Unwrapped
 from splitter.errors import UsageError
 from splitter.masking import MASK, masked_argv
+
+if TYPE_CHECKING:
+    from splitter.engine.reading.documents import Named
 
 _FOUND_NONE = "this command starts neither koboldcpp nor llama-server"
 MAX_TEXT = 262144
@@ -39,6 +40,8 @@ def read_command(
     UsageError when there is no engine in it or a value cannot be understood.
     """
     if isinstance(command, str):
+        from splitter.engine.reading.dialects import commands_in, shell_of
+
         if len(command) > MAX_TEXT:
             raise UsageError("the command is too long to be one", "give one command line")
         read = first_engine_command(commands_in(command, "", env or {}, read_text), kind, version, read_text)
@@ -47,15 +50,28 @@ def read_command(
 
 
 def first_engine_command(
-    commands: Iterable[Named], kind: str | None, version: str | None, read_text: ReadText | None = None
+    commands: "Iterable[Named]", kind: str | None, version: str | None, read_text: ReadText | None = None
 ) -> ReadCommand:
     """The first of `commands` (entry, words and variables) that starts an engine, understood."""
+    from splitter.engine.reading.wrappers import unwrapped
+
     for entry, words, env in commands:
         inner = unwrapped(words, env, read_text)
         program = find_program(inner.words, kind)
         if program is not None:
             return _read(_placed(words, inner, program[0]), entry, program, version, read_text)
     raise UsageError(_FOUND_NONE, "give the whole line, starting with the program")
+
+
+def read_flags(
+    program: str, flags: Sequence[str], *, kind: str | None = None, version: str | None = None
+) -> ReadCommand:
+    """`program`, an engine's own, with `flags`: like `read_command`, where nothing stands around the command."""
+    words = (program, *flags)
+    found = find_program(words, kind)
+    if found is None:
+        raise UsageError(_FOUND_NONE, "name the engine's program")
+    return _read(_placed(words, Unwrapped(words, {}), found[0]), "", found, version, None)
 
 
 def _placed(words: Sequence[str], inner: Unwrapped, at: int) -> Unwrapped:
@@ -134,6 +150,8 @@ def _from_preset(
     """The first model of a --models-preset file in front of the command's own arguments, which count more."""
     if "--models-preset" not in args[:-1] or read_text is None:
         return args, env
+    from splitter.engine.reading.documents import preset_commands
+
     text = read_text(args[args.index("--models-preset") + 1])
     presets = list(preset_commands(text, env)) if text else []
     chosen = next((item for item in presets if item[0] == entry), presets[0] if presets else None)

@@ -21,9 +21,6 @@ from splitter.engine.reading.systemd import unit_commands
 from splitter.engine.reading.value import ReadText, Shell
 from splitter.errors import UsageError
 
-SCRIPT_SUFFIXES = (
-    ".bat", ".cmd", ".sh", ".bash", ".ps1", ".service", ".container", ".kcpps", ".yaml", ".yml", ".ini",
-)  # fmt: skip
 # What a script may use without having set it, as a path that this project's other rooms understand.
 PLACES: Mapping[str, str] = {"HOME": "~", "PWD": ".", "USERPROFILE": "~"}
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from splitter.engine.reading.complete import complete_settings
-from splitter.engine.reading.edits import differing, rewritten
 from splitter.engine.reading.remote import with_workers, without_workers
 from splitter.engine.reading.traps import all_findings, costliest_first
 from splitter.engine.reading.value import ReadCommand
@@ -54,6 +53,7 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
     if remedy is None:
         return judged
     from splitter.engine.reading.blame import blame
+    from splitter.engine.reading.edits import rewritten
 
     instead = rewritten(read, plan, remedy.plan, _written(plan, remedy), version)
     return replace(judged, culprit=blame(read, plan, remedy), remedy=remedy, instead=instead)
@@ -61,21 +61,24 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
 
 def _written(plan: Plan, remedy: "Remedy") -> tuple[str, ...]:
     """The fields to write: those that differ, and a solved split even where none was written."""
+    from splitter.engine.reading.edits import differing
+
     solved = set(remedy.names()) & {"tensor_split"}
     return (*differing(plan.settings, remedy.plan.settings), *solved)
 
 
 def _remedy(read: ReadCommand, plan: Plan, oracle: Oracle, version: str | None) -> "Remedy | None":
+    if plan.fits():
+        return None
+    from splitter.engine.reading.culprit import Culprits
+    from splitter.engine.reading.edits import differing, rewritten
+
     def allowed(candidate: Plan) -> bool:
         try:
             rewritten(read, plan, candidate, differing(plan.settings, candidate.settings), version)
         except UsageError:
             return False
         return True
-
-    if plan.fits():
-        return None
-    from splitter.engine.reading.culprit import Culprits
 
     return Culprits(
         plan=plan,

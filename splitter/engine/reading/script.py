@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import PureWindowsPath
 
 from splitter.engine.reading.command import MAX_TEXT, first_engine_command
-from splitter.engine.reading.dialects import SCRIPT_SUFFIXES, commands_in, one_entry, shell_of
+from splitter.engine.reading.dialects import commands_in, one_entry, shell_of
 from splitter.engine.reading.value import ReadCommand, ReadText
 from splitter.errors import UsageError
-
-__all__ = ["SCRIPT_SUFFIXES", "read_script"]
 
 
 def read_script(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from splitter.engine.reading.blame import piled_experts
 from splitter.engine.reading.case import Case, Trap, numbers, shown
 from splitter.engine.reading.devices import usecuda_ids
-from splitter.plan.finder import in_ram
+from splitter.plan.placement import in_ram
 from splitter.plan.plan import Notice
 from splitter.rig.backend import backend_of_id
 from splitter.rig.device import Device

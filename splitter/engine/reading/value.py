@@ -8,6 +8,9 @@ from splitter.engine.command import Server
 from splitter.plan.plan import Notice
 
 AUTO, ALL = -1, -2  # gpu_layers of a command
+SCRIPT_SUFFIXES = (
+    ".bat", ".cmd", ".sh", ".bash", ".ps1", ".service", ".container", ".kcpps", ".yaml", ".yml", ".ini",
+)  # fmt: skip
 Shell = Literal["cmd", "posix", "powershell"]
 ReadText = Callable[[str], str | None]  # the text of a named file, None where it cannot be read
 
@@ -44,6 +47,15 @@ class Around:
 
     def saying(self, *notices: Notice) -> "Around":
         return replace(self, notices=(*self.notices, *notices))
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """The engine's words, the variables in force there, and what stood around them."""
+
+    words: tuple[str, ...]
+    env: Mapping[str, str]
+    around: Around = field(default_factory=Around)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ tmux 3.5, docker 28. An option that is not listed takes no value of its own.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from splitter.engine.reading.containers import CONTAINERS, Image, container_run
 from splitter.engine.reading.shell import shell_commands
-from splitter.engine.reading.value import Around, ReadText
+from splitter.engine.reading.value import ReadText, Unwrapped
 from splitter.errors import UsageError
 from splitter.plan.plan import Notice
 
@@ -29,15 +29,6 @@ class Wrapper:
     valued: frozenset[str] = frozenset()
     operands: int = 0
     script: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unwrapped:
-    """The engine's words, the variables in force there, and what stood around them."""
-
-    words: tuple[str, ...]
-    env: Mapping[str, str]
-    around: Around = field(default_factory=Around)
 
 
 # names | operands before the command | option whose value is a command line ("": all that is left) | valued options

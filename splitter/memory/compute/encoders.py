@@ -90,12 +90,3 @@ def _t5_tail(walk: Walk, cur: Tensor, residual: Tensor, last: bool) -> Tensor:
         cur, residual = (g.get_rows(t, net.out_ids()) for t in (cur, residual))
     middle = g.add(cur, residual)
     return g.add(net.ffn(net.norm(middle, "ffn_norm")), middle)
-
-
-def without_logits(walk: Walk, cur: Tensor, name: str) -> Tensor:
-    """The final norm called `name`, if the model has one, is the result."""
-    weight, bias = walk.find(f"{name}.weight"), walk.find(f"{name}.bias")
-    if weight is not None:
-        cur = walk.net.norm_with(cur, weight, bias, in_layer=False)
-    cur.is_output = True
-    return walk.net.graph.expand(cur)

@@ -11,7 +11,6 @@ from typing import Literal
 from splitter.memory.compute.blocks import Net
 from splitter.memory.compute.experts import Routing, moe, moe_of
 from splitter.memory.compute.graph import F16, F32, I32, I64, Tensor, shape
-from splitter.memory.compute.recurrent import delta_net, mamba, short_convolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,11 +251,13 @@ def mix(walk: Walk, cur: Tensor) -> Tensor:
     net = walk.net
     tensors = net.layer.tensors
     if "shortconv.conv.weight" in tensors:
+        from splitter.memory.compute.recurrent import short_convolution
+
         return short_convolution(net, cur)
     if "ssm_conv1d.weight" in tensors:
-        return (
-            delta_net(net, cur) if "ssm_x.weight" not in tensors and "ssm_d.weight" not in tensors else mamba(net, cur)
-        )
+        from splitter.memory.compute.recurrent import delta_net, mamba
+
+        return mamba(net, cur) if {"ssm_x.weight", "ssm_d.weight"} & set(tensors) else delta_net(net, cur)
     return mla_attention(walk, cur) if "attn_kv_a_mqa.weight" in tensors else self_attention(walk, cur)
 
 
@@ -273,6 +274,8 @@ def lone_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
 
 def double_mix(walk: Walk, residual: Tensor, cur: Tensor) -> Tensor:
     """Attention and Mamba side by side (Falcon-H1)."""
+    from splitter.memory.compute.recurrent import mamba
+
     net = walk.net
     attended = self_attention(walk, cur)
     return net.graph.add(attended, mamba(net, net.norm(residual, "attn_norm")))
@@ -385,3 +388,12 @@ def embedding(walk: Walk, cur: Tensor, positions: Tensor | None) -> Tensor:
     if positions is not None:
         cur = g.add(cur, g.get_rows(positions, walk.net.positions()))
     return g.scale(cur) if walk.family.scale_embedding else cur
+
+
+def without_logits(walk: Walk, cur: Tensor, name: str) -> Tensor:
+    """The final norm called `name`, if the model has one, is the result."""
+    weight, bias = walk.find(f"{name}.weight"), walk.find(f"{name}.bias")
+    if weight is not None:
+        cur = walk.net.norm_with(cur, weight, bias, in_layer=False)
+    cur.is_output = True
+    return walk.net.graph.expand(cur)

@@ -10,9 +10,17 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from splitter.memory.compute.blocks import Dims, Layer, Net, SsmDims
-from splitter.memory.compute.builders import BUILDERS
-from splitter.memory.compute.encoders import without_logits
-from splitter.memory.compute.families import FAMILIES, GraphFamily, Walk, draft, embedding, layer, output
+from splitter.memory.compute.builders import builder_of
+from splitter.memory.compute.families import (
+    FAMILIES,
+    GraphFamily,
+    Walk,
+    draft,
+    embedding,
+    layer,
+    output,
+    without_logits,
+)
 from splitter.memory.compute.graph import F32, Tensor
 from splitter.memory.compute.proof import is_exact, reserved, uncertainty
 from splitter.memory.compute.schedule import assign, peak_bytes
@@ -103,7 +111,7 @@ class ComputeModel:
             self.mtp_layer = like.mtp_layer
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
-        self.builder = BUILDERS.get(facts.architecture)
+        self.builder = builder_of(facts.architecture)
         self.rope_factors = next((self.top[name] for name in ROPE_FACTORS if name in self.top), None)
         self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
         self.dims = self._dims()
