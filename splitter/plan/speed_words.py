@@ -8,7 +8,9 @@ def speed_text(tokens_per_s: float | None, within: tuple[float, float] | None = 
     """Tokens per second for people: "3.1 t/s", with a range "about 3.1 t/s (2.4-3.9)"."""
     if within is None:
         return f"{format_rate(tokens_per_s)} t/s"
-    typical, low, high = (format_rate(round(rate) if rate >= 20 else rate) for rate in (tokens_per_s or 0.0, *within))
+    typical, low, high = (
+        f"{rate:,.0f}" if rate >= 20 else format_rate(rate) for rate in (tokens_per_s or 0.0, *within)
+    )
     return f"about {typical} t/s ({low}-{high})"
 
 

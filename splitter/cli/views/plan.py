@@ -10,6 +10,7 @@ from splitter.cli.views.words import layer_ranges, mib, rate, size
 from splitter.memory.footprint import MemoryUse
 from splitter.model.facts import ModelFacts
 from splitter.plan.extra_models import DRAFT, PROJECTOR
+from splitter.plan.placement import in_ram
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.plan.speed_words import speed_text, turn_text
 from splitter.printable import SENTENCE, printable
@@ -37,9 +38,13 @@ def summary_line(plan: Plan) -> str:
     s = plan.settings
     on_gpu = sum(owner is not None for owner in plan.placement.layers)
     kv = s.cache_type_k if s.cache_type_k == s.cache_type_v else f"{s.cache_type_k}/{s.cache_type_v}"
+    waits = on_gpu and in_ram(s, plan.placement)
+    ram = f", {size(plan.footprint.host.model_bytes)} of the model in RAM" if waits else ""
+    slots = f" ({s.parallel} slots of {s.context_size // s.parallel})" if s.parallel > 1 and not s.kv_unified else ""
     speed, turn = plan.speed, turn_text(plan.speed.turn)
     return (
-        f"{on_gpu} of {len(plan.placement.layers)} layers on GPUs (output included), context {s.context_size}, "
+        f"{on_gpu} of {len(plan.placement.layers)} layers on GPUs (output included){ram}, "
+        f"context {s.context_size}{slots}, "
         f"KV {kv}, ubatch {s.ubatch_size}; {speed_text(speed.generation_tokens_per_s, speed.generation_range)} "
         f"generation, {speed_text(speed.prompt_tokens_per_s, speed.prompt_range)} prompt ({speed.basis})"
         f"{'; ' * bool(turn)}{turn}"
