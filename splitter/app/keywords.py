@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from splitter.app.wishes import Wishes
-from splitter.errors import UsageError
+from splitter.errors import ProfileError, UsageError
 from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
+from splitter.profile.schema import check_value
 
 Text = str | Path
 SHORT_SECTIONS = ("settings", "server", "supervision")  # their keys need no section: context_size, port, max_restarts
@@ -98,7 +99,7 @@ def wishes_of(model: Text | None, profile: Text | None, keywords: Mapping[str, A
     """What `keywords` ask for; None says nothing. UsageError names the nearest keyword for one that is unknown."""
     given = {"model": model, **keywords}
     values = {
-        path: _plain(path, value)
+        path: _checked(name, path, _plain(path, value))
         for name, value in given.items()
         if value is not None
         for path in (_path(name, value),)
@@ -117,6 +118,16 @@ def _path(name: str, value: Any) -> str:
         hint = f"did you mean {best.rpartition('.')[2]}?" if best else "see docs/python.md for the names"
         raise UsageError(f"there is no keyword {name!r}", hint)
     return found
+
+
+def _checked(name: str, path: str, value: Any) -> Any:
+    """`value` as the profile has it. ProfileError in the words of somebody who wrote `name=value`."""
+    try:
+        return check_value(path, value, name)
+    except ProfileError as error:
+        key = path.rpartition(".")[2]
+        said = name if name == key else f"{name} ({key})"
+        raise ProfileError(error.message.replace(f"{name}: {path}", said, 1), error.hint) from None
 
 
 def _plain(path: str, value: Any) -> Any:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pytest
 
 from splitter.bench.measure import measure
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run.endpoint import any_free_port, is_free
-from splitter.run.lifecycle import Limits
 from splitter.run.supervisor import Instance, launch
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 
@@ -164,7 +165,10 @@ def test_it_dies_while_it_is_measured() -> None:
 
 def test_a_request_in_flight_does_not_keep_it_alive() -> None:
     """llama-server b11434 often hangs after one SIGINT while it streams, and leaves with 1 on the next signal."""
-    with launch(command(RIGS["single-3060"], "-c", "4096"), limits=Limits(interrupt_s=0.5)) as instance:
+    with launch(
+        command(RIGS["single-3060"], "-c", "4096"),
+        supervision=replace(UNSUPERVISED, terminate_after_s=0.5, stop_timeout_s=5.5),
+    ) as instance:
         instance.wait_ready()
         connection = http.client.HTTPConnection("127.0.0.1", instance.command.server.port)
         body = json.dumps({"prompt": "The card", "n_predict": 4000, "stream": True})
