@@ -11,11 +11,11 @@ from typing import Any, cast
 from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
-from splitter.plan.costs import NOTHING_KNOWN, Compute, LayerCosts, block_placement, layer_costs, problem
+from splitter.plan.costs import NOTHING_KNOWN, Compute, LayerCosts, block_placement, layer_costs, problem, turn_seconds
 from splitter.plan.evaluate import opens_context
 from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.scene import Scene
-from splitter.plan.search import Assignment, Effort, Problem, bound_s, search
+from splitter.plan.search import TIE_S, Assignment, Effort, Problem, bound_s, search
 from splitter.plan.task import Task
 from splitter.rig.device import Device
 
@@ -94,7 +94,37 @@ class Finder:
             for bound, variant in self.bounded(group):
                 if bound < self.to_beat(variant) and (self.effort.states > 0 or not variant.n_cpu_moe):
                     self.settle(variant, group)
+        while self.best and (shifted := self.shifted(self.best)):
+            self.best = shifted
         return self.best
+
+    def shifted(self, found: Solution) -> Solution | None:
+        """The fastest fitting placement one layer away from `found` that beats it.
+
+        With experts of some layers in RAM a device's buffer also depends on whether its block holds a layer whose
+        experts it has itself, which roles and lengths do not tell: here the memory model has the last word.
+        """
+        fixed, settings = self.task.fixed, found.settings
+        if not settings.n_cpu_moe or {"gpu_layers", "tensor_split"} & set(fixed) or self.task.split_mode() != "layer":
+            return None
+        solutions = (
+            self.moved(found, counts) for counts in _one_layer_away(found.placement, len(settings.device_order))
+        )
+        for solution in sorted(solutions, key=lambda item: item.seconds):
+            if solution.seconds >= found.seconds * (1 - 1e-9):
+                return None
+            footprint = self.task.scene.memory(solution.settings).footprint(solution.placement)
+            if fits(self.task.scene, solution.settings, footprint):
+                return solution
+        return None
+
+    def moved(self, found: Solution, counts: Sequence[int]) -> Solution:
+        """`found` with these layers per device."""
+        split = tuple(map(float, counts)) if len(counts) > 1 else ()
+        settings = replace(found.settings, gpu_layers=sum(counts), tensor_split=split)
+        placement = block_placement(self.layers - sum(counts), counts)
+        seconds = turn_seconds(self.task.scene, settings, placement) + TIE_S * len(counts)
+        return Solution(settings, placement, seconds)
 
     def bounded(self, group: Sequence[Device]) -> list[tuple[float, Variant]]:
         """The variants with a lower bound on their seconds, in the order in which they are searched.
@@ -268,6 +298,20 @@ class Finder:
         main = self.devices.index(group[0])
         chosen |= {"main_gpu": main, "device_order": tuple(device.id for device in self.devices)}
         return tuple(sum(counts) if index == main else 0 for index in range(len(self.devices)))
+
+
+def _one_layer_away(placement: Placement, devices: int) -> Iterator[tuple[int, ...]]:
+    """Counts per device with a layer more from the host, or one moved between neighbours; no device is emptied."""
+    counts = [placement.layers.count(device) for device in range(devices)]
+    if devices and placement.layers[0] is None:
+        yield (counts[0] + 1, *counts[1:])
+    for left in range(devices - 1):
+        for step in (1, -1):
+            moved = list(counts)
+            moved[left] += step
+            moved[left + 1] -= step
+            if min(moved[left], moved[left + 1]) > 0:
+                yield tuple(moved)
 
 
 def _key(bounded: tuple[float, Variant]) -> tuple[bool, float, int]:

@@ -100,7 +100,7 @@ def test_no_budget_is_too_small_for_one_repetition() -> None:
     ("stream", "behaviour", "says"),
     [
         (LLAMA_STREAM, {"dies_after": 2}, "broke off in the middle"),
-        (LLAMA_STREAM, {"gap_s": 1}, "was silent for 0.3 s"),
+        (LLAMA_STREAM, {"gap_s": 1}, "sent nothing for 0.3 s"),
         (["data: {broken", "data: 7", "<html>"], {}, "broke off in the middle"),
         ([{"content": 5, "stop": False}, {"stop": True, "timings": "soon"}], {}, None),
         ([{"content": "a", "stop": False}, {"error": {"message": "no memory"}}], {}, "broke off: no memory"),

@@ -50,7 +50,8 @@ def test_models_and_doctor(models: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / f"{at} {model.name}").hardlink_to(model)
     for verb in (("models", *RIG), ("models", *RIG, "--json"), ("doctor",)):
         code, out, err = words(*verb)
-        assert list(complaints(code, out, err, {0})) == []
+        broken = {1} if verb == ("doctor",) else set()  # a machine without a GPU has something broken
+        assert list(complaints(code, out, err, {0} | broken)) == []
     assert executed(tmp_path) == []
 
 
