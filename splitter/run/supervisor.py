@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -49,7 +48,6 @@ class Hooks:
     refuse with a SplitterError)."""
 
     on_log: Callable[[str], None] | None = None
-    log_file: Path | None = None
     watchers: Sequence[Watcher] = ()
     replan: Replan | None = None
     clock: Callable[[], float] = time.monotonic
@@ -247,8 +245,6 @@ class Instance:
                 self.command,
                 on_line=self._hooks.on_log,
                 on_exit=lambda code: self._events.put(Ended(code)),
-                log_file=self._hooks.log_file,
-                append=self._state.generation > 1,
             )
 
     def _restart(self) -> None:
@@ -327,7 +323,6 @@ def launch(
     command: EngineCommand,
     *,
     on_log: Callable[[str], None] | None = None,
-    log_file: Path | None = None,
     start_timeout_s: float | None = None,
     supervision: Supervision = UNSUPERVISED,
     watchers: Sequence[Watcher] = (),
@@ -341,4 +336,4 @@ def launch(
     if start_timeout_s is not None:
         supervision = replace(supervision, ready_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
-    return Instance(command, supervision, Hooks(on_log, log_file, watchers, replan, clock))
+    return Instance(command, supervision, Hooks(on_log, watchers, replan, clock))

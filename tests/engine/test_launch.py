@@ -20,6 +20,7 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run.endpoint import any_free_port, is_free
+from splitter.run.log_file import LogFile
 from splitter.run.supervisor import Instance, launch
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 
@@ -61,7 +62,7 @@ def post(instance: Instance, path: str, body: object) -> Any:
 def test_the_whole_way_on_phoenix(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     planned = command(RIGS["phoenix"], "-ts", "3,3,3", "-c", "2048", "-lv", "4")
-    with launch(planned, log_file=log) as instance:
+    with launch(planned, on_log=LogFile(log).write) as instance:
         instance.wait_ready()
         answer = post(
             instance, "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 24}

@@ -19,6 +19,7 @@ from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run import endpoint
 from splitter.run.endpoint import any_free_port, ask
+from splitter.run.log_file import LogFile
 from splitter.run.process import LONGEST_LINE
 from splitter.run.supervisor import launch
 
@@ -114,7 +115,7 @@ SERVES = (
 @pytest.mark.parametrize("engine", SERVES, ids=lambda engine: engine.name)
 def test_it_serves_all_the_same(engine: Odd, tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
-    with launch(odd(engine.script), supervision=QUICK, log_file=log) as instance:
+    with launch(odd(engine.script), supervision=QUICK, on_log=LogFile(log).write) as instance:
         instance.wait_ready()
         assert instance.wait(0.5) is None
     assert instance.phase == "exited"
@@ -287,12 +288,12 @@ def text(folder: Path, mode: int = 0o755) -> Path:
 
 def test_a_log_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="cannot be written"):
-        launch(odd("serve()"), log_file=_unwritable(tmp_path))
+        launch(odd("serve()"), on_log=LogFile(_unwritable(tmp_path)).write)
 
 
 def test_a_log_folder_that_goes_away_does_not_end_the_engine(tmp_path: Path) -> None:
     log = tmp_path / "deep" / "engine.log"
-    with launch(odd("serve()"), supervision=QUICK, log_file=log) as instance:
+    with launch(odd("serve()"), supervision=QUICK, on_log=LogFile(log).write) as instance:
         instance.wait_ready()
         log.unlink()
         log.parent.rmdir()

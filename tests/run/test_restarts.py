@@ -13,6 +13,7 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run.endpoint import any_free_port
+from splitter.run.log_file import LogFile
 from splitter.run.snapshot import Snapshot
 from splitter.run.supervisor import Instance, launch
 
@@ -51,7 +52,7 @@ def until_generation(instance: Instance, generation: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_killed_and_started_again_until_the_cap(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, seen = tmp_path / "engine.log", list[Snapshot]()
-    with launch(fake(), supervision=ALIVE, log_file=log, watchers=(seen.append,)) as instance:
+    with launch(fake(), supervision=ALIVE, on_log=LogFile(log).write, watchers=(seen.append,)) as instance:
         first = instance.wait_ready().pid
         monkeypatch.setattr(time, "time", lambda: 1e9)  # the wall clock jumps: nothing depends on it
         psutil.Process(first).send_signal(number)

@@ -18,6 +18,7 @@ from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.run.endpoint import any_free_port
 from splitter.run.exit_code import exit_words
+from splitter.run.log_file import LogFile
 from splitter.run.supervisor import launch
 
 FAKE = Path(__file__).parent / "fake_engine.py"
@@ -159,7 +160,13 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 def test_a_flood_of_output_is_bounded_and_the_end_is_kept(tmp_path: Path) -> None:
     seen: list[str] = []
     log = tmp_path / "logs" / "engine.log"
-    with launch(fake("chatty"), on_log=seen.append, log_file=log) as instance:
+    written = LogFile(log)
+
+    def both(line: str) -> None:
+        seen.append(line)
+        written.write(line)
+
+    with launch(fake("chatty"), on_log=both) as instance:
         instance.wait_ready()
     assert len(instance.lines) == 2000
     assert instance.lines[-1] == "last"
@@ -175,7 +182,7 @@ def test_bytes_that_are_not_utf8() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_does_not_take_the_engine_down() -> None:
-    with launch(fake("chatty"), log_file=Path("/dev/full")) as instance:
+    with launch(fake("chatty"), on_log=LogFile(Path("/dev/full")).write) as instance:
         instance.wait_ready()
     assert instance.exit_code == 0
 
