@@ -99,12 +99,31 @@ def wishes_of(model: Text | None, profile: Text | None, keywords: Mapping[str, A
     """What `keywords` ask for; None says nothing. UsageError names the nearest keyword for one that is unknown."""
     given = {"model": model, **keywords}
     values = {
-        path: _checked(name, path, _plain(path, value))
+        path: _plain(path, value)
         for name, value in given.items()
         if value is not None
         for path in (_path(name, value),)
     }
     return Wishes(values, None if profile is None else str(profile))
+
+
+def checked_wishes(model: Text | None, profile: Text | None, keywords: Mapping[str, Any]) -> Wishes:
+    """`wishes_of`, each value looked at. ProfileError in the words of somebody who wrote `name=value`."""
+    wishes = wishes_of(model, profile, keywords)
+    for name, value in keywords.items():
+        if value is not None:
+            path = _path(name, value)
+            _check(name, path, wishes.values[path])
+    return wishes
+
+
+def _check(name: str, path: str, value: Any) -> None:
+    try:
+        check_value(path, value, name)
+    except ProfileError as error:
+        key = path.rpartition(".")[2]
+        said = name if name == key else f"{name} ({key})"
+        raise ProfileError(error.message.replace(f"{name}: {path}", said, 1), error.hint) from None
 
 
 def _path(name: str, value: Any) -> str:
@@ -118,16 +137,6 @@ def _path(name: str, value: Any) -> str:
         hint = f"did you mean {best.rpartition('.')[2]}?" if best else "see docs/python.md for the names"
         raise UsageError(f"there is no keyword {name!r}", hint)
     return found
-
-
-def _checked(name: str, path: str, value: Any) -> Any:
-    """`value` as the profile has it. ProfileError in the words of somebody who wrote `name=value`."""
-    try:
-        return check_value(path, value, name)
-    except ProfileError as error:
-        key = path.rpartition(".")[2]
-        said = name if name == key else f"{name} ({key})"
-        raise ProfileError(error.message.replace(f"{name}: {path}", said, 1), error.hint) from None
 
 
 def _plain(path: str, value: Any) -> Any:
