@@ -1,7 +1,7 @@
 """The rooms of design.md: imports go down the arrows only, decisions stay pure, cli alone speaks to the terminal."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -199,3 +199,44 @@ def decided_by(node: ast.AST) -> Iterator[ast.AST]:
             yield node.slice
         case ast.Call(func=ast.Attribute(attr="get")):
             yield from node.args
+
+
+def test_no_two_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(module)
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """At the level of the modules: what a function imports, or a type checker alone, is no circle when it runs."""
+    names = {dotted(module): tree for module, tree in modules()}
+    graph = {name: {t for t in loaded(tree.body) if t in names and t != name} for name, tree in names.items()}
+    while leaves := {name for name, targets in graph.items() if not targets}:
+        graph = {name: targets - leaves for name, targets in graph.items() if name not in leaves}
+    assert graph == {}, "what is left imports each other, or what does"
+
+
+def dotted(module: str) -> str:
+    return "splitter." + module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def loaded(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """The modules that the statements load: `from splitter.a import b` is `splitter.a`, and `splitter.a.b` if there is
+    such a module. A package's own file counts where it is named."""
+    for node in body:
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom(module=str(base)):
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                yield from loaded(node.orelse)
+            case ast.If() | ast.Try() | ast.With() | ast.ClassDef():
+                for part in ("body", "orelse", "finalbody"):
+                    yield from loaded(getattr(node, part, ()))
+                for handler in getattr(node, "handlers", ()):
+                    yield from loaded(handler.body)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from splitter.app.checking import Checked, evaluate_read, read_target
 from splitter.app.events import Events, Silent
-from splitter.app.keywords import Keywords, Text, wishes_of
+from splitter.app.keywords import Keywords, Text, checked_wishes
 from splitter.app.planning import Planned, plan_model
 from splitter.app.wishes import Wishes, ask
 from splitter.profile.profile import BUILT_IN
@@ -35,7 +35,7 @@ def plan(
 
     DoesNotFitError when nothing obeys what is given.
     """
-    return plan_model(wishes_of(model, profile, keywords), events or Silent(), verify=verify)
+    return plan_model(checked_wishes(model, profile, keywords), events or Silent(), verify=verify)
 
 
 def check(
@@ -51,7 +51,7 @@ def check(
     """
     from dataclasses import replace
 
-    wishes = wishes_of(None, None, keywords)
+    wishes = checked_wishes(None, None, keywords)
     given = {name: value for name, value in wishes.settings().items() if value != "max"}
     asked = Wishes({key: value for key, value in wishes.values.items() if not key.startswith("settings.")})
     read = read_target(None if target is None else str(target), command, list(flags), asked)
@@ -70,7 +70,7 @@ def rank(
 
     told = events or Silent()
     named = [str(models)] if isinstance(models, str | Path) else [str(m) for m in models]
-    wishes = wishes_of(named[0] if named else None, profile, keywords)
+    wishes = checked_wishes(named[0] if named else None, profile, keywords)
     found = several_models(wishes, told) if len(named) == 1 else None
     return rank(found or ModelSet(", ".join(named), tuple(named), lambda name: name, ask(wishes)), told)
 
@@ -88,7 +88,7 @@ def launch(
     it at its end. Without `port` any free one is taken. `name` is what `splitter ps` shows."""
     from splitter.app.running import launch_model
 
-    wishes = _with_free_port(wishes_of(model, profile, keywords))
+    wishes = _with_free_port(checked_wishes(model, profile, keywords))
     log = None if log_file is None else str(log_file)
     return launch_model(wishes, events or Silent(), name=name, log_file=log)
 
@@ -126,7 +126,7 @@ def bench(
         key: Any = keywords.get("api_key_file")
         record = bench_url(url, None if key is None else read_key(key), asked, told)
     else:
-        record = bench_model(_with_free_port(wishes_of(model, profile, keywords)), asked, told)
+        record = bench_model(_with_free_port(checked_wishes(model, profile, keywords)), asked, told)
     return kept(record) if save else record
 
 

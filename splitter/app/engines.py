@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from splitter.app.events import Events
 from splitter.engine.installed import Installed
-from splitter.engine.releases import Choice, Machine
+from splitter.engine.releases import BuildChoice, Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class EngineInstall:
     """What was installed, why this file, and whether it was here already."""
 
     engine: Installed
-    choice: Choice
+    choice: BuildChoice
     was_here: bool
 
 
@@ -38,7 +38,7 @@ def this_machine() -> Machine:
     )
 
 
-def choose_engine(kind: str, tag: str | None, backend: str | None, events: Events) -> tuple[Choice, str]:
+def choose_engine(kind: str, tag: str | None, backend: str | None, events: Events) -> tuple[BuildChoice, str]:
     """The files that `install` would take, and the release's tag; nothing is downloaded."""
     from splitter.engine.installed import ask_release
     from splitter.engine.releases import choose

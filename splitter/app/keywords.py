@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from splitter.app.wishes import Wishes
-from splitter.errors import UsageError
+from splitter.errors import ProfileError, UsageError
 from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
+from splitter.profile.schema import check_value
 
 Text = str | Path
 SHORT_SECTIONS = ("settings", "server", "supervision")  # their keys need no section: context_size, port, max_restarts
@@ -104,6 +105,25 @@ def wishes_of(model: Text | None, profile: Text | None, keywords: Mapping[str, A
         for path in (_path(name, value),)
     }
     return Wishes(values, None if profile is None else str(profile))
+
+
+def checked_wishes(model: Text | None, profile: Text | None, keywords: Mapping[str, Any]) -> Wishes:
+    """`wishes_of`, each value looked at. ProfileError in the words of somebody who wrote `name=value`."""
+    wishes = wishes_of(model, profile, keywords)
+    for name, value in keywords.items():
+        if value is not None:
+            path = _path(name, value)
+            _check(name, path, wishes.values[path])
+    return wishes
+
+
+def _check(name: str, path: str, value: Any) -> None:
+    try:
+        check_value(path, value, name)
+    except ProfileError as error:
+        key = path.rpartition(".")[2]
+        said = name if name == key else f"{name} ({key})"
+        raise ProfileError(error.message.replace(f"{name}: {path}", said, 1), error.hint) from None
 
 
 def _path(name: str, value: Any) -> str:

@@ -23,7 +23,7 @@ from splitter.units import from_mib
 
 if TYPE_CHECKING:
     from splitter.app.replanning import Replanner
-    from splitter.run.lifecycle import Limits
+    from splitter.engine.supervision import Supervision
     from splitter.run.supervisor import Instance
 
 OWN_WORDS = "splitter: "  # before what the supervisor itself says, in the engine's log
@@ -76,7 +76,7 @@ class Started:
 def started(
     planned: Planned,
     place: LaunchPlace,
-    limits: "Limits",
+    supervision: "Supervision",
     events: Events,
     *,
     show: Callable[[str], None] | None = None,
@@ -97,8 +97,10 @@ def started(
             spill.on_line(line)
             seat.on_log(line)
 
-        watching: tuple[Watcher, ...] = (*seat.watchers, *watchers, Announcer(events, limits))
-        with launch(planned.command, on_log=on_log, limits=limits, watchers=watching, replan=replanner) as instance:
+        watching: tuple[Watcher, ...] = (*seat.watchers, *watchers, Announcer(events, supervision))
+        with launch(
+            planned.command, on_log=on_log, supervision=supervision, watchers=watching, replan=replanner
+        ) as instance:
             yield Started(instance, replanner)
 
 

@@ -9,13 +9,14 @@ from splitter.app.extra_models import with_extra_models
 from splitter.app.planner import planner_for
 from splitter.app.wishes import Asked, Wishes, ask
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.supervision import Supervision
 from splitter.errors import EngineNotFoundError, NoDeviceError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Plan, PlannedDevice, Speed
 from splitter.plan.planner import Planner
 from splitter.plan.request import Request
-from splitter.profile.profile import LogSettings, Supervision
+from splitter.profile.profile import LogSettings
 from splitter.rig.device import Rig
 
 if TYPE_CHECKING:

@@ -1,46 +1,25 @@
-"""The steps of `splitter launch`: limits from the profile, words about what happens, a new plan on out of memory."""
+"""The steps of `splitter launch`: words about what happens, a new plan on out of memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from splitter.app.events import Events
 from splitter.app.planning import Job, Planned, prove_if_possible, solve
 from splitter.engine.command import EngineCommand
 from splitter.engine.log.shortage import Shortage
+from splitter.engine.supervision import Supervision
 from splitter.errors import DoesNotFitError, SplitterError
 from splitter.plan.plan import Plan
-from splitter.profile.profile import Supervision
 from splitter.rig.combine import ENGINE
 from splitter.rig.device import Rig
-from splitter.run.lifecycle import Limits
 from splitter.run.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from splitter.run.replan import Learnt
 
 MOST_LESSONS = 6  # from a thirty-second of a card, doubled each time, to all of it
-
-
-def limits_of(supervision: Supervision, overrides: Mapping[str, Any]) -> Limits:
-    """The profile's supervision, with what the command line says (None: it says nothing)."""
-    wanted = replace(supervision, **{name: value for name, value in overrides.items() if value is not None})
-    return Limits(
-        start_timeout_s=wanted.ready_timeout_s,
-        interrupt_s=min(wanted.terminate_after_s, wanted.stop_timeout_s),
-        terminate_s=max(0.0, wanted.stop_timeout_s - wanted.terminate_after_s),
-        kill_s=wanted.kill_timeout_s,
-        restart=wanted.restart,  # type: ignore[arg-type]  # the profile's choices are the same words
-        max_restarts=wanted.max_restarts,
-        backoff_s=wanted.backoff_s,
-        backoff_max_s=wanted.backoff_max_s,
-        healthy_after_s=wanted.healthy_after_s,
-        health_interval_s=wanted.health_interval_s,
-        health_failures=wanted.health_failures,
-        restart_degraded_s=wanted.restart_degraded_s,
-        oom_replans=wanted.oom_replans,
-    )
 
 
 class Replanner:
@@ -142,8 +121,8 @@ def told_by_driver(rig: Rig) -> set[str]:
 class Announcer:
     """A watcher that says in plain words what happens to the engine after its first start."""
 
-    def __init__(self, events: Events, limits: Limits) -> None:
-        self._events, self._limits = events, limits
+    def __init__(self, events: Events, supervision: Supervision) -> None:
+        self._events, self._supervision = events, supervision
         self._tried = 0
 
     def __call__(self, now: Snapshot) -> None:
@@ -155,7 +134,7 @@ class Announcer:
         kind = now.command.engine.kind
         match now.phase:
             case "degraded":
-                return f"{kind} does not answer its health probes ({self._limits.health_failures} failed in a row)"
+                return f"{kind} does not answer its health probes ({self._supervision.health_failures} failed in a row)"
             case "waiting":
                 self._tried += 1
                 reason = {"died": "died", "unresponsive": "was stopped", "not_started": "could not be started"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from splitter.app.saving import save_text
 from splitter.bench.report.memory import host_row, planned_row
-from splitter.bench.report.values import Command, Figure, Memory, Report, Series, Sheet, SpeedByDepth, Value
+from splitter.bench.report.values import Command, Figure, Memory, Report, ReportTable, Series, SpeedByDepth, Value
 from splitter.bench.report.words import bandwidth, rate, size
 from splitter.memory.model import MemoryModel
 from splitter.plan.plan import Plan
@@ -107,7 +107,7 @@ def depths(context_size: int) -> tuple[int, ...]:
     return tuple(a for a, b in pairwise([*steps, -1]) if a != b)
 
 
-def _sheets(plan: Plan, model_line: str) -> list[Sheet]:
+def _sheets(plan: Plan, model_line: str) -> list[ReportTable]:
     words = ("device", "name")
     rows = [
         (d.id, d.name, size(d.total_bytes), size(d.free_bytes), bandwidth(d.bandwidth_bytes_per_s))
@@ -116,15 +116,15 @@ def _sheets(plan: Plan, model_line: str) -> list[Sheet]:
     host = plan.rig.host
     rows.append(("host", host.os, size(host.ram_total_bytes), size(host.ram_free_bytes),
                  bandwidth(host.ram_bandwidth_bytes_per_s)))  # fmt: skip
-    sheets = [Sheet("Rig", ("device", "name", "memory", "free", "bandwidth"), tuple(rows), frozenset(words))]
+    sheets = [ReportTable("Rig", ("device", "name", "memory", "free", "bandwidth"), tuple(rows), frozenset(words))]
     facts = (("model", model_line), ("model file", plan.facts.path), ("rig", plan.rig.name))
-    sheets.append(Sheet("What was planned", ("fact", "value"), facts, frozenset({"fact", "value"})))
+    sheets.append(ReportTable("What was planned", ("fact", "value"), facts, frozenset({"fact", "value"})))
     if plan.alternatives:
         sheets.append(_alternatives(plan))
     return sheets
 
 
-def _alternatives(plan: Plan) -> Sheet:
+def _alternatives(plan: Plan) -> ReportTable:
     columns = ("alternative", "layers on GPUs", "context", "KV", "predicted t/s", "fits")
     rows = tuple(
         (
@@ -137,4 +137,4 @@ def _alternatives(plan: Plan) -> Sheet:
         )
         for other in plan.alternatives
     )
-    return Sheet("Alternatives", columns, rows, frozenset({"alternative"}))
+    return ReportTable("Alternatives", columns, rows, frozenset({"alternative"}))

@@ -8,7 +8,6 @@ from typing import Any, Self
 from splitter.app.events import Events
 from splitter.app.launching import LaunchPlace, Started, started
 from splitter.app.planning import Planned, plan_launch
-from splitter.app.replanning import limits_of
 from splitter.app.wishes import Wishes
 from splitter.bench.plain import to_plain
 from splitter.run.snapshot import Snapshot
@@ -120,10 +119,10 @@ class Running:
         return self._started
 
     def _run(self) -> None:
-        limits = limits_of(self._planned.task.supervision, {})
+        supervision = self._planned.task.supervision
         try:
             with started(
-                self._planned, self._place, limits, self._events, show=self._watch.on_line, watchers=(self._take,)
+                self._planned, self._place, supervision, self._events, show=self._watch.on_line, watchers=(self._take,)
             ) as running:
                 self._started = running
                 if self._stop_asked:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from splitter.engine.engines import ENGINES
-from splitter.engine.releases import REPOSITORIES, Asset, Choice, Machine, Release, cpu_asset, parse_release
+from splitter.engine.releases import REPOSITORIES, Asset, BuildChoice, Machine, Release, cpu_asset, parse_release
 from splitter.engine.unpack import AGAIN, unpack
 from splitter.errors import EngineError, EngineNotFoundError, ModelError
 from splitter.folders import data_folder
@@ -139,7 +139,7 @@ def _refused(error: urllib.error.HTTPError, label: str) -> EngineError:
 
 
 def install(
-    kind: str, release: Release, choice: Choice, machine: Machine, on_progress: OnProgress | None = None
+    kind: str, release: Release, choice: BuildChoice, machine: Machine, on_progress: OnProgress | None = None
 ) -> Installed:
     """Downloads, checks, unpacks, and takes the engine into use. What is interrupted goes on from there the next time;
     EngineError leaves nothing installed. The same release twice is done at once."""

@@ -57,7 +57,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BuildChoice:
     """The files to install together, the backend they bring, and the reason in words."""
 
     assets: tuple[Asset, ...]
@@ -80,7 +80,7 @@ def _asset(item: Mapping[str, Any]) -> Asset:
     return Asset(str(item["name"]), str(item["browser_download_url"]), int(item["size"]), sha256)
 
 
-def choose(kind: str, release: Release, machine: Machine, backend: str | None = None) -> Choice:
+def choose(kind: str, release: Release, machine: Machine, backend: str | None = None) -> BuildChoice:
     """The files of `release` for `machine`, or for the `backend` that the user names. EngineError when none fits."""
     if kind not in REPOSITORIES:
         raise EngineError(f"{kind} has no releases to install from", "install llama-server or koboldcpp")
@@ -88,7 +88,7 @@ def choose(kind: str, release: Release, machine: Machine, backend: str | None = 
     for name, why, pattern in wanted:
         found = _newest(release, pattern)
         if found:
-            return Choice((*found, *_beside(release, found[0])), name, why)
+            return BuildChoice((*found, *_beside(release, found[0])), name, why)
     tried = ", ".join(name for name, _, _ in wanted)
     raise EngineError(
         f"release {release.tag} of {kind} has no file for {machine.os} {machine.arch} ({tried})",

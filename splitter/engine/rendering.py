@@ -4,7 +4,6 @@ import sys
 
 from splitter.engine.command import EngineCommand
 from splitter.engine.quoting import posix_argument, windows_argument
-from splitter.masking import MASK, SECRET_NAME, masked_argv
 
 
 def command_line(command: EngineCommand, system: str | None = None) -> str:
@@ -29,16 +28,6 @@ def cmd_line(command: EngineCommand) -> str:
     files = [f"set /p {name}=<{_quoted(path)}" for name, path in command.env_files.items()]
     program = " ".join(windows_argument(part) for part in command.argv)
     return " && ".join((*values, *files, program))
-
-
-def redacted_line(command: EngineCommand) -> str:
-    """The POSIX line with every secret replaced: for logs."""
-    words = [
-        f"{name}={MASK if SECRET_NAME.search(name) else posix_argument(value)}" for name, value in command.env.items()
-    ]
-    words += [f"{name}={MASK}" for name in command.env_files]
-    words += [MASK if part == MASK else posix_argument(part) for part in masked_argv(command.argv)]
-    return " ".join(words)
 
 
 def _quoted(text: str) -> str:

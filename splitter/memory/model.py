@@ -1,7 +1,6 @@
 """MemoryModel: what every device holds for one model and one set of settings, placement by placement."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 from splitter.memory.compute.model import ComputeModel, ComputeUse
@@ -87,10 +86,6 @@ class MemoryModel:
     def with_settings(self, settings: Settings) -> "MemoryModel":
         """The same model under other settings; the tensor table is read again only if they move tensors."""
         return MemoryModel(self.facts, settings, self.rules, like=self)
-
-    def at_context(self, context_size: int) -> "MemoryModel":
-        """The same model and settings with another -c: cheap, for searching the longest context."""
-        return self.with_settings(replace(self.asked, context_size=context_size))
 
     def footprint(self, placement: Placement) -> Footprint:
         """Model and context exactly, compute estimated, no overhead.

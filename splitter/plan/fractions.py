@@ -197,7 +197,7 @@ def divide(
     bound = flow_bound(layers, rooms, places, ram)
     on_host = [ram.layers_s(end) for end in range(len(layers.parts))]
     least = [_least_per_byte(layers, place, ram) for place in places]
-    sweep = _Sweep(layers, rooms, places, ram, bound, on_host, least)
+    sweep = _BoundarySweep(layers, rooms, places, ram, bound, on_host, least)
     first = sweep.swept(below_s, BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
     exact = sweep.swept(min(below_s, tried_s), None)
@@ -218,7 +218,7 @@ def _least_per_byte(layers: Divisible, place: PlaceSeconds, ram: PlaceSeconds) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Sweep:
+class _BoundarySweep:
     """The dynamic programming over the boundaries, from the last device on; `on_host` are seconds of leading layers,
     `least` per device the least seconds that a byte costs which it gives to the host.
     """

@@ -88,17 +88,9 @@ def _place_shared(n_layers: int, settings: Settings, n_devices: int) -> Placemen
     return Placement(owners, n_devices, tuple(share / sum(split) for share in split))
 
 
-def settings_for(counts: Sequence[int]) -> tuple[int, tuple[float, ...]]:
-    """The inverse of `place`: (gpu_layers, tensor_split) that put `counts[d]` layers on device d, in device order.
-
-    The output layer counts as one on the last device with a positive count. Integer shares make rounding harmless:
-    numerator and denominator of both sides of llama.cpp's comparison are then the same small integers.
-    """
-    return sum(counts), tuple(float(count) for count in counts)
-
-
 def counts_of(placement: Placement) -> tuple[int, ...]:
-    """Layers per device, the output layer counted with its device: what `settings_for` takes."""
+    """Layers per device, the output layer counted with its device: as integer shares of -ts, with their sum as
+    -ngl, `place` gives them back, whatever it rounds."""
     return tuple(sum(owner == device for owner in placement.layers) for device in range(placement.devices))
 
 

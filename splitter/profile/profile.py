@@ -6,6 +6,7 @@ from typing import Any
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.engines import DEFAULT, ENGINES
+from splitter.engine.supervision import Supervision
 from splitter.errors import ProfileError
 from splitter.plan.request import Request
 from splitter.plan.workload import read_workload
@@ -32,29 +33,6 @@ class RigChoice:
     file: str | None = None
     gpus: tuple[str, ...] = ()
     backend: BackendName | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Supervision:
-    """How a launched engine is kept alive. `restart`: never, on-failure or always; all times in seconds.
-
-    It is interrupted, terminated `terminate_after_s` later, killed `stop_timeout_s` after the first, and given up when
-    it has not ended `kill_timeout_s` after that.
-    """
-
-    restart: str = "on-failure"
-    max_restarts: int = 5
-    backoff_s: float = 2.0
-    backoff_max_s: float = 60.0
-    ready_timeout_s: float = 600.0
-    stop_timeout_s: float = 10.0
-    terminate_after_s: float = 5.0
-    kill_timeout_s: float = 10.0
-    health_interval_s: float = 10.0
-    health_failures: int = 3
-    restart_degraded_s: float = 60.0
-    healthy_after_s: float = 60.0
-    oom_replans: int = 3
 
 
 @dataclass(frozen=True, slots=True)

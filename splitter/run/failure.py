@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
 from splitter.engine.log.last_words import last_words
+from splitter.engine.supervision import Supervision
 from splitter.errors import EngineError
 from splitter.printable import printable
 from splitter.run.exit_code import exit_hint, exit_words
-from splitter.run.lifecycle import Limits, State
+from splitter.run.lifecycle import State
 
 LAST_LINES = 10
 LONGEST_QUOTED = 400  # characters of one line of the log in an error
@@ -16,13 +17,13 @@ START_ONLY = ("port_taken", "invalid_argument")  # what ended an engine that was
 BLAMED_LINES = 50  # an old complaint that the engine survived is not what killed it
 
 
-def describe(command: EngineCommand, state: State, limits: Limits, lines: Sequence[str]) -> EngineError:
+def describe(command: EngineCommand, state: State, supervision: Supervision, lines: Sequence[str]) -> EngineError:
     """The error for a failed `state`; `lines` are the end of the engine's log.
 
     What the last BLAMED_LINES lines blame is the sentence; lines that blame nothing known are quoted.
     """
     kind = command.engine.kind
-    own = _own_reason(kind, command.server.port, state, limits, lines)
+    own = _own_reason(kind, command.server.port, state, supervision, lines)
     if own:
         return EngineError(*own)
     loading = state.failure == "died_loading"
@@ -34,7 +35,9 @@ def describe(command: EngineCommand, state: State, limits: Limits, lines: Sequen
     return EngineError(f"{kind} ended {when}{again(state)} ({how}){quoted(lines)}", exit_hint(state.exit_code))
 
 
-def _own_reason(kind: str, port: int, state: State, limits: Limits, lines: Sequence[str]) -> tuple[str, str] | None:
+def _own_reason(
+    kind: str, port: int, state: State, supervision: Supervision, lines: Sequence[str]
+) -> tuple[str, str] | None:
     """Message and hint where the supervisor, not the engine, saw the failure."""
     said = quoted(lines)
     reasons = {
@@ -44,7 +47,7 @@ def _own_reason(kind: str, port: int, state: State, limits: Limits, lines: Seque
             "read its log; check the path of the model",
         ),
         "start_timeout": (
-            f"{kind} was not ready after {limits.start_timeout_s:g} s and was stopped{said}",
+            f"{kind} was not ready after {supervision.ready_timeout_s:g} s and was stopped{said}",
             "give it more time with a longer start timeout, or read its log",
         ),
         "unkillable": (
@@ -52,7 +55,7 @@ def _own_reason(kind: str, port: int, state: State, limits: Limits, lines: Seque
             "wait a minute; if it stays, restart the machine",
         ),
         "unresponsive": (
-            f"{kind} failed {limits.health_failures} health probes in a row{again(state)} and was stopped{said}",
+            f"{kind} failed {supervision.health_failures} health probes in a row{again(state)} and was stopped{said}",
             "read its log; if it happens again, update the graphics driver",
         ),
     }

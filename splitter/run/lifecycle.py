@@ -14,6 +14,8 @@ memory is answered by another plan. Every time is of one monotonic clock, so a w
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from splitter.engine.supervision import Supervision
+
 Phase = Literal["starting", "ready", "degraded", "waiting", "replanning", "stopping", "exited", "failed"]
 Rung = Literal["interrupt", "terminate", "kill"]
 Action = Literal["interrupt", "terminate", "kill", "probe", "start", "replan"]
@@ -28,43 +30,11 @@ Failure = Literal[
     "not_replanned",
     "unkillable",
 ]
-Restart = Literal["never", "on-failure", "always"]
 
 LADDER: tuple[Rung, ...] = ("interrupt", "terminate", "kill")
 LASTING: tuple[Failure, ...] = ("not_ours", "no_model", "not_replanned", "unkillable")
 FIRST_PROBE_S, LAST_PROBE_S = 0.02, 0.5  # while it loads: a quarter of the time that it has taken so far
 LONGEST_SLEEP_S = 0.5  # on Windows a wait without a timeout keeps Ctrl-C from being heard
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long to wait for what, and how often to try again; a profile's `supervision` says it for `splitter launch`.
-
-    A large model on a hard disk needs minutes to load. An engine that holds tens of GiB needs seconds to free them;
-    llama-server b11434 with a streamed answer in flight often hangs after its first SIGINT and leaves on the next rung.
-    """
-
-    start_timeout_s: float = 600
-    interrupt_s: float = 5
-    terminate_s: float = 5
-    kill_s: float = 5
-    restart: Restart = "never"
-    max_restarts: int = 5
-    backoff_s: float = 2
-    backoff_max_s: float = 60
-    healthy_after_s: float = 60
-    health_interval_s: float = 10
-    health_failures: int = 3
-    restart_degraded_s: float = 60
-    oom_replans: int = 0
-
-    def rung_s(self, rung: Rung) -> float:
-        """How long `rung` may take effect."""
-        return {"interrupt": self.interrupt_s, "terminate": self.terminate_s, "kill": self.kill_s}[rung]
-
-    def pause_s(self, in_row: int) -> float:
-        """The pause before restart number `in_row` (from 1): doubled each time, up to the cap."""
-        return min(self.backoff_max_s, self.backoff_s * 2.0 ** min(in_row - 1, 60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,84 +116,91 @@ Event = Answered | Unanswered | Ended | NotStarted | Replanned | StopAsked | Tic
 Step = tuple[State, tuple[Action, ...]]
 
 
-def step(state: State, event: Event, now_s: float, limits: Limits) -> Step:
+def step(state: State, event: Event, now_s: float, supervision: Supervision) -> Step:
     """The state after `event` at `now_s` (a monotonic clock), and what to do."""
     if state.ended:
         return state, ()
     match event:
         case Ended() | NotStarted():
-            after = end(state, event, now_s, limits)
+            after = end(state, event, now_s, supervision)
         case Replanned(possible):
             after = replanned(state, possible, now_s)
         case StopAsked():
             after = stop(state, now_s)
         case Answered():
-            after = answered(state, event, now_s, limits)
+            after = answered(state, event, now_s, supervision)
         case Unanswered():
-            after = unanswered(state, now_s, limits), ()
+            after = unanswered(state, now_s, supervision), ()
         case Tick():
-            after = check_time(state, now_s, limits)
+            after = check_time(state, now_s, supervision)
     return after
 
 
-def sleep_s(state: State, now_s: float, limits: Limits) -> float:
+def sleep_s(state: State, now_s: float, supervision: Supervision) -> float:
     """How long nothing can be due; never longer than LONGEST_SLEEP_S."""
     due = {
-        "starting": min(state.probe_s, state.since_s + limits.start_timeout_s),
+        "starting": min(state.probe_s, state.since_s + supervision.ready_timeout_s),
         "ready": state.probe_s,
         "degraded": state.probe_s,
-        "waiting": state.since_s + limits.pause_s(state.in_row),
-        "stopping": state.since_s + (limits.rung_s(state.rung) if state.rung else 0),
+        "waiting": state.since_s + supervision.pause_s(state.in_row),
+        "stopping": state.since_s + (rung_s(state.rung, supervision) if state.rung else 0),
     }.get(state.phase, now_s)
     return min(LONGEST_SLEEP_S, max(0.001, due - now_s))
 
 
-def check_time(state: State, now_s: float, limits: Limits) -> Step:
+def check_time(state: State, now_s: float, supervision: Supervision) -> Step:
     """What has waited too long moves one step on; a running engine is probed when a probe is due."""
     waited_s = now_s - state.since_s
-    if state.phase == "starting" and waited_s >= limits.start_timeout_s:
+    if state.phase == "starting" and waited_s >= supervision.ready_timeout_s:
         return climb(replace(state, failure="start_timeout"), now_s)
-    if state.phase == "waiting" and waited_s >= limits.pause_s(state.in_row):
+    if state.phase == "waiting" and waited_s >= supervision.pause_s(state.in_row):
         return start(state, now_s)
-    if _is_overdue(state, waited_s, limits):
+    if _is_overdue(state, waited_s, supervision):
         return climb(state, now_s)
     if state.phase in {"starting", "ready", "degraded"} and now_s >= state.probe_s:
-        return replace(state, probe_s=now_s + probe_pause_s(state, waited_s, limits)), ("probe",)
+        return replace(state, probe_s=now_s + probe_pause_s(state, waited_s, supervision)), ("probe",)
     return state, ()
 
 
-def _is_overdue(state: State, waited_s: float, limits: Limits) -> bool:
+def rung_s(rung: Rung, supervision: Supervision) -> float:
+    """How long `rung` of the stop ladder may take effect."""
+    first = min(supervision.terminate_after_s, supervision.stop_timeout_s)
+    after = max(0.0, supervision.stop_timeout_s - first)
+    return {"interrupt": first, "terminate": after, "kill": supervision.kill_timeout_s}[rung]
+
+
+def _is_overdue(state: State, waited_s: float, supervision: Supervision) -> bool:
     """A rung of the ladder that did not help, or a degraded engine that did not recover."""
     if state.rung is not None:
-        return waited_s >= limits.rung_s(state.rung)
-    return state.phase == "degraded" and limits.restart != "never" and waited_s >= limits.restart_degraded_s
+        return waited_s >= rung_s(state.rung, supervision)
+    return state.phase == "degraded" and supervision.restart != "never" and waited_s >= supervision.restart_degraded_s
 
 
-def probe_pause_s(state: State, waited_s: float, limits: Limits) -> float:
+def probe_pause_s(state: State, waited_s: float, supervision: Supervision) -> float:
     """The time to the next probe."""
     if state.phase == "starting":
         return min(LAST_PROBE_S, max(FIRST_PROBE_S, waited_s / 4))
-    return limits.health_interval_s
+    return supervision.health_interval_s
 
 
-def answered(state: State, event: Answered, now_s: float, limits: Limits) -> Step:
+def answered(state: State, event: Answered, now_s: float, supervision: Supervision) -> Step:
     """It is healthy; after `healthy_after_s` of that, earlier restarts no longer count."""
     if state.phase == "starting" and not (event.ours and event.model):
         return climb(replace(state, failure="no_model" if event.ours else "not_ours"), now_s)
     if state.phase in {"starting", "degraded"}:
         state = replace(state, phase="ready", since_s=now_s, failure=None, missed=0, was_ready=True)
-        return replace(state, probe_s=now_s + limits.health_interval_s), ()
-    if state.phase == "ready" and now_s - state.since_s >= limits.healthy_after_s:
+        return replace(state, probe_s=now_s + supervision.health_interval_s), ()
+    if state.phase == "ready" and now_s - state.since_s >= supervision.healthy_after_s:
         state = replace(state, in_row=0, replans=0)
     return replace(state, missed=0), ()
 
 
-def unanswered(state: State, now_s: float, limits: Limits) -> State:
+def unanswered(state: State, now_s: float, supervision: Supervision) -> State:
     """One failed probe is an accident, several in a row are a condition. While it loads, silence is normal."""
     if state.phase not in {"ready", "degraded"}:
         return state
     state = replace(state, missed=state.missed + 1)
-    if state.phase == "ready" and state.missed >= limits.health_failures:
+    if state.phase == "ready" and state.missed >= supervision.health_failures:
         return replace(state, phase="degraded", since_s=now_s, failure="unresponsive")
     return state
 
@@ -254,7 +231,7 @@ def blame(state: State, exit_code: int) -> Failure | None:
     return state.failure
 
 
-def end(state: State, event: Ended | NotStarted, now_s: float, limits: Limits) -> Step:
+def end(state: State, event: Ended | NotStarted, now_s: float, supervision: Supervision) -> Step:
     """After the end of a process: another plan, another start, or the end of it all."""
     lacked = False
     if isinstance(event, Ended):
@@ -263,24 +240,24 @@ def end(state: State, event: Ended | NotStarted, now_s: float, limits: Limits) -
     else:
         state = replace(state, failure="not_started")
     state = replace(state, rung=None, since_s=now_s, missed=0)
-    if not state.asked and lacked and may_replan(state, limits):
+    if not state.asked and lacked and may_replan(state, supervision):
         return replace(state, phase="replanning", replans=state.replans + 1), ("replan",)
-    if not state.asked and may_restart(state, limits):
+    if not state.asked and may_restart(state, supervision):
         return replace(state, phase="waiting", in_row=state.in_row + 1), ()
     return replace(state, phase="failed" if state.failure else "exited"), ()
 
 
-def may_replan(state: State, limits: Limits) -> bool:
+def may_replan(state: State, supervision: Supervision) -> bool:
     """A start that lacked memory is planned again; an engine that ran, only where it may be restarted at all."""
-    lacked = state.failure == "died_loading" or (state.failure == "died" and limits.restart != "never")
-    return lacked and state.replans < limits.oom_replans
+    lacked = state.failure == "died_loading" or (state.failure == "died" and supervision.restart != "never")
+    return lacked and state.replans < supervision.oom_replans
 
 
-def may_restart(state: State, limits: Limits) -> bool:
+def may_restart(state: State, supervision: Supervision) -> bool:
     """Whether the policy, the cap and the reason of the end allow another start."""
-    if limits.restart == "never" or not state.was_ready or state.failure in LASTING:
+    if supervision.restart == "never" or not state.was_ready or state.failure in LASTING:
         return False
-    return (limits.restart == "always" or state.failure is not None) and state.in_row < limits.max_restarts
+    return (supervision.restart == "always" or state.failure is not None) and state.in_row < supervision.max_restarts
 
 
 def replanned(state: State, possible: bool, now_s: float) -> Step:

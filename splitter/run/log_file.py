@@ -32,7 +32,7 @@ def say_on_stderr(text: str) -> None:
 class LogFile:
     """Writes lines; safe from several threads. `files` counts the newest one too.
 
-    `fresh` True: what is there is emptied, or with `append` kept; False: it becomes NAME.log.1. EngineError when it
+    `fresh` True: what is there is emptied; False: it becomes NAME.log.1. EngineError when it
     cannot be opened; what fails later is said once per failure through `on_trouble`, and the lines meanwhile are lost.
     """
 
@@ -43,7 +43,6 @@ class LogFile:
         files: int = DEFAULT_FILES,
         *,
         fresh: bool = True,
-        append: bool = False,
         on_trouble: Callable[[str], None] = say_on_stderr,
     ) -> None:
         self.path = path
@@ -56,7 +55,7 @@ class LogFile:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not fresh and path.is_file() and path.stat().st_size:
                 shift(path, self._files)
-            self._file = opened(path, "ab" if append else "wb")
+            self._file = opened(path, "wb")
         except OSError as error:
             raise EngineError(f"the log file {path} cannot be written: {error.strerror}", "choose another place") from (
                 None

@@ -18,7 +18,6 @@ from splitter.masking import masked, masker, secrets_in
 from splitter.run.guard import Guard
 from splitter.run.job_object import JobObject
 from splitter.run.keys import read_key
-from splitter.run.log_file import LogFile
 
 RING_LINES = 2000
 LONGEST_LINE = 16384  # characters of a longer line are cut into lines of this length
@@ -34,7 +33,7 @@ class Process:
 
     `on_line` gets every line of stdout and stderr without the secrets in it, from a thread; `on_exit` gets the exit
     code (negative: the signal) after the last line. What the engine started is killed when it ends; and all of it when
-    we end without a word (SIGKILL), by the guard or the job object. `append`: the log file is not emptied (a restart).
+    we end without a word (SIGKILL), by the guard or the job object.
     """
 
     def __init__(
@@ -43,12 +42,9 @@ class Process:
         *,
         on_line: Callable[[str], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
-        log_file: Path | None = None,
-        append: bool = False,
     ) -> None:
         self._lines: deque[str] = deque(maxlen=RING_LINES)
         self._on_line, self._on_exit = on_line, on_exit
-        self._log = LogFile(log_file, append=append) if log_file else None
         known = secrets(command)
         self._mask = masker({*known.values(), *hidden(command)})
         self._popen, self._keeper = spawn(command, known)
@@ -104,8 +100,6 @@ class Process:
         try:
             for line in text_lines(stream, self._mask):
                 self._lines.append(line)
-                if self._log is not None:
-                    self._log.write(line)
                 if self._on_line:
                     self._on_line(line)
         finally:  # an engine whose output nobody reads would block when the pipe is full
@@ -118,8 +112,6 @@ class Process:
         self._keeper.end()
         atexit.unregister(self.kill)
         self._pump.join(JOIN_S)
-        if self._log is not None:
-            self._log.close()
         if self._on_exit:
             self._on_exit(code)
 

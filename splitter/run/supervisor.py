@@ -1,17 +1,17 @@
-"""Launches an engine, keeps it alive as its limits say, and stops it whatever happens: owns the loop and the clock."""
+"""Launches an engine, keeps it alive as told, and stops it whatever happens: owns the loop and the clock."""
 
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
 from splitter.engine.log.shortage import Shortage, shortage
+from splitter.engine.supervision import UNSUPERVISED, Supervision
 from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe
@@ -22,7 +22,6 @@ from splitter.run.lifecycle import (
     Ended,
     Event,
     Failure,
-    Limits,
     NotStarted,
     Phase,
     Replanned,
@@ -49,7 +48,6 @@ class Hooks:
     refuse with a SplitterError)."""
 
     on_log: Callable[[str], None] | None = None
-    log_file: Path | None = None
     watchers: Sequence[Watcher] = ()
     replan: Replan | None = None
     clock: Callable[[], float] = time.monotonic
@@ -63,12 +61,12 @@ class Instance:
     leaves the signals alone. `wait_ready` and `wait` run the loop, in one thread: restarts happen inside them.
     """
 
-    def __init__(self, command: EngineCommand, limits: Limits, hooks: Hooks) -> None:
+    def __init__(self, command: EngineCommand, supervision: Supervision, hooks: Hooks) -> None:
         self.command = command
         self.url = endpoint.url_of(command.server)
         self.api_key = key_of(command.server)
         self.ready_s: float | None = None
-        self._limits, self._hooks, self._clock = limits, hooks, hooks.clock
+        self._supervision, self._hooks, self._clock = supervision, hooks, hooks.clock
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._state = State(since_s=self._clock())
         self._error: SplitterError | None = None
@@ -175,7 +173,7 @@ class Instance:
         """One event, or the passing of time until something is due. KeyboardInterrupt once a stop signal came."""
         if self._interrupted:
             raise KeyboardInterrupt
-        wait_s = sleep_s(self._state, self._clock(), self._limits)
+        wait_s = sleep_s(self._state, self._clock(), self._supervision)
         try:
             event: Event = self._events.get(timeout=wait_s if longest_s is None else min(wait_s, longest_s))
         except queue.Empty:
@@ -187,7 +185,7 @@ class Instance:
         if isinstance(event, Ended):
             event = replace(event, out_of_memory=self._notice_shortage())
         before = self._state
-        self._state, actions = step(before, event, self._clock(), self._limits)
+        self._state, actions = step(before, event, self._clock(), self._supervision)
         if self.phase == "ready" and before.phase == "starting":
             self.ready_s = self._state.since_s - before.since_s
         if self.phase != before.phase:
@@ -247,8 +245,6 @@ class Instance:
                 self.command,
                 on_line=self._hooks.on_log,
                 on_exit=lambda code: self._events.put(Ended(code)),
-                log_file=self._hooks.log_file,
-                append=self._state.generation > 1,
             )
 
     def _restart(self) -> None:
@@ -284,9 +280,9 @@ class Instance:
         if self._error is not None:
             return self._error
         if self._refusal is None or self._shortage is None:
-            return describe(self.command, self._state, self._limits, self.lines)
+            return describe(self.command, self._state, self._supervision, self.lines)
         died: Failure = "died" if self._shortage.stage == "running" else "died_loading"
-        told = describe(self.command, replace(self._state, failure=died), self._limits, self.lines)
+        told = describe(self.command, replace(self._state, failure=died), self._supervision, self.lines)
         return EngineError(f"{told.message}; no other plan satisfies the request: {self._refusal.message}", told.hint)
 
     def _tell_watchers(self) -> None:
@@ -327,19 +323,17 @@ def launch(
     command: EngineCommand,
     *,
     on_log: Callable[[str], None] | None = None,
-    log_file: Path | None = None,
     start_timeout_s: float | None = None,
-    limits: Limits | None = None,
+    supervision: Supervision = UNSUPERVISED,
     watchers: Sequence[Watcher] = (),
     replan: Replan | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Instance:
-    """Starts the engine; see Hooks for who is told what. Without `limits` it is never started again.
+    """Starts the engine; see Hooks for who is told what. Without `supervision` it is never started again.
 
     EngineError when the port is taken (nothing is started then) or the program cannot be started.
     """
-    limits = limits or Limits()
     if start_timeout_s is not None:
-        limits = replace(limits, start_timeout_s=start_timeout_s)
+        supervision = replace(supervision, ready_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
-    return Instance(command, limits, Hooks(on_log, log_file, watchers, replan, clock))
+    return Instance(command, supervision, Hooks(on_log, watchers, replan, clock))

@@ -118,6 +118,9 @@ def test_errors_have_a_next_step() -> None:
     with pytest.raises(SplitterError, match="must be") as wrong:
         splitter.plan(TINY, context="many")  # type: ignore[arg-type]
     assert "context_size" in wrong.value.message
+    assert wrong.value.message.startswith("context (context_size) must be")
+    with pytest.raises(SplitterError, match=r"^port must be a whole number"):
+        splitter.plan(TINY, port="http")  # type: ignore[arg-type]
     with pytest.raises(DoesNotFitError):
         splitter.plan(TINY, rig="phoenix", gpu_layers="all", margin=8000)
     with pytest.raises(UsageError, match="both name the devices"):

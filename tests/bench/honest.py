@@ -21,6 +21,7 @@ from splitter.bench.records.record import Point
 from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.run.endpoint import any_free_port
+from splitter.run.log_file import LogFile
 from splitter.run.supervisor import launch
 from tests.engine.oracle import engine_dir
 from tests.plan.real_time import RIGS, TIME_SCALE, small_model
@@ -47,7 +48,7 @@ def logged(log: str) -> tuple[list[float], list[float]]:
 
 def measured(planned: EngineCommand, log: Path, repetitions: int) -> Point:
     """One point, with the engine's log beside it."""
-    with launch(planned, log_file=log) as instance:
+    with launch(planned, on_log=LogFile(log).write) as instance:
         target = identify(instance.wait_ready().url, None, None, 300)
         sweep = Sweep(64, 12, stopping=Stopping(repetitions=repetitions, budget_s=None))
         (point,) = measure_points(target, sweep)

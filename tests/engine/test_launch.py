@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 
 from splitter.bench.measure import measure
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run.endpoint import any_free_port, is_free
-from splitter.run.lifecycle import Limits
+from splitter.run.log_file import LogFile
 from splitter.run.supervisor import Instance, launch
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 
@@ -60,7 +62,7 @@ def post(instance: Instance, path: str, body: object) -> Any:
 def test_the_whole_way_on_phoenix(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     planned = command(RIGS["phoenix"], "-ts", "3,3,3", "-c", "2048", "-lv", "4")
-    with launch(planned, log_file=log) as instance:
+    with launch(planned, on_log=LogFile(log).write) as instance:
         instance.wait_ready()
         answer = post(
             instance, "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 24}
@@ -164,7 +166,10 @@ def test_it_dies_while_it_is_measured() -> None:
 
 def test_a_request_in_flight_does_not_keep_it_alive() -> None:
     """llama-server b11434 often hangs after one SIGINT while it streams, and leaves with 1 on the next signal."""
-    with launch(command(RIGS["single-3060"], "-c", "4096"), limits=Limits(interrupt_s=0.5)) as instance:
+    with launch(
+        command(RIGS["single-3060"], "-c", "4096"),
+        supervision=replace(UNSUPERVISED, terminate_after_s=0.5, stop_timeout_s=5.5),
+    ) as instance:
         instance.wait_ready()
         connection = http.client.HTTPConnection("127.0.0.1", instance.command.server.port)
         body = json.dumps({"prompt": "The card", "n_predict": 4000, "stream": True})

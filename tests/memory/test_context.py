@@ -104,7 +104,7 @@ def test_shared_kv_layers_read_another_layer_and_hold_nothing() -> None:
 @given(model=st.sampled_from(sorted(FACTS)), context=st.integers(1, 1 << 17), parallel=st.integers(1, 8))
 def test_more_context_never_takes_less_and_slots_share_a_unified_cache(model: str, context: int, parallel: int) -> None:
     memory = MemoryModel(FACTS[model], replace(SETTINGS, context_size=context, parallel=parallel))
-    longer = memory.at_context(context + 256)
+    longer = memory.with_settings(replace(memory.asked, context_size=context + 256))
     assert all(a <= b for a, b in zip(memory.layer_context_bytes, longer.layer_context_bytes, strict=True))
     assert longer.weights is memory.weights
     split = memory.with_settings(replace(memory.settings, kv_unified=False))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.placement import counts_of, float32, place, placement_of, settings_for
+from splitter.plan.placement import counts_of, float32, place, placement_of
 
 TRUTH = json.loads((Path(__file__).parents[1] / "engine" / "truth.json").read_text())
 
@@ -92,8 +92,7 @@ def test_a_split_of_zeros_is_refused() -> None:
 @given(st.integers(0, 300), st.lists(st.integers(0, 200), min_size=1, max_size=16).filter(any))
 def test_inverse_gives_back_the_counts(host_layers: int, counts: list[int]) -> None:
     n_layers = host_layers + sum(counts) - 1
-    gpu_layers, split = settings_for(counts)
-    placed = place(n_layers, gpu_layers, split, len(counts))
+    placed = place(n_layers, sum(counts), tuple(map(float, counts)), len(counts))
     assert counts_of(placed) == tuple(counts)
     assert placed.layers[:host_layers] == (None,) * host_layers
     assert placed.output_device() == max(d for d, count in enumerate(counts) if count)

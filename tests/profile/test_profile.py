@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from splitter.engine.supervision import Supervision
 from splitter.errors import ProfileError
 from splitter.folders import config_folder
 from splitter.plan.request import Request
 from splitter.profile.files import available, load_profile, shipped
-from splitter.profile.profile import RigChoice, Supervision, built_in, merge, to_request
+from splitter.profile.profile import RigChoice, built_in, merge, to_request
 from splitter.profile.schema import ValueLayer, read_layer
 from splitter.units import MIB
 

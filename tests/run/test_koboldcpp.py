@@ -28,6 +28,7 @@ from splitter.engine.commands import build_command
 from splitter.engine.engines import ENGINES, rules_of
 from splitter.engine.find import find_engine
 from splitter.engine.log.timings import timings
+from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.memory.settings import Settings
 from splitter.model.load import load_model
@@ -35,7 +36,6 @@ from splitter.plan.evaluate import evaluate
 from splitter.rig.device import Host, Rig
 from splitter.rig.files import load_rig
 from splitter.run.endpoint import any_free_port, ask
-from splitter.run.lifecycle import Limits
 from splitter.run.supervisor import Instance, launch
 from splitter.run.watch import Watch
 from tests.standin.install import install
@@ -44,7 +44,7 @@ pytest.importorskip("xllamacpp")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in forks and dies of signals")
 TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
 RELEASES = ("1.123", "1.115.1", "1.76")
-QUICK = Limits(interrupt_s=1, terminate_s=1)
+QUICK = replace(UNSUPERVISED, terminate_after_s=1, stop_timeout_s=2)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def command(
 
 def failure(planned: EngineCommand, **limits: Any) -> tuple[EngineError, Instance]:
     """The error of a launch that must fail while it loads, and the ended instance."""
-    with pytest.raises(EngineError) as caught, launch(planned, limits=QUICK, **limits) as instance:
+    with pytest.raises(EngineError) as caught, launch(planned, supervision=QUICK, **limits) as instance:
         instance.wait_ready()
     assert caught.value.exit_code == 4
     assert caught.value.hint
@@ -218,7 +218,7 @@ def test_a_truncated_model(tmp_path: Path, release: str, code: int) -> None:
 
 
 def test_no_memory_while_it_generates(tmp_path: Path) -> None:
-    with launch(command(tmp_path, KCPP_FAIL="generate"), limits=QUICK) as instance:
+    with launch(command(tmp_path, KCPP_FAIL="generate"), supervision=QUICK) as instance:
         instance.wait_ready()
         with pytest.raises(EngineError, match=r"broke off|nothing listens"):
             measure(instance.url, n_prompt=8, n_generate=8, repetitions=1)
@@ -246,7 +246,7 @@ def test_a_port_that_is_taken_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL", "SIGTERM"])
 def test_a_signal_is_named_and_no_port_blamed(tmp_path: Path, name: str) -> None:
     """Every healthy start says "IPv6 Socket Failed to Bind"."""
-    with launch(command(tmp_path), limits=QUICK) as instance:
+    with launch(command(tmp_path), supervision=QUICK) as instance:
         instance.wait_ready()
         assert any("IPv6 Socket Failed to Bind" in line for line in instance.lines)
         backends = psutil.Process(instance.pid).children(recursive=True)

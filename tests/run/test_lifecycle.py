@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splitter.engine.supervision import UNSUPERVISED, Restart, Supervision
 from splitter.run.lifecycle import (
     LADDER,
     Action,
     Answered,
     Ended,
     Event,
-    Limits,
     NotStarted,
     Replanned,
-    Restart,
     State,
     StopAsked,
     Tick,
@@ -24,7 +23,7 @@ from splitter.run.lifecycle import (
     step,
 )
 
-LIMITS = Limits(start_timeout_s=60, interrupt_s=10, terminate_s=5, kill_s=2)
+LIMITS = replace(UNSUPERVISED, ready_timeout_s=60, terminate_after_s=10, stop_timeout_s=15, kill_timeout_s=2)
 
 
 def play(*history: tuple[float, Event]) -> tuple[State, list[tuple[float, Action]]]:
@@ -115,11 +114,12 @@ EVENTS = st.one_of(
 )
 
 
-RESTARTING = Limits(
-    start_timeout_s=60,
-    interrupt_s=10,
-    terminate_s=5,
-    kill_s=2,
+RESTARTING = replace(
+    UNSUPERVISED,
+    ready_timeout_s=60,
+    terminate_after_s=10,
+    stop_timeout_s=15,
+    kill_timeout_s=2,
     restart="on-failure",
     max_restarts=3,
     backoff_s=2,
@@ -132,7 +132,7 @@ RESTARTING = Limits(
 )
 
 
-def live(limits: Limits, *history: tuple[float, Event]) -> tuple[list[str], State, list[tuple[float, Action]]]:
+def live(limits: Supervision, *history: tuple[float, Event]) -> tuple[list[str], State, list[tuple[float, Action]]]:
     """The phases in order, the last state, and what was done when, probes left out."""
     state, phases, done = State(), list[str](["starting"]), list[tuple[float, Action]]()
     for now_s, event in history:
@@ -246,8 +246,8 @@ def test_probes_are_frequent_while_it_loads_and_rare_later() -> None:
     for tick in range(12_000):
         now_s = tick / 100
         if now_s == 60:
-            state, _ = step(state, Answered(), now_s, replace(RESTARTING, start_timeout_s=600))
-        state, actions = step(state, Tick(), now_s, replace(RESTARTING, start_timeout_s=600))
+            state, _ = step(state, Answered(), now_s, replace(RESTARTING, ready_timeout_s=600))
+        state, actions = step(state, Tick(), now_s, replace(RESTARTING, ready_timeout_s=600))
         probes += [now_s for action in actions if action == "probe"]
     assert len([t for t in probes if t < 1]) >= 5
     assert 110 <= len([t for t in probes if t < 60]) <= 150

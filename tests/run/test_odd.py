@@ -15,17 +15,19 @@ import psutil
 import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run import endpoint
 from splitter.run.endpoint import any_free_port, ask
-from splitter.run.lifecycle import Limits
+from splitter.run.log_file import LogFile
 from splitter.run.process import LONGEST_LINE
 from splitter.run.supervisor import launch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-QUICK = Limits(
-    start_timeout_s=15, interrupt_s=0.3, terminate_s=0.3, kill_s=5, health_interval_s=0.2, health_failures=2,
-    restart_degraded_s=0.2, backoff_s=0.2,
+QUICK = replace(
+    UNSUPERVISED,
+    ready_timeout_s=15, terminate_after_s=0.3, stop_timeout_s=0.6, kill_timeout_s=5, health_interval_s=0.2,
+    health_failures=2, restart_degraded_s=0.2, backoff_s=0.2,
 )  # fmt: skip
 # What each engine has: its port, and a server that answers every path as told.
 PRELUDE = """
@@ -113,7 +115,7 @@ SERVES = (
 @pytest.mark.parametrize("engine", SERVES, ids=lambda engine: engine.name)
 def test_it_serves_all_the_same(engine: Odd, tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
-    with launch(odd(engine.script), limits=QUICK, log_file=log) as instance:
+    with launch(odd(engine.script), supervision=QUICK, on_log=LogFile(log).write) as instance:
         instance.wait_ready()
         assert instance.wait(0.5) is None
     assert instance.phase == "exited"
@@ -162,8 +164,8 @@ FAILS = (
 @pytest.mark.parametrize(("script", "sentence"), [case[1:] for case in FAILS], ids=[case[0] for case in FAILS])
 def test_it_fails_in_a_sentence(script: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "PROBE_TIMEOUT_S", 0.5)
-    limits = replace(QUICK, start_timeout_s=2)
-    with pytest.raises(EngineError) as caught, launch(odd(script), limits=limits) as instance:
+    limits = replace(QUICK, ready_timeout_s=2)
+    with pytest.raises(EngineError) as caught, launch(odd(script), supervision=limits) as instance:
         instance.wait_ready()
     assert sentence in caught.value.message
     assert "\x1b" not in caught.value.message
@@ -174,7 +176,7 @@ def test_a_stopped_engine_is_found_silent_killed_and_started_again(monkeypatch: 
     """SIGSTOP: it answers no probe, spends no time, and hears neither SIGINT nor SIGTERM."""
     monkeypatch.setattr(endpoint, "PROBE_TIMEOUT_S", 0.5)
     limits = replace(QUICK, restart="on-failure", max_restarts=1)
-    with launch(odd("serve()"), limits=limits) as instance:
+    with launch(odd("serve()"), supervision=limits) as instance:
         instance.wait_ready()
         psutil.Process(instance.pid).suspend()
         until_s = time.monotonic() + 30
@@ -188,7 +190,7 @@ def test_a_stopped_engine_is_found_silent_killed_and_started_again(monkeypatch: 
 
 
 def test_an_engine_that_is_stopped_is_stopped_for_good() -> None:
-    with launch(odd("serve()"), limits=QUICK) as instance:
+    with launch(odd("serve()"), supervision=QUICK) as instance:
         instance.wait_ready()
         psutil.Process(instance.pid).suspend()
     assert instance.exit_code == -signal.SIGKILL
@@ -209,7 +211,7 @@ def test_the_port_is_stolen_while_it_restarts() -> None:
             time.sleep(0.01)
 
     limits = replace(QUICK, restart="always", backoff_s=1.0, max_restarts=1)
-    with thief, launch(planned, limits=limits) as instance:
+    with thief, launch(planned, supervision=limits) as instance:
         instance.wait_ready()
         threading.Thread(target=steal, daemon=True).start()
         with pytest.raises(EngineError) as caught:
@@ -233,7 +235,7 @@ def test_a_key_beyond_latin_letters_is_sent_as_utf_8(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("Schlüssel-ключ\n", encoding="utf-8")
     wanted = "'Schl\\u00fcssel-\\u043a\\u043b\\u044e\\u0447'.encode().decode('latin-1')"
-    with launch(odd(f"Page.wanted = {wanted}; serve()", key=key), limits=QUICK) as instance:
+    with launch(odd(f"Page.wanted = {wanted}; serve()", key=key), supervision=QUICK) as instance:
         instance.wait_ready()
 
 
@@ -286,12 +288,12 @@ def text(folder: Path, mode: int = 0o755) -> Path:
 
 def test_a_log_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="cannot be written"):
-        launch(odd("serve()"), log_file=_unwritable(tmp_path))
+        launch(odd("serve()"), on_log=LogFile(_unwritable(tmp_path)).write)
 
 
 def test_a_log_folder_that_goes_away_does_not_end_the_engine(tmp_path: Path) -> None:
     log = tmp_path / "deep" / "engine.log"
-    with launch(odd("serve()"), limits=QUICK, log_file=log) as instance:
+    with launch(odd("serve()"), supervision=QUICK, on_log=LogFile(log).write) as instance:
         instance.wait_ready()
         log.unlink()
         log.parent.rmdir()
@@ -307,7 +309,7 @@ def test_a_listener_that_raises_does_not_stop_the_engine() -> None:
         raise ValueError("not today")
 
     planned = odd("later(0.2, lambda: say(b'x' * 1_000_000 + b'\\n')); print('first', flush=True); serve()")
-    with launch(planned, limits=QUICK, on_log=broken) as instance:
+    with launch(planned, supervision=QUICK, on_log=broken) as instance:
         instance.wait_ready()
         assert instance.wait(0.7) is None
         assert ask(instance.url, "/health").status == 200

@@ -3,21 +3,24 @@
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError
 from splitter.run.endpoint import any_free_port
-from splitter.run.lifecycle import Limits
+from splitter.run.log_file import LogFile
 from splitter.run.snapshot import Snapshot
 from splitter.run.supervisor import Instance, launch
 
 FAKE = Path(__file__).parent / "fake_engine.py"
-ALIVE = Limits(
-    start_timeout_s=60,
+ALIVE = replace(
+    UNSUPERVISED,
+    ready_timeout_s=60,
     restart="on-failure",
     max_restarts=1,
     backoff_s=0.1,
@@ -49,7 +52,7 @@ def until_generation(instance: Instance, generation: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_killed_and_started_again_until_the_cap(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, seen = tmp_path / "engine.log", list[Snapshot]()
-    with launch(fake(), limits=ALIVE, log_file=log, watchers=(seen.append,)) as instance:
+    with launch(fake(), supervision=ALIVE, on_log=LogFile(log).write, watchers=(seen.append,)) as instance:
         first = instance.wait_ready().pid
         monkeypatch.setattr(time, "time", lambda: 1e9)  # the wall clock jumps: nothing depends on it
         psutil.Process(first).send_signal(number)
@@ -65,7 +68,7 @@ def test_killed_and_started_again_until_the_cap(number: int, tmp_path: Path, mon
 
 def test_an_engine_that_answers_500_is_restarted_then_given_up() -> None:
     phases: list[str] = []
-    with launch(fake("errs"), limits=ALIVE, watchers=(lambda s: phases.append(s.phase),)) as instance:
+    with launch(fake("errs"), supervision=ALIVE, watchers=(lambda s: phases.append(s.phase),)) as instance:
         instance.wait_ready()
         with pytest.raises(EngineError, match="failed 2 health probes in a row"):
             instance.wait(120)
@@ -75,8 +78,8 @@ def test_an_engine_that_answers_500_is_restarted_then_given_up() -> None:
 
 @posix
 def test_an_engine_that_hangs_while_it_loads_is_killed() -> None:
-    limits = Limits(start_timeout_s=1, interrupt_s=0.3, terminate_s=0.3, kill_s=5)
-    with launch(fake("silent"), limits=limits) as instance:
+    limits = replace(UNSUPERVISED, ready_timeout_s=1, terminate_after_s=0.3, stop_timeout_s=0.6, kill_timeout_s=5)
+    with launch(fake("silent"), supervision=limits) as instance:
         psutil.Process(instance.pid).suspend()
         with pytest.raises(EngineError, match="was not ready after 1 s and was stopped"):
             instance.wait_ready()

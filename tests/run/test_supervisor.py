@@ -7,20 +7,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.run.endpoint import any_free_port
 from splitter.run.exit_code import exit_words
-from splitter.run.lifecycle import Limits
+from splitter.run.log_file import LogFile
 from splitter.run.supervisor import launch
 
 FAKE = Path(__file__).parent / "fake_engine.py"
-QUICK = Limits(start_timeout_s=20, interrupt_s=0.3, terminate_s=0.3, kill_s=5)
+QUICK = replace(UNSUPERVISED, ready_timeout_s=20, terminate_after_s=0.3, stop_timeout_s=0.6, kill_timeout_s=5)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -77,7 +79,7 @@ def test_koboldcpp_is_ready_when_it_names_itself_and_a_model() -> None:
 
 def test_koboldcpp_without_a_model_is_not_waited_for() -> None:
     with pytest.raises(EngineError, match="koboldcpp serves no model"):
-        launch(fake("kobold-no-model", kind="koboldcpp"), limits=QUICK).wait_ready()
+        launch(fake("kobold-no-model", kind="koboldcpp"), supervision=QUICK).wait_ready()
 
 
 def test_death_while_loading_quotes_a_log_that_blames_nothing_known() -> None:
@@ -96,20 +98,20 @@ def test_death_after_ready() -> None:
 
 def test_too_slow() -> None:
     with pytest.raises(EngineError, match=r"not ready after 0\.4 s and was stopped"):
-        launch(fake("silent"), start_timeout_s=0.4, limits=QUICK).wait_ready()
+        launch(fake("silent"), start_timeout_s=0.4, supervision=QUICK).wait_ready()
 
 
 @posix
 @pytest.mark.parametrize(("behaviour", "code"), [("deaf", -signal.SIGTERM), ("stubborn", -signal.SIGKILL)])
 def test_the_ladder_ends_what_does_not_listen(behaviour: str, code: int) -> None:
-    with launch(fake(behaviour), limits=QUICK) as instance:
+    with launch(fake(behaviour), supervision=QUICK) as instance:
         instance.wait_ready()
     assert (instance.phase, instance.exit_code) == ("exited", code)
 
 
 @pytest.mark.parametrize("behaviour", ["parent", "leaver"])
 def test_what_the_engine_started_dies_with_it(behaviour: str) -> None:
-    with launch(fake(behaviour), limits=QUICK) as instance:
+    with launch(fake(behaviour), supervision=QUICK) as instance:
         if behaviour == "parent":
             instance.wait_ready()
         else:
@@ -132,7 +134,7 @@ def test_a_taken_port_is_refused_before_anything_starts() -> None:
 
 def test_another_program_that_answers_on_the_port_is_not_ours() -> None:
     command = fake("silent")
-    ours = launch(command, limits=QUICK)
+    ours = launch(command, supervision=QUICK)
     with subprocess.Popen([sys.executable, str(FAKE), str(command.server.port)], stdout=subprocess.DEVNULL) as other:
         try:
             with ours, pytest.raises(EngineError, match="another program answers"):
@@ -158,7 +160,13 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 def test_a_flood_of_output_is_bounded_and_the_end_is_kept(tmp_path: Path) -> None:
     seen: list[str] = []
     log = tmp_path / "logs" / "engine.log"
-    with launch(fake("chatty"), on_log=seen.append, log_file=log) as instance:
+    written = LogFile(log)
+
+    def both(line: str) -> None:
+        seen.append(line)
+        written.write(line)
+
+    with launch(fake("chatty"), on_log=both) as instance:
         instance.wait_ready()
     assert len(instance.lines) == 2000
     assert instance.lines[-1] == "last"
@@ -174,7 +182,7 @@ def test_bytes_that_are_not_utf8() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_does_not_take_the_engine_down() -> None:
-    with launch(fake("chatty"), log_file=Path("/dev/full")) as instance:
+    with launch(fake("chatty"), on_log=LogFile(Path("/dev/full")).write) as instance:
         instance.wait_ready()
     assert instance.exit_code == 0
 
@@ -205,12 +213,13 @@ def test_it_can_be_launched_from_a_thread() -> None:
 SUPERVISE = """
 import sys
 from splitter.engine.command import EngineCommand, EngineRef, Server
-from splitter.run.lifecycle import Limits
+from splitter.engine.supervision import Supervision
 from splitter.run.supervisor import launch
 port = int(sys.argv[2])
 command = EngineCommand(EngineRef("llama-server"), (sys.executable, *sys.argv[1:]), {}, Server(port=port))
 try:
-    with launch(command, limits=Limits(interrupt_s=float("inf"), terminate_s=float("inf"))) as instance:
+    patient = Supervision(restart="never", oom_replans=0, terminate_after_s=1e9, stop_timeout_s=2e9)
+    with launch(command, supervision=patient) as instance:
         instance.wait_ready()
         print("engine", instance.pid, flush=True)
         instance.wait()

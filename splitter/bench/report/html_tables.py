@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from splitter.bench.report.markup import element, text
-from splitter.bench.report.values import PARTS, Memory, Pairs, Sheet, SpeedByDepth, TuneHistory, Value
+from splitter.bench.report.values import PARTS, Memory, Pairs, ReportTable, SpeedByDepth, TuneHistory, Value
 from splitter.bench.report.words import percent, rate, size
 
 SPREAD = ("median", "min", "max", "MAD", "runs")
 
 
-def sheet(table: Sheet, class_: str = "") -> str:
+def sheet(table: ReportTable, class_: str = "") -> str:
     """A table that scrolls inside its box; the first column heads its row."""
     heads = "".join(_cell("th", name, name in table.words, scope="col") for name in table.columns)
     rows = (_row(row, [name in table.words for name in table.columns]) for row in table.rows)
@@ -29,16 +29,16 @@ def _cell(name: str, words: str, left: bool, scope: str = "") -> str:
     return f"<{name}{attributes}>{text(words)}"
 
 
-def numbers(table: Sheet) -> str:
+def numbers(table: ReportTable) -> str:
     """The table behind a chart, folded."""
     return element("details", element("summary", "Numbers behind this chart"), sheet(table))
 
 
-def memory_table(memory: Memory) -> Sheet:
+def memory_table(memory: Memory) -> ReportTable:
     """One row per card, the host last."""
     rows = [*memory.cards, *([memory.host] if memory.host else [])]
     columns = ("device", "layers", *PARTS, "used", "free before", "left", "total")
-    return Sheet(
+    return ReportTable(
         memory.title or "Memory per card",
         columns,
         tuple(
@@ -54,28 +54,30 @@ def memory_table(memory: Memory) -> Sheet:
     )
 
 
-def speed_table(chart: SpeedByDepth) -> Sheet:
+def speed_table(chart: SpeedByDepth) -> ReportTable:
     """One row per series and depth."""
     rows = (
         (series.name, str(depth), *spread_cells(value)) for series in chart.series for depth, value in series.points
     )
-    return Sheet(f"{chart.what}, tokens per second", ("series", "depth", *SPREAD), tuple(rows), frozenset({"series"}))
+    return ReportTable(
+        f"{chart.what}, tokens per second", ("series", "depth", *SPREAD), tuple(rows), frozenset({"series"})
+    )
 
 
-def tune_table(tune: TuneHistory) -> Sheet:
+def tune_table(tune: TuneHistory) -> ReportTable:
     """One row per launch."""
     columns = ("launch", "what was changed", *SPREAD, "best so far", "problem")
     rows = ((str(t.launch), t.label, *spread_cells(t.value), rate(t.best), t.problem or "-") for t in tune.trials)
-    return Sheet(f"Tune {tune.title}", columns, tuple(rows), frozenset({"what was changed", "problem"}))
+    return ReportTable(f"Tune {tune.title}", columns, tuple(rows), frozenset({"what was changed", "problem"}))
 
 
-def pairs_table(chart: Pairs) -> Sheet:
+def pairs_table(chart: Pairs) -> ReportTable:
     """One row per record."""
     columns = ("record", "predicted", "basis", *SPREAD, "difference")
     rows = (
         (p.label, rate(p.predicted), p.basis or "-", *spread_cells(p.measured), percent(p.error())) for p in chart.rows
     )
-    return Sheet(f"{chart.what}, tokens per second", columns, tuple(rows), frozenset({"record", "basis"}))
+    return ReportTable(f"{chart.what}, tokens per second", columns, tuple(rows), frozenset({"record", "basis"}))
 
 
 def spread_cells(value: Value | None) -> Iterable[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from splitter.bench.records.record import Point, Record
-from splitter.bench.report.values import Sheet
+from splitter.bench.report.values import ReportTable
 from splitter.bench.report.words import finite, measured, milliseconds, size, value_of, whole, word
 from splitter.bench.stats import Percentiles
 
@@ -26,11 +26,11 @@ def about(records: Sequence[Record]) -> str:
     return " \N{MIDDLE DOT} ".join(named[:6])
 
 
-def points_sheet(records: Iterable[Record]) -> tuple[Sheet, ...]:
+def points_sheet(records: Iterable[Record]) -> tuple[ReportTable, ...]:
     """Every measured point of every record."""
     rows = tuple(_point_row(record, point) for record in records for point in record.points)
     words = frozenset({"record", "ended by"})
-    return (Sheet("Every measured point", POINTS, rows, words),) if rows else ()
+    return (ReportTable("Every measured point", POINTS, rows, words),) if rows else ()
 
 
 def _point_row(record: Record, point: Point) -> tuple[str, ...]:
@@ -56,10 +56,10 @@ def _percentiles(found: Percentiles | None) -> tuple[str, str, str]:
     return milliseconds(finite(found.p50)), milliseconds(finite(found.p95)), milliseconds(finite(found.p99))
 
 
-def rig_sheet(records: Sequence[Record]) -> tuple[Sheet, ...]:
+def rig_sheet(records: Sequence[Record]) -> tuple[ReportTable, ...]:
     """Engine, model, host and rig: one row per fact, the values that differ side by side."""
     rows = tuple((name, "; ".join(values)) for name, values in _facts(records).items())
-    return (Sheet("What was measured, and where", ("fact", "value"), rows, frozenset({"fact", "value"})),)
+    return (ReportTable("What was measured, and where", ("fact", "value"), rows, frozenset({"fact", "value"})),)
 
 
 def _facts(records: Sequence[Record]) -> dict[str, dict[str, None]]:
@@ -98,10 +98,12 @@ def _card(device: Mapping[str, Any]) -> str:
     return f"{word(device, 'id')} {word(device, 'name')}, {size(total)}".strip()
 
 
-def cards(records: Iterable[Record]) -> tuple[Sheet, ...]:
+def cards(records: Iterable[Record]) -> tuple[ReportTable, ...]:
     """Temperature, clock, power and throttling before and after."""
     rows = tuple(dict.fromkeys(row for record in records for row in _card_rows(record)))
-    return (Sheet("Cards while measuring", CARDS, rows, frozenset({"record", "card", "throttled"})),) if rows else ()
+    return (
+        (ReportTable("Cards while measuring", CARDS, rows, frozenset({"record", "card", "throttled"})),) if rows else ()
+    )
 
 
 def _card_rows(record: Record) -> Iterable[tuple[str, ...]]:

@@ -149,7 +149,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ReportTable:
     """A table of text; columns named in `words` are aligned left, the others are numbers."""
 
     title: str
@@ -182,5 +182,5 @@ class Report:
     pairs: tuple[Pairs, ...] = ()
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    sheets: tuple[Sheet, ...] = ()
+    sheets: tuple[ReportTable, ...] = ()
     commands: tuple[Command, ...] = field(default=())

@@ -1,7 +1,8 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,7 +21,7 @@ from splitter.cli.output import Output
 if TYPE_CHECKING:
     from splitter.app.launching import LaunchPlace
     from splitter.app.planning import Planned
-    from splitter.run.lifecycle import Limits
+    from splitter.engine.supervision import Supervision
 
 EXAMPLES = """Examples:
 
@@ -76,7 +77,6 @@ def launch(
     from splitter.app.background import background
     from splitter.app.launching import LaunchPlace
     from splitter.app.planning import plan_launch
-    from splitter.app.replanning import limits_of
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.plan import plan_view
     from splitter.run.metrics_address import metrics_address
@@ -94,15 +94,22 @@ def launch(
     place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
     planned = plan_launch(wishes, output)
     output.show(*plan_view(planned.plan))
-    said = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
-    code = _supervise(planned, place, limits_of(planned.task.supervision, said), metrics, output, opens=opens)
+    said: dict[str, Any] = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
+    kept = replace(planned.task.supervision, **{key: value for key, value in said.items() if value is not None})
+    code = _supervise(planned, place, kept, metrics, output, opens=opens)
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(4)
 
 
 def _supervise(
-    planned: "Planned", place: "LaunchPlace", limits: "Limits", metrics: str | None, output: Output, *, opens: bool
+    planned: "Planned",
+    place: "LaunchPlace",
+    supervision: "Supervision",
+    metrics: str | None,
+    output: Output,
+    *,
+    opens: bool,
 ) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
     import time
@@ -116,7 +123,7 @@ def _supervise(
         with (
             watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
             started(
-                planned, place, limits, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
+                planned, place, supervision, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
             ) as running,
         ):
             with output.step("loading the model"):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from splitter.engine.engines import rules_of
-from splitter.engine.koboldcpp.versions import koboldcpp_release
 from splitter.engine.llama_server.versions import llama_build
 from splitter.engine.reading.devices import hiding_variables
 from splitter.engine.reading.value import ReadCommand
@@ -32,6 +31,8 @@ class Case:
     @cached_property
     def release(self) -> tuple[int, ...]:
         """koboldcpp's release."""
+        from splitter.engine.koboldcpp.versions import koboldcpp_release
+
         return koboldcpp_release(self.version or self.read.version)
 
     @cached_property

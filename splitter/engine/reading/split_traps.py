@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from splitter.engine.reading.blame import piled_experts
 from splitter.engine.reading.case import Case, Trap, numbers, shown
 from splitter.engine.reading.devices import usecuda_ids
 from splitter.plan.placement import in_ram
@@ -152,7 +151,11 @@ def _stronger(other: Device, holder: Device) -> bool:
 
 def experts_pile_up(case: Case) -> Iterator[Notice]:
     """-ncmoe N with a layer split: the experts that stay on cards are those of the last layers, on the last card."""
-    piled = piled_experts(case.plan) if case.plan and case.read.fork is None else None
+    if case.plan is None or case.read.fork is not None or not case.settings.n_cpu_moe:
+        return
+    from splitter.engine.reading.blame import piled_experts
+
+    piled = piled_experts(case.plan)
     if piled:
         hint = f"{case.split_flag()} counts layers, not bytes: give the last card fewer of them"
         yield Notice("experts_pile_up", piled, hint)
