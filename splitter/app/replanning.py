@@ -11,6 +11,7 @@ from splitter.engine.command import EngineCommand
 from splitter.engine.log.shortage import Shortage
 from splitter.engine.supervision import Supervision
 from splitter.errors import DoesNotFitError, SplitterError
+from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from splitter.rig.combine import ENGINE
 from splitter.rig.device import Rig
@@ -19,7 +20,7 @@ from splitter.run.snapshot import Snapshot
 if TYPE_CHECKING:
     from splitter.run.replan import Learnt
 
-MOST_LESSONS = 6  # from a thirty-second of a card, doubled each time, to all of it
+MOST_LESSONS = 5  # from a tenth of a card, doubled each time, to all of it
 
 
 class Replanner:
@@ -60,7 +61,7 @@ class Replanner:
         taken = taken_since(before.plan, now)
         if not taken:
             return None
-        self.planned = prove_if_possible(solve(task, self._events), self._events)
+        self.planned = prove_if_possible(solve(as_split(task, now.settings), self._events), self._events)
         return Learnt({}, taken)
 
     def _learn(self, short: Shortage) -> "Learnt":
@@ -69,15 +70,29 @@ class Replanner:
         from splitter.engine.learnt import keep_lessons
         from splitter.run.replan import Learnt, learn, lessons
 
-        task, failed, learnt = self.planned.task, self.planned.plan.settings, Learnt({})
+        failed, learnt = self.planned.plan.settings, Learnt({})
+        task = as_split(self.planned.task, failed)
         for _ in range(MOST_LESSONS):
             more = learn(self.planned.plan, short)
             learnt = Learnt({**learnt.missing, **more.missing})
             keep_lessons(task.rig, task.engine, lessons(self.planned.plan, more))
             self.planned = prove_if_possible(solve(task, self._events), self._events)
-            if not more.missing or self.planned.plan.settings != failed:
+            if not more.missing or on_devices(self.planned.plan.settings) != on_devices(failed):
                 break
         return learnt
+
+
+def as_split(task: Job, failed: Settings) -> Job:
+    """`task` that splits the model as the plan that failed did: what was learnt about its memory holds for that."""
+    if len(failed.device_order) < 2:
+        return task
+    fixed = {"split_mode": failed.split_mode, **task.request.fixed}
+    return replace(task, request=replace(task.request, fixed=fixed))
+
+
+def on_devices(settings: Settings) -> Settings:
+    """`settings` without what concerns the host's RAM alone."""
+    return replace(settings, cache_ram_mib=None)
 
 
 def looked_again(task: Job, short: Shortage, env: Mapping[str, str]) -> Shortage:

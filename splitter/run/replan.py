@@ -16,7 +16,9 @@ from splitter.plan.plan import Plan, PlannedDevice
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
-FIRST_STEP = 1 / 32  # of a card's memory: the least that a first failure takes away
+FIRST_STEP = (
+    1 / 10
+)  # of a card's memory: the least that a first failure takes away; loading a big model again costs minutes
 # Settings that a message names by their flags.
 NAMED = (
     "context_size",

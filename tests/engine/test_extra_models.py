@@ -112,9 +112,12 @@ def test_a_draft_model_takes_what_the_plan_says(main_model: Path, tmp_path: Path
 
 
 def test_without_devd_it_follows_the_main_model(main_model: Path, tmp_path: Path) -> None:
-    placed = planned(main_model, device_order=("CUDA1", "CUDA2"), tensor_split=(3.0, 1.0), gpu_layers=25)
+    placed = planned(
+        main_model, device_order=("CUDA1", "CUDA2"), tensor_split=(3.0, 1.0), gpu_layers=25, ubatch_size=256
+    )
     settings = replace(placed.settings, draft_device_order=None)
     extra = ExtraModels(draft=load_model(str(TINY)))
     plan = evaluate(placed.facts, RIG, settings, margin_bytes=(0,), overhead=no_overhead, extra=extra)
+    assert plan.fits()
     assert sum(DRAFT in dict(device.memory.overhead) for device in plan.devices) == 2
     check(plan, peaks(plan, tmp_path / "peaks"))

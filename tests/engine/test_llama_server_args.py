@@ -88,9 +88,13 @@ def test_settings_hold_nothing_that_the_command_forgets() -> None:
         "cache_type_k": "q8_0", "cache_type_v": "q8_0", "flash_attention": "on", "parallel": 1, "kv_unified": False,
         "swa_full": True, "kv_offload": False, "op_offload": False, "n_cpu_moe": 2, "cpu_moe": True,
         "override_tensors": ("a=CPU",), "mmap": False, "threads": 3, "mmproj": "/p", "draft_model": "/d",
+        "spec_type": "draft-mtp", "cache_ram_mib": 64, "ctx_checkpoints": 4,
     }  # fmt: skip
-    # -mg with -sm none; -ngld and -devd with -md; -mmdev with -mm
-    only_with_others = {"main_gpu", "draft_gpu_layers", "draft_device_order", "mmproj_device"}
+    # -mg with -sm none; -ngld, -devd, -ctkd and -ctvd with -md; -mmdev with -mm; the most drafted with --spec-type
+    only_with_others = {
+        "main_gpu", "draft_gpu_layers", "draft_device_order", "mmproj_device", "draft_cache_type_k",
+        "draft_cache_type_v", "spec_draft_n_max",
+    }  # fmt: skip
     assert set(other) | only_with_others == set(Settings.__dataclass_fields__)
     command = build_command(base, EngineRef("llama-server"), Server()).argv
     for name, value in other.items():
@@ -98,7 +102,10 @@ def test_settings_hold_nothing_that_the_command_forgets() -> None:
         assert build_command(changed, EngineRef("llama-server"), Server()).argv != command, name
     beside = replace(base, settings=replace(base.settings, mmproj="/p", draft_model="/d"))
     command = build_command(beside, EngineRef("llama-server"), Server()).argv
-    homes: dict[str, Any] = {"draft_gpu_layers": 3, "draft_device_order": ("CUDA1",), "mmproj_device": "CUDA1"}
+    homes: dict[str, Any] = {
+        "draft_gpu_layers": 3, "draft_device_order": ("CUDA1",), "mmproj_device": "CUDA1",
+        "draft_cache_type_k": "q8_0", "draft_cache_type_v": "q8_0",
+    }  # fmt: skip
     for name, value in homes.items():
         changed = replace(beside, settings=replace(beside.settings, **{name: value}))
         assert build_command(changed, EngineRef("llama-server"), Server()).argv != command, name
