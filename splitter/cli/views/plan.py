@@ -39,7 +39,7 @@ def summary_line(plan: Plan) -> str:
     on_gpu = sum(owner is not None for owner in plan.placement.layers)
     kv = s.cache_type_k if s.cache_type_k == s.cache_type_v else f"{s.cache_type_k}/{s.cache_type_v}"
     waits = on_gpu and in_ram(s, plan.placement)
-    ram = f", {size(plan.footprint.host.model_bytes)} of the model in RAM" if waits else ""
+    ram = f", {size(plan.footprint.host.model_bytes)} in RAM" if waits else ""
     slots = f" ({s.parallel} slots of {s.context_size // s.parallel})" if s.parallel > 1 and not s.kv_unified else ""
     speed, turn = plan.speed, turn_text(plan.speed.turn)
     return (
