@@ -17,9 +17,9 @@ from gguf.gguf_writer import TensorInfo as Row
 
 from splitter.model.facts import ModelFacts, SkippedArray, TensorInfo
 from splitter.model.hparams import integer
+from tests.engine.skeletons import write_with_hole
 
 BLOCK = re.compile(r"blk\.(\d+)\.(.*)")
-ALIGNMENT = 32
 SIGNED = ("sections", "adapters", "target_")
 
 
@@ -64,20 +64,10 @@ def write_facts(path: Path, facts: ModelFacts) -> Path:
     token_types = facts.metadata.get("tokenizer.ggml.token_type_count")
     if isinstance(token_types, int):
         writer.add_uint32("tokenizer.ggml.token_type_count", token_types)
-    total = 0
     for tensor in facts.tensors:
         shape = tuple(reversed(tensor.shape))
         writer.tensors[-1][tensor.name] = Row(shape=shape, dtype=Type(tensor.ggml_type), nbytes=tensor.size_bytes)
-        total += -(-tensor.size_bytes // ALIGNMENT) * ALIGNMENT
-    writer.open_output_file(path)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    assert writer.fout is not None
-    file = writer.fout[0]
-    file.write(b"\0" * (-file.tell() % ALIGNMENT))
-    file.truncate(file.tell() + total)
-    file.close()
+    write_with_hole(writer, path)
     return path
 
 

@@ -7,7 +7,8 @@ import gguf
 from gguf import GGMLQuantizationType as Type
 from gguf.gguf_writer import TensorInfo
 
-ALIGNMENT = 32
+from tests.engine.skeletons import write_with_hole
+
 # projector type -> image size, patch, width, inner, layers, heads
 TOWERS = {
     "gemma3": (896, 14, 1152, 4304, 27, 16),  # SigLIP so400m, as in gemma-3 4b to 27b
@@ -31,21 +32,11 @@ def write_projector(path: Path, kind: str, text_width: int) -> Path:
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
     writer.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
-    total = 0
     for name, shape in _tensors(kind, text_width):
         dtype = Type.F16 if len(shape) > 1 and "position" not in name else Type.F32
         length = prod(shape) * (2 if dtype == Type.F16 else 4)
         writer.tensors[-1][name] = TensorInfo(shape=shape, dtype=dtype, nbytes=length)
-        total += -(-length // ALIGNMENT) * ALIGNMENT
-    writer.open_output_file(path)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    assert writer.fout is not None
-    file = writer.fout[0]
-    file.write(b"\0" * (-file.tell() % ALIGNMENT))
-    file.truncate(file.tell() + total)
-    file.close()
+    write_with_hole(writer, path)
     return path
 
 

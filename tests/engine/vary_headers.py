@@ -25,6 +25,7 @@ from splitter.model.facts import SkippedArray
 from splitter.model.families import PLAIN_NAMES, SPECIAL
 from splitter.model.load import load_model
 from tests.engine.exact import compiled
+from tests.engine.skeletons import write_with_hole
 
 Keys = dict[str, Any]  # without the architecture's prefix; a leading ! marks a key that has none
 Table = list[tuple[str, tuple[int, ...], Type]]
@@ -208,21 +209,11 @@ def write(path: Path, arch: str, keys: Keys, vocabulary: int, table: Table) -> N
     writer.add_string("tokenizer.ggml.model", "none")
     for key, value in (keys | {"vocab_size": vocabulary}).items():
         _add(writer, key[1:] if key.startswith("!") else f"{arch}.{key}", value)
-    total = 0
     for name, shape, kind in table:
         elements, size = GGML_QUANT_SIZES[kind]
         length = prod(shape) // elements * size
         writer.tensors[-1][name] = TensorInfo(shape=tuple(reversed(shape)), dtype=kind, nbytes=length)
-        total += -(-length // 32) * 32
-    writer.open_output_file(path)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    assert writer.fout is not None
-    file = writer.fout[0]
-    file.write(b"\0" * (-file.tell() % 32))
-    file.truncate(file.tell() + total)
-    file.close()
+    write_with_hole(writer, path)
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
