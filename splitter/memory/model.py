@@ -6,7 +6,7 @@ from functools import cached_property
 from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
-from splitter.memory.host_ram import growth
+from splitter.memory.host_ram import Growth, growth
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
 from splitter.memory.settings import Settings
 from splitter.memory.speculation import uses_mtp
@@ -83,6 +83,11 @@ class MemoryModel:
         read = None if self._like is None else self._like.compute_model
         return ComputeModel(self.facts, self.settings, self.rules, like=read)
 
+    @cached_property
+    def _growth(self) -> Growth:
+        """What the host's part grows by while the server runs: no placement changes it."""
+        return growth(self.facts, self.caches, self.settings, self.rules)
+
     def with_settings(self, settings: Settings) -> "MemoryModel":
         """The same model under other settings; the tensor table is read again only if they move tensors."""
         return MemoryModel(self.facts, settings, self.rules, like=self)
@@ -95,20 +100,22 @@ class MemoryModel:
         model, host_model = self.model_bytes(placement)
         context, host_context = self.context_bytes(placement)
         use = self.compute_model.use(placement)
-        compute, host_compute = self.compute(placement)
+        compute, host_compute = self._with_drafting(use, placement)
         notes = self.notes if use.proven or self.notes else (COMPUTE_NOTE.format(self.facts.architecture),)
         return Footprint(
             devices=tuple(MemoryUse(m, c, b) for m, c, b in zip(model, context, compute, strict=True)),
             host=MemoryUse(host_model, host_context, host_compute),
             pipeline=use.pipeline,
-            growth=growth(self.facts, self.caches, self.settings, self.rules),
+            growth=self._growth,
             proven=not notes,
             notes=notes,
         )
 
     def compute(self, placement: Placement) -> tuple[tuple[int, ...], int]:
         """Compute-buffer bytes per device, and the host's; those of the context that drafts by MTP included."""
-        use = self.compute_model.use(placement)
+        return self._with_drafting(self.compute_model.use(placement), placement)
+
+    def _with_drafting(self, use: ComputeUse, placement: Placement) -> tuple[tuple[int, ...], int]:
         devices, host = _per_device(use, placement), use.host
         if self.mtp:
             drafting = self.compute_model.mtp_use(placement)
