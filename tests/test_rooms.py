@@ -9,7 +9,8 @@ import pytest
 from splitter.engine.engines import NAMES
 
 ROOT = Path(__file__).parents[1] / "splitter"
-ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "app", "cli")
+FACES = ("cli", "web", "gateway")  # what talks to people and programs: each over all other rooms, never another face
+ROOMS = ("model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile", "app", *FACES)
 LEAVES = {"units", "errors", "shipped", "folders", "whole_file", "printable", "safe_yaml", "masking"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
@@ -22,8 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": {"model", "memory", "rig", "plan", "engine", "run"},
     "profile": {"model", "memory", "rig", "plan", "engine"},
     "app": {"model", "memory", "rig", "plan", "engine", "script", "run", "bench", "profile"},
-    "cli": set(ROOMS) - {"cli"},
-}
+} | {face: set(ROOMS) - set(FACES) for face in FACES}
 # The thin modules that touch the world (files, driver, network, clock, processes), one reason each.
 WORLD = {
     "model/source.py": "opens local files and answers range reads",
@@ -129,13 +129,18 @@ def test_leaves_import_no_room() -> None:
     assert wrong == []
 
 
-def test_only_cli_imports_typer_or_rich() -> None:
+@pytest.mark.parametrize(
+    ("rooms", "libraries"),
+    [({"cli"}, {"typer", "rich", "click"}), ({"web", "gateway"}, {"fastapi", "starlette", "uvicorn", "jinja2"})],
+    ids=["terminal", "HTTP"],
+)
+def test_only_faces_import_their_libraries(rooms: set[str], libraries: set[str]) -> None:
     wrong = [
         f"{module}: {name}"
         for module, tree in modules()
-        if room_of(module) != "cli"
+        if room_of(module) not in rooms
         for name in imported(tree)
-        if name.split(".")[0] in {"typer", "rich", "click"}
+        if name.split(".")[0] in libraries
     ]
     assert wrong == []
 
