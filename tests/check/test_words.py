@@ -59,6 +59,20 @@ def test_arrays_and_script_arguments() -> None:
     assert shell_words(text)[-1] == ["exec", "./llama-server", "-m", "a b.gguf", "-c", "4096"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('A=(-m "a b"); A+=(-c 4096); A+=(); x "${A[@]}"', ["x", "-m", "a b", "-c", "4096"]),
+        ('A+=(-c 4096); A+=(-v); x "${A[@]}"', ["x", "-c", "4096", "-v"]),
+        ("A=a; A+=b; x $A", ["x", "ab"]),
+    ],
+)
+def test_what_is_appended(text: str, words: list[str]) -> None:
+    real = subprocess.run(["bash", "-c", f"x() {{ printf '%s\\0' \"$@\"; }}; {text}"], capture_output=True, check=True)
+    assert ["x", *real.stdout.decode().split("\0")[:-1]] == words
+    assert shell_words(text)[-1] == words
+
+
 def test_assignments_and_exports_are_in_force_for_what_follows() -> None:
     text = "export A=1\nB=2 C='x y'\nD=3 run it\nset -euo pipefail\nother"
     assert list(shell_commands(text, {})) == [

@@ -47,7 +47,7 @@ def _script_commands(
         return quadlet_commands(text)
     if name.endswith(".service") or (not name and re.search(r"^\[Service\]", text, re.MULTILINE)):
         return unit_commands(text, env, read_text)
-    if name.endswith(".ps1") or (not name.endswith((".bat", ".cmd", ".sh")) and looks_like_powershell(text)):
+    if name.endswith(".ps1") or (not name.endswith((".bat", ".cmd", ".sh", ".bash")) and looks_like_powershell(text)):
         return powershell_commands(text, env)
     if name.endswith((".bat", ".cmd")) or (not name.endswith((".sh", ".bash")) and looks_like_cmd(text)):
         return cmd_commands(text, env)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from splitter.engine.reading.cmd import windows_argv
 from splitter.errors import UsageError
 
-_SET = re.compile(r"(\$(?:env:|global:|script:)?[\w]+|\$\{env:\w+\})\s*\+?=\s*(.*)", re.DOTALL | re.IGNORECASE)
+_SET = re.compile(r"(\$(?:env:|global:|script:)?[\w]+|\$\{env:\w+\})\s*(\+?)=\s*(.*)", re.DOTALL | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(?:env:)?(\w+)\}|(?:env:|global:|script:)?(\w+))", re.IGNORECASE)
 _SIGNS = re.compile(
-    r"\$env:\w+|`\s*\n|\bStart-Process\b|-ArgumentList\b|^\s*&\s*[\"'.$]|@\(|^\s*\$\w+\s*=",
+    r"\$env:\w+|[ \t]`[ \t\r]*\n|\bStart-Process\b|-ArgumentList\b|^\s*&\s*[\"'.$]|@\(|^\s*\$\w+\s*=",
     re.IGNORECASE | re.MULTILINE,
 )
 # Between words: blanks, a continued line, comments, the call operator, parentheses and commas of a list.
@@ -125,7 +125,7 @@ def powershell_commands(text: str, variables: Mapping[str, str]) -> Iterator[tup
         assigned = _SET.match(_statement(reader.text[start:].lstrip(" \t\n")))
         words = reader.words()
         if assigned:
-            _assign(assigned[1], assigned[2], reader, exported)
+            _assign(assigned[1], assigned[3], reader, exported, appends=bool(assigned[2]))
         elif words:
             yield _command(words), dict(exported)
 
@@ -140,15 +140,20 @@ def _statement(text: str) -> str:
     return text
 
 
-def _assign(target: str, value: str, reader: _Reader, exported: dict[str, str]) -> None:
+def _assign(target: str, value: str, reader: _Reader, exported: dict[str, str], *, appends: bool) -> None:
     name = re.sub(r"^\$\{?(?:env:|global:|script:)?|\}$", "", target, flags=re.IGNORECASE)
     inner = _Reader(value.strip(), reader.known, reader.arrays)
     items = []
     while inner.at < len(inner.text):
         items += inner.words()
-    if value.lstrip().startswith("@(") or len(items) > 1:
+    array = reader.arrays.get(name.lower()) if appends else None
+    if array is not None:
+        items = [*array, *items]
+    if array is not None or value.lstrip().startswith("@(") or len(items) > 1:
         reader.arrays[name.lower()] = items
     text = " ".join(items)
+    if appends and array is None:
+        text = reader.known.get(name, "") + text
     reader.known[name] = text
     if "env:" in target.lower():
         exported[name] = text

@@ -67,8 +67,13 @@ def _assign(words: list[str], known: dict[str, str], *, only_empty: bool) -> lis
             return rest
         rest = rest[1:]
         if not (only_empty and known.get(name)):
-            known[name.removesuffix("+")] = (known.get(name[:-1], "") if name.endswith("+") else "") + value
+            known[name.removesuffix("+")] = _appended(known.get(name[:-1], ""), value) if name[-1] == "+" else value
     return rest
+
+
+def _appended(old: str, more: str) -> str:
+    """`NAME+=more`: the words of an array come with the NUL that parts them from those before."""
+    return old + more if old else more.removeprefix("\0")
 
 
 class _Scanner:
@@ -177,7 +182,8 @@ class _Scanner:
             self.words.add(element)
 
     def _array(self) -> None:
-        """`NAME=(a b c)`: kept as one value with NUL between the elements."""
+        """`NAME=(a b c)`: kept as one value with NUL between the elements, and in front of those of `NAME+=(d e)`."""
+        appends = (self.words.word or "").endswith("+=")
         inner = _Scanner(self.text, self.known)
         inner.at = self.at + 1
         while inner.at < len(self.text) and self.text[inner.at] != ")":
@@ -187,7 +193,7 @@ class _Scanner:
             else:
                 inner._step(self.text[inner.at])
         inner.words.end()
-        self.words.add("\0".join(inner.words.done))
+        self.words.add("\0".join(["", *inner.words.done] if appends else inner.words.done))
         self.at = inner.at + 1
 
     def _expansion(self) -> str:
