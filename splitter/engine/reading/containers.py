@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from splitter.engine.reading.shell import shell_commands
 from splitter.engine.reading.value import Container, ReadText
 from splitter.plan.plan import Notice
 
@@ -115,7 +114,7 @@ def env_file(text: str) -> dict[str, str]:
 def _started(image: str, args: Sequence[str], entrypoint: str | None, env: Mapping[str, str]) -> tuple[str, ...]:
     """The program and its arguments inside the container."""
     if entrypoint:
-        return _through_shell((*entrypoint.split(), *args))
+        return (*entrypoint.split(), *args)
     kind = _LLAMA_IMAGE.search(image)
     if kind and kind[1].lower() == "full":  # tools.sh: its first word names the tool
         return ("llama-server", *args[1:]) if args[:1] in (["--server"], ["-s"]) else tuple(args)
@@ -124,16 +123,7 @@ def _started(image: str, args: Sequence[str], entrypoint: str | None, env: Mappi
     if _KOBOLD_IMAGE.search(image) and (not args or args[0].startswith("-")):
         model = ("--model", env["KCPP_MODEL"]) if env.get("KCPP_MODEL") else ()
         return ("koboldcpp", *model, *env.get("KCPP_ARGS", "").split(), *args)
-    return _through_shell(tuple(args) or (image,))
-
-
-def _through_shell(words: tuple[str, ...]) -> tuple[str, ...]:
-    """`sh -c LINE` as an entrypoint."""
-    if len(words) < 3 or words[1] not in {"-c", "-lc"}:
-        return words
-    commands = [found for found, _ in shell_commands(words[2], {})]
-    longest = max((len(found) for found in commands), default=0)
-    return tuple(next((found for found in commands if len(found) == longest), words))
+    return tuple(args) or (image,)
 
 
 def _image_defaults(image: str, env: Mapping[str, str]) -> dict[str, str]:

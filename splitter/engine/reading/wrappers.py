@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from splitter.engine.reading.cmd import cmd_commands
 from splitter.engine.reading.containers import CONTAINERS, Image, container_run
 from splitter.engine.reading.shell import shell_commands
 from splitter.engine.reading.value import ReadText, Unwrapped
@@ -52,7 +53,7 @@ setpriv,unshare,firejail | 0 | |
 dbus-run-session | 0 | | --config-file
 systemd-inhibit,caffeinate | 0 | | --what --who --why --mode -t -w
 screen | 0 | | -S -c -e -h -s -t -T -X -p
-bash,sh,zsh,dash,ksh,fish | 0 | -c | -o +o --rcfile --init-file
+bash,sh,ash,zsh,dash,ksh,fish | 0 | -c | -o +o --rcfile --init-file
 script | 0 | -c | -O -I -B -T -E -m -o
 ssh | 1 | "" | -p -i -l -o -L -R -D -F -J -b -c -e -E -I -m -Q -S -w -W
 wsl,wsl.exe | 0 | | -d --distribution -u --user --cd
@@ -114,12 +115,14 @@ def _table(found: Unwrapped, wrapper: Wrapper) -> Unwrapped | None:
     options, rest = split_options(found.words[1:], wrapper.valued | ({wrapper.script} if wrapper.script else set()))
     if wrapper.script and wrapper.script in options:
         return _script(found, options[wrapper.script][-1], rest)
+    behind = rest[wrapper.operands :]
+    if wrapper.script and wrapper.operands and behind[:1] == [wrapper.script]:  # flock FILE -c LINE
+        return _script(found, behind[1], behind[2:]) if behind[1:] else None
     if wrapper.script and _combined(found.words, wrapper.script) and rest:
         return _script(found, rest[0], rest[1:])
-    rest = rest[wrapper.operands :]
     if wrapper.script == "":
-        return _inner(found, " ".join(rest)) if rest else None
-    return _left(found, rest)
+        return _inner(found, " ".join(behind)) if behind else None
+    return _left(found, behind)
 
 
 def _script(found: Unwrapped, text: str, rest: Sequence[str]) -> Unwrapped | None:
@@ -139,11 +142,15 @@ def _left(found: Unwrapped, rest: Sequence[str]) -> Unwrapped | None:
 
 
 def _inner(found: Unwrapped, text: str) -> Unwrapped | None:
-    """A command line of its own: the last command in it that could be an engine's."""
+    """A command line of its own."""
     try:
-        commands = list(shell_commands(text, found.env))
+        return _longest(found, list(shell_commands(text, found.env)))
     except UsageError:
         return None
+
+
+def _longest(found: Unwrapped, commands: Sequence[tuple[list[str], dict[str, str]]]) -> Unwrapped | None:
+    """Of the commands of a line the one with most words: the engine's."""
     if not commands:
         return None
     words, env = max(commands, key=lambda item: len(item[0]))
@@ -246,10 +253,12 @@ def _tmux(found: Unwrapped) -> Unwrapped | None:
 
 
 def _cmd(found: Unwrapped) -> Unwrapped | None:
-    """`cmd /c LINE`: the words that follow are the line."""
+    """`cmd /c LINE`: the words that follow are the line, or one word holds all of it."""
     rest = list(found.words[1:])
     while rest and re.fullmatch(r"/[a-z](:\w+)?", rest[0], re.IGNORECASE):
         rest.pop(0)
+    if len(rest) == 1 and " " in rest[0]:
+        return _longest(found, list(cmd_commands(rest[0], found.env)))
     return _left(found, rest)
 
 
