@@ -312,7 +312,7 @@ def prompt_s(work: Work, devices: Sequence[Device], ubatch_size: int, constants:
     in_ram = sum(ram_prompted_s(portion, first, ram, ubatch_size, constants) for portion in (work.host, work.moved))
     handing = constants.device_prompt_s * len(times) / ubatch_size
     if work.shares:
-        return max(times, default=0.0) + _reduced_rows_s(work, devices, constants) + handing
+        return max(times, default=0.0) + _reduced_rows_s(work, devices, constants) + in_ram + handing
     return sum(times) + in_ram + handing
 
 

@@ -84,6 +84,21 @@ def test_prompts_wait_for_weights_that_cross_the_link() -> None:
     assert whole > partial > small
 
 
+def test_prompts_of_tensor_mode_wait_for_experts_in_ram() -> None:
+    moe, cards = model(8, experts=8), [card(i, 4000, 300, fp16_flops=1e13) for i in range(2)]
+    plain = Settings(2048, 9, ("CUDA0", "CUDA1"), (1, 1), parallel=1, split_mode="tensor")
+    seconds = []
+    for moved in (0, 4, 8):
+        settings = replace(plain, n_cpu_moe=moved)
+        speed = evaluate(moe, rig(*cards), settings, constants=BOUND, overhead=no_overhead).speed
+        assert speed.prompt_tokens_per_s
+        seconds.append(1 / speed.prompt_tokens_per_s)
+    experts = 3 * 4 * 1024 * 1024 * 8 // 32 * 18
+    crossing = 4 * experts / 8e9 / plain.ubatch_size  # of 8 experts, 2 of them used, a large micro-batch uses all
+    assert seconds[1] - seconds[0] > 0.9 * crossing
+    assert seconds[2] - seconds[1] > 0.9 * crossing
+
+
 def test_warnings_name_device_and_bytes() -> None:
     found = at(rig(card(0, 40, 100), card(1, 900, 100)), 9, (9, 0))
     assert not found.fits()
