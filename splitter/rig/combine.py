@@ -53,6 +53,11 @@ def combine(
     return Detection(tuple(devices), tuple(notes))
 
 
+def worth_beside(devices: Iterable[Device]) -> tuple[Device, ...]:
+    """Those that are worth a place beside cards: the ones with memory of their own, or with a machine's fast RAM."""
+    return tuple(d for d in devices if not d.unified or (d.bandwidth_bytes_per_s or 0) >= WIDE_BYTES_PER_S)
+
+
 def _is_wide(row: ListedDevice, catalog: Catalog) -> bool:
     """Whether an integrated GPU is worth a card's place: Strix Halo, GB10, Apple."""
     card = find(catalog, row.name, row.total_bytes)

@@ -6,7 +6,7 @@ from splitter.errors import EngineError
 from splitter.rig import sysfs
 from splitter.rig.backends import BackendName, choose_backend, on_backend
 from splitter.rig.catalog import Catalog, find
-from splitter.rig.combine import WIDE_BYTES_PER_S, combine
+from splitter.rig.combine import combine, worth_beside
 from splitter.rig.device import Host, Rig
 from splitter.rig.files import load_catalog
 from splitter.rig.host import probe_host
@@ -63,10 +63,7 @@ def _driver(catalog: Catalog) -> Detection:
     where the other has cards."""
     nvidia, others = detect(catalog), sysfs.detect(catalog)
     if nvidia.devices:
-        slots = {device.pci_bus_id for device in nvidia.devices}
-        own = (device for device in others.devices if device.pci_bus_id not in slots)
-        beside = tuple(d for d in own if not d.unified or (d.bandwidth_bytes_per_s or 0) >= WIDE_BYTES_PER_S)
-        return Detection((*nvidia.devices, *beside), nvidia.notes)
+        return Detection((*nvidia.devices, *worth_beside(others.devices)), nvidia.notes)
     if others.devices:
         return others
     quiet = tuple(note for note in nvidia.notes if note != NO_DRIVER)

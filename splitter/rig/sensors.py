@@ -15,6 +15,7 @@ from splitter.rig import sysfs
 from splitter.rig.backends import backend
 from splitter.rig.card_reading import CardReading, Readings
 from splitter.rig.catalog import Catalog
+from splitter.rig.combine import worth_beside
 from splitter.rig.device import Device, Rig
 from splitter.rig.files import load_catalog
 from splitter.rig.host import host_memory
@@ -72,8 +73,10 @@ class Sensors:
         self._wait_reads = REOPEN_READS - 1
         catalog = load_catalog()
         found, self._notes = self._open_nvml(catalog)
-        others = () if found else sysfs.detect(catalog, self._drm).devices
-        if others or (self._rig is not None and not any(backend(d.id) == "CUDA" for d in self._rig.devices)):
+        others = sysfs.detect(catalog, self._drm).devices
+        if found:
+            others = worth_beside(others)
+        elif others or (self._rig is not None and not any(backend(d.id) == "CUDA" for d in self._rig.devices)):
             self._notes = ()  # what NVIDIA's driver says is nothing to an owner of other cards
         cards = (*(device for device, _ in found), *others)
         wanted, unknown = (cards, ()) if self._rig is None else cards_of_rig(self._rig.devices, cards)

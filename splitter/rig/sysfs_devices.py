@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from splitter.rig.catalog import Catalog, find
-from splitter.rig.combine import WIDE_BYTES_PER_S, is_integrated
+from splitter.rig.combine import is_integrated, worth_beside
 from splitter.rig.defaults import DEFAULT, default_free_bytes, default_ids, fill_from_catalog
 from splitter.rig.device import Device
 from splitter.rig.nvml_devices import Detection, pci_order
@@ -64,11 +64,8 @@ def build_devices(cards: Sequence[DrmCard], amd_names: str, pci_names: str, cata
             notes.append(f"{name} ({card.pci_bus_id}) does not report its memory: describe it in a rig file")
         else:
             devices.append(_device(card, name, total, catalog))
-    kept = [
-        d
-        for d, _ in integrated
-        if d is not None and (not devices or (d.bandwidth_bytes_per_s or 0) >= WIDE_BYTES_PER_S)
-    ]
+    known = [device for device, _ in integrated if device is not None]
+    kept = worth_beside(known) if devices else known
     notes = [note for device, note in integrated if device not in kept] + notes
     devices = sorted((*devices, *kept), key=lambda device: pci_order(device.pci_bus_id or ""))
     ids = default_ids([(device.name, device.total_bytes) for device in devices], catalog)

@@ -63,8 +63,10 @@ class Watched(Driver):
 
 
 @pytest.fixture(autouse=True)
-def _no_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_visible_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever cards of AMD or Intel the machine that runs the tests has."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(Sensors.__init__, "__defaults__", (None, None, tmp_path / "no cards"))
 
 
 def rig(*devices: Device) -> Rig:
@@ -236,6 +238,21 @@ def test_an_amd_card_through_sysfs(tmp_path: Path) -> None:
     assert (reading.utilization, reading.temperature_c, reading.power_w) == (0.88, 64.0, 181.0)
     assert (reading.power_limit_w, reading.sm_clock_mhz, reading.memory_clock_mhz) == (186.0, 2424, 1000)
     assert (reading.throttled, reading.energy_j, readings.note) == (None, None, "")
+
+
+def test_an_amd_card_beside_an_nvidia_card_is_read_too(tmp_path: Path) -> None:
+    make_amd(tmp_path, AMD_FILES)
+    wanted = rig(
+        Device("Vulkan0", "NVIDIA GeForce RTX 3060", 12 * GIB, 0, pci_bus_id="0000:01:00.0"),
+        Device("Vulkan1", "AMD Radeon RX 6700 XT", 12272 * MIB, 0, pci_bus_id="0000:03:00.0"),
+    )
+    fake = Watched(Card(bus_id="00000000:01:00.0"), Card(bus_id="00000000:02:00.0", name=LOST))
+    for asked, ids in ((wanted, ["Vulkan0", "Vulkan1"]), (None, ["CUDA0", "Vulkan0"])):
+        with Sensors(asked, fake, tmp_path) as sensors:
+            readings = sensors.read()
+        assert [(c.device_id, c.temperature_c) for c in readings.cards] == list(zip(ids, (71, 64), strict=True))
+        assert readings.note.startswith("GPU 1: ")
+        assert "is not a card of this machine" not in readings.note
 
 
 def test_an_amd_card_that_is_unplugged(tmp_path: Path) -> None:

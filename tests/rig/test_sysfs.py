@@ -7,6 +7,7 @@ import pytest
 
 from splitter.rig import probe
 from splitter.rig.combine import combine
+from splitter.rig.device import Device
 from splitter.rig.files import load_catalog
 from splitter.rig.listed import parse_listing
 from splitter.rig.nvml_devices import Detection
@@ -158,8 +159,10 @@ def test_linux_is_asked_where_nvml_is_silent(tmp_path: Path, monkeypatch: pytest
     rig = probe.probe_rig()
     assert [device.id for device in rig.devices] == ["Vulkan0"]
     assert rig.notes == ()
-    nvidia = Detection((rig.devices[0],))
+    nvidia = Detection((Device("CUDA0", "NVIDIA GeForce RTX 3060", 12 * GIB, 11 * GIB, pci_bus_id="0000:01:00.0"),))
     monkeypatch.setattr(probe, "detect", lambda _catalog: nvidia)
+    assert [device.name for device in probe.probe_rig().devices] == [nvidia.devices[0].name, rig.devices[0].name]
+    (tmp_path / "drm" / "card0").rename(tmp_path / "gone")
     assert probe.probe_rig().devices == nvidia.devices
 
 
