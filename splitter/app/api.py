@@ -13,6 +13,7 @@ from splitter.app.events import Events, Silent
 from splitter.app.keywords import Keywords, Text, checked_wishes
 from splitter.app.planning import Planned, plan_model
 from splitter.app.wishes import Wishes, ask
+from splitter.errors import UsageError
 from splitter.profile.profile import BUILT_IN
 
 if TYPE_CHECKING:
@@ -46,16 +47,19 @@ def check(
     **keywords: Unpack[Keywords],
 ) -> Checked:
     """What a command would do: `check("m.gguf", "-ngl", "40")`, `check("start.bat")`, `check(command="llama-server
-    -m m.gguf -ngl 40")`. Settings among the keywords are taken as if they stood in the command. It never raises because
-    something does not fit: ask `.fits`.
+    -m m.gguf -ngl 40")`. Settings among the keywords are taken as if they stood in the command, and stand in the one
+    of the answer. It never raises because something does not fit: ask `.fits`.
     """
     from dataclasses import replace
 
     wishes = checked_wishes(None, None, keywords)
-    given = {name: value for name, value in wishes.settings().items() if value != "max"}
+    given = wishes.settings()
+    if given.get("context_size") == "max":
+        raise UsageError("check looks at one context size, not at max", "give a number, or ask splitter.plan for max")
     asked = Wishes({key: value for key, value in wishes.values.items() if not key.startswith("settings.")})
     read = read_target(None if target is None else str(target), command, list(flags), asked)
-    return evaluate_read(replace(read, settings={**read.settings, **given}), asked, events or Silent())
+    read = replace(read, settings={**read.settings, **given})
+    return evaluate_read(read, asked, events or Silent(), names=tuple(given))
 
 
 def rank(

@@ -22,12 +22,13 @@ from splitter.plan.request import Request
 from splitter.rig.device import Rig
 
 if TYPE_CHECKING:
-    from splitter.engine.reading.judge import Oracle
+    from splitter.engine.reading.judge import Judged, Oracle
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An evaluated command: `command` is its JSON form, as written; with `refusals` the engine would not start.
+    """An evaluated command: `command` is its JSON form, as written, with what was given beside it; with `refusals` the
+    engine would not start.
 
     Where it does not fit: the `culprit` in a sentence, the command to run `instead` (the same form), and what that
     does (`better`); None where nothing was found.
@@ -117,10 +118,13 @@ def _text_beside(folder: Path) -> Callable[[str], str | None]:
     return lambda name: text_of(folder / Path(name).expanduser())
 
 
-def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None) -> Checked:
+def evaluate_read(
+    read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | None = None, names: tuple[str, ...] = ()
+) -> Checked:
     """What the command does on the rig, with its traps as warnings, and what to run instead where it does not fit.
 
-    `rig` stands in for the machine's own; one that the user names counts more.
+    `rig` stands in for the machine's own; one that the user names counts more. `names` are the settings of `read` that
+    were given beside its words: the commands of the answer have them.
     """
     from splitter.engine.reading.judge import judge
 
@@ -134,16 +138,26 @@ def evaluate_read(read: ReadCommand, wishes: Wishes, events: Events, rig: Rig | 
     margins = asked.task.request.margin_bytes
     with events.step("looking for what fits"):
         judged = judge(read, facts, planner.rig, oracle(facts, planner, margins), engine.version)
-    instead = _instead(judged.instead) if judged.instead else None
     better = judged.remedy.plan if judged.remedy else None
     plan = planner.noted(planner.as_measured(judged.plan))
-    return Checked(plan, engine, _command(read, " ".join(read.argv)), read.refusals, judged.culprit, instead, better)
+    command, instead = _commands(judged, names, engine.version)
+    return Checked(plan, engine, command, read.refusals, judged.culprit, instead, better)
 
 
-def _instead(read: ReadCommand) -> dict[str, Any]:
-    from splitter.engine.reading.edits import line_of
+def _commands(
+    judged: "Judged", names: tuple[str, ...], version: str | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The command and what to run instead, each told the settings `names`."""
+    from splitter.engine.reading.edits import line_of, rewritten
 
-    return _command(read, line_of(read))
+    read, instead = judged.read, judged.instead
+    line = " ".join(read.argv)
+    if names:
+        read = rewritten(read, judged.plan, judged.plan, names, version)
+        line = line_of(read)
+        if instead is not None and judged.remedy is not None:
+            instead = rewritten(instead, judged.plan, judged.remedy.plan, names, version)
+    return _command(read, line), _command(instead, line_of(instead)) if instead else None
 
 
 def _command(read: ReadCommand, line: str) -> dict[str, Any]:

@@ -111,6 +111,29 @@ def test_check_takes_settings_as_keywords(splitter: Splitter) -> None:
     assert {name: ours[name] for name in names} == {name: told[name] for name in names}
 
 
+def test_a_checked_command_says_what_was_given_beside_it() -> None:
+    """A keyword is a part of what was checked: the command, and the one to run instead, have its flag."""
+    found = splitter.check(TINY, "--top-k", "40", gpus="1050ti", context_size=2000000, gpu_layers=99)
+    assert not found.fits
+    line = found.command["line"]
+    assert f"{TINY} --top-k 40" in line
+    assert found.command["argv"] == line.split()
+    again = splitter.check(command=line, gpus="1050ti")
+    assert again.plan.settings == found.plan.settings
+    assert again.plan.settings.context_size == 2000000
+    assert again.plan.settings.gpu_layers > again.plan.facts.layers
+    assert found.instead is not None
+    assert found.better is not None
+    cured = splitter.check(command=found.instead["line"], gpus="1050ti")
+    assert cured.fits
+    assert "-ngl" in found.instead["argv"] or "--gpu-layers" in found.instead["argv"]
+    assert cured.plan.settings == found.better.settings
+    whole = splitter.check(TINY, "-ngl", "3", gpus="1050ti")
+    assert whole.command["argv"][-2:] == ["-ngl", "3"]
+    with pytest.raises(UsageError, match="not at max"):
+        splitter.check(TINY, gpus="1050ti", context="max")
+
+
 def test_errors_have_a_next_step() -> None:
     with pytest.raises(UsageError, match="no keyword 'contextsise'") as unknown:
         splitter.plan(TINY, contextsise=3)  # type: ignore[call-arg]
