@@ -83,6 +83,7 @@ def device_data(planned: "PlannedDevice") -> dict[str, Any]:
         "margin_bytes": planned.margin_bytes,
         "used_bytes": planned.used_bytes(),
         "headroom_bytes": planned.headroom_bytes(),
+        "node": device.node,
     }
 
 

@@ -45,6 +45,7 @@ DEVICE = {
     "margin_bytes": int,
     "used_bytes": int,
     "headroom_bytes": int,
+    "node": (str, None),
 }
 HOST = {"model_bytes": int, "context_bytes": int, "compute_bytes": int, "ram_free_bytes": (int, None)}
 SPEED = {
