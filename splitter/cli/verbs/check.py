@@ -53,7 +53,6 @@ def check(
 ) -> None:
     """Check flags, a command line, a script or a log. What it puts on each card, whether it fits, what is wrong."""
     from splitter.app.checking import evaluate_read, read_profile, read_target
-    from splitter.app.wire import plan_data
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.checked import checked_view, on_a_screen, traps_to_tell
     from splitter.errors import UsageError
@@ -76,8 +75,7 @@ def check(
     traps = traps_to_tell(checked.plan, checked.refusals, checked.culprit)
     output.show(*on_a_screen(head, traps, output.out))
     status, code = _verdict(checked)
-    data = plan_data(checked.plan, checked.engine, checked.command) | {"remedy": _remedy(checked)}
-    output.data(data, status, [asdict(refusal) for refusal in checked.refusals])
+    output.data(checked.data() | {"remedy": _remedy(checked)}, status, [asdict(refusal) for refusal in checked.refusals])
     if code:
         raise typer.Exit(code)
 
@@ -118,4 +116,4 @@ def _remedy(checked: "Checked") -> dict[str, Any] | None:
 def _verdict(checked: "Checked") -> tuple[Status, int]:
     if checked.refusals:
         return "error", 1
-    return ("ok", 0) if checked.plan.fits() else ("does_not_fit", 3)
+    return ("ok", 0) if checked.fits else ("does_not_fit", 3)
