@@ -75,7 +75,8 @@ def check(
     traps = traps_to_tell(checked.plan, checked.refusals, checked.culprit)
     output.show(*on_a_screen(head, traps, output.out))
     status, code = _verdict(checked)
-    output.data(checked.data() | {"remedy": _remedy(checked)}, status, [asdict(refusal) for refusal in checked.refusals])
+    refusals = [asdict(refusal) for refusal in checked.refusals]
+    output.data(checked.data() | {"remedy": _remedy(checked)}, status, refusals)
     if code:
         raise typer.Exit(code)
 
