@@ -76,6 +76,7 @@ WORLD = {
     "profile/files.py": "reads profile files",
     "app/background.py": "starts a launch's supervisor as a background process",
     "app/running.py": "a thread that supervises an engine for a program",
+    "app/looking.py": "asks for the environment's variables",
     "app/listing.py": "owns the time for solving many models",
     "app/tuning.py": "owns a tune's clock",
     "app/scripting.py": "quotes a line for Windows as subprocess would",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from splitter.app.checking import Checked
     from splitter.engine.command import EngineCommand, EngineRef
     from splitter.errors import SplitterError
     from splitter.memory.footprint import MemoryUse
@@ -217,3 +218,10 @@ def rig_device_data(device: "Device") -> dict[str, Any]:
         "pci_bus_id": device.pci_bus_id,
         "sources": dict(device.sources),
     }
+
+
+def remedy_data(checked: "Checked") -> dict[str, Any] | None:
+    """What makes the command fit, in the shape of an alternative with its command."""
+    if checked.better is None:
+        return None
+    return {"culprit": checked.culprit, "command": checked.instead, **placed_data(checked.better)}

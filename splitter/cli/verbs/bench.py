@@ -158,7 +158,8 @@ def _planned(wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "P
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
     """Shows the record and keeps it: shown first, so that a full disk loses nothing."""
-    from splitter.cli.views.bench_record import bench_data, record_view
+    from splitter.app.answers import bench_data
+    from splitter.cli.views.bench_record import record_view
 
     output.show(*record_view(record))
     (kept,) = _kept((record,), output) if wishes.save else (record,)
@@ -182,10 +183,11 @@ def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]"
 
 
 def _compare(planned: "Planned", read: "ReadCommand | None", wishes: "BenchWishes", output: Output) -> None:
+    from splitter.app.answers import ratio_data
     from splitter.app.measuring import bench_alternatives
     from splitter.bench.records.record import to_dict
     from splitter.bench.verdict import compare_records
-    from splitter.cli.views.bench_record import duel_view, ratio_data
+    from splitter.cli.views.bench_record import duel_view
 
     records = bench_alternatives(planned, read, wishes, output)
     if all(record.error and not record.points for record in records):

@@ -67,9 +67,10 @@ def compare(
     second: Annotated[int, typer.Argument(metavar="B", help="The other measurement's number.")],
 ) -> None:
     """Say whether A and B differ by more than the noise. Per point: Welch's t on the logarithms, 95 %."""
+    from splitter.app.answers import ratio_data
     from splitter.bench.records.records import Records
     from splitter.bench.verdict import compare_records
-    from splitter.cli.views.bench_record import comparison_view, ratio_data
+    from splitter.cli.views.bench_record import comparison_view
 
     output = Output("bench", as_json=report.json)
     with Records() as kept:

@@ -39,13 +39,14 @@ def calibrate(
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
 ) -> None:
     """Measure each card. Later plans use what it reached instead of the catalog's figures."""
+    from splitter.app.answers import calibrated_data, kept_data
     from splitter.app.calibrating import calibrate_rig
     from splitter.app.planning import resolve
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
     from splitter.bench.records.records import Records
     from splitter.bench.tune.run import TrialShape
     from splitter.cli.flags import wishes_of
-    from splitter.cli.views.calibrate import calibrated_data, calibrated_view, kept_data, kept_view
+    from splitter.cli.views.calibrate import calibrated_view, kept_view
 
     output = Output("calibrate", as_json=report.json)
     if show or forget:

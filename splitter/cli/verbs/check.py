@@ -2,11 +2,11 @@
 
 import sys
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splitter.app.wire import Status
+from splitter.app.wire import Status, remedy_data
 from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output
 
@@ -76,7 +76,7 @@ def check(
     output.show(*on_a_screen(head, traps, output.out))
     status, code = _verdict(checked)
     refusals = [asdict(refusal) for refusal in checked.refusals]
-    output.data(checked.data() | {"remedy": _remedy(checked)}, status, refusals)
+    output.data(checked.data() | {"remedy": remedy_data(checked)}, status, refusals)
     if code:
         raise typer.Exit(code)
 
@@ -94,7 +94,7 @@ def _check_log(log: str, model: str | None, wishes: "Wishes", output: Output) ->
         output.show(
             *remedy_view(found.checked.plan, found.checked.culprit, _instead(found.checked), found.checked.better)
         )
-        data |= {"remedy": _remedy(found.checked)}
+        data |= {"remedy": remedy_data(found.checked)}
     status: Status = "does_not_fit" if found.story.short else "error" if found.story.failure else "ok"
     output.data(data, status)
     if found.failed():
@@ -103,15 +103,6 @@ def _check_log(log: str, model: str | None, wishes: "Wishes", output: Output) ->
 
 def _instead(checked: "Checked") -> str | None:
     return checked.instead["line"] if checked.instead else None
-
-
-def _remedy(checked: "Checked") -> dict[str, Any] | None:
-    """What makes the command fit, in the shape of an alternative with its command."""
-    from splitter.app.wire import placed_data
-
-    if checked.better is None:
-        return None
-    return {"culprit": checked.culprit, "command": checked.instead, **placed_data(checked.better)}
 
 
 def _verdict(checked: "Checked") -> tuple[Status, int]:

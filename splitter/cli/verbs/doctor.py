@@ -1,8 +1,6 @@
 """`splitter doctor`: driver, engines, device order, ports, RAM, known traps; each finding with what to do."""
 
-import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
@@ -10,10 +8,6 @@ from rich.text import Text
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
 from splitter.printable import printable_lines
-
-if TYPE_CHECKING:
-    from splitter.engine.command import EngineRef
-    from splitter.run.diagnosis import Seen
 
 EXAMPLES = """Example:
 
@@ -28,11 +22,10 @@ def doctor(report: OutputOptions) -> None:
 
     Exit code 1 where something is broken.
     """
-    from splitter.run.diagnosis import diagnose
+    from splitter.app.looking import look_around
 
     output = Output("doctor", as_json=report.json)
-    with output.step("looking around"):
-        findings = diagnose(_look())
+    findings = look_around(output)
     for finding in findings:
         level = (f"{finding.level:<8}", STYLES[finding.level])
         hint = [f"\n         do: {printable_lines(finding.hint)}"] if finding.hint else []
@@ -41,33 +34,3 @@ def doctor(report: OutputOptions) -> None:
     output.data({"findings": [asdict(finding) for finding in findings]})
     if broken:
         raise typer.Exit(1)
-
-
-def _look() -> "Seen":
-    from splitter.engine.engines import ENGINES, NAMES
-    from splitter.engine.llama_server.dry_run import find_dry_run
-    from splitter.rig.probe import probe_rig
-    from splitter.run.diagnosis import Seen
-    from splitter.run.endpoint import is_free, port_owner
-
-    found: dict[str, EngineRef | None] = {name: _engine(name) for name in NAMES}
-    here = [(ENGINES[name], engine) for name, engine in found.items() if engine]
-    lister = next((path for kind, engine in here if (path := kind.lister(engine.path))), None)
-    ports = dict.fromkeys(engine.port for engine in ENGINES.values())
-    return Seen(
-        rig=probe_rig(lister),
-        engines=found,
-        ports={port: None if is_free("127.0.0.1", port) else port_owner(port) or "another program" for port in ports},
-        environment=dict(os.environ),
-        dry_run=next((tool for _, engine in here if (tool := find_dry_run(engine))), None),
-    )
-
-
-def _engine(kind: str) -> "EngineRef | None":
-    from splitter.engine.find import find_engine
-    from splitter.errors import EngineNotFoundError
-
-    try:
-        return find_engine(kind)
-    except EngineNotFoundError:
-        return None

@@ -21,7 +21,8 @@ def inspect(
     model: Annotated[str, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")],
 ) -> None:
     """Show what a model's header says. Architecture, sizes per layer, KV per token, quantisation."""
-    from splitter.cli.views.inspect import inspect_data, inspect_view
+    from splitter.app.answers import inspect_data
+    from splitter.cli.views.inspect import inspect_view
     from splitter.model.load import load_model
     from splitter.model.locate import locate
 

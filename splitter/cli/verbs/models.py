@@ -26,9 +26,10 @@ def models(
     wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name contains this.")] = "",
 ) -> None:
     """List the models found on this computer. Size, quantisation, whether they fit, how fast they would be."""
+    from splitter.app.answers import models_data
     from splitter.app.listing import list_models
     from splitter.cli.flags import wishes_of
-    from splitter.cli.views.models import models_data, models_view
+    from splitter.cli.views.models import models_view
 
     output = Output("models", as_json=report.json)
     listing = list_models(wanted, wishes_of(None, devices, engine, margin), output)

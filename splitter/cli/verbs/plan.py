@@ -91,8 +91,9 @@ def plan(
 
 def _show_ranking(ranking: "Ranking", follow_up: str | None, save: str | None, output: Output) -> None:
     """The ranked table and the command to run next; exit 3 when no file fits."""
+    from splitter.app.answers import advice_data
     from splitter.app.saving import save_text
-    from splitter.cli.views.advice import advice_data, advice_view
+    from splitter.cli.views.advice import advice_view
 
     advice = ranking.advice
     data = advice_data(ranking.name, ranking.rig, advice)

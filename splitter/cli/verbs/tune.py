@@ -58,12 +58,13 @@ def tune(
     ] = 600.0,
 ) -> None:
     """Measure small changes of the plan and keep the fastest. It becomes a profile, with its evidence."""
+    from splitter.app.answers import tune_data
     from splitter.app.planning import resolve, solve
     from splitter.app.profiles import rig_values
     from splitter.app.tuning import TuneWishes, prepare, run, save_winner
     from splitter.bench.tune.run import TrialShape
     from splitter.cli.flags import wishes_of
-    from splitter.cli.views.tune import tune_data, tune_view
+    from splitter.cli.views.tune import tune_view
 
     output = Output("tune", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)

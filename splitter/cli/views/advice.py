@@ -1,12 +1,10 @@
 """The files of a repository as a ranked table, and as JSON."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from splitter.app.wire import error_item
 from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.cli.views.words import rate, size
 from splitter.plan.advise import Advice, RankedFile
@@ -61,31 +59,3 @@ def _layers(file: RankedFile) -> str:
     if file.on_gpus:
         return f"all {file.layers}"
     return f"{file.gpu_layers}/{file.layers}" + (" in part" if file.gpu_layers == file.layers else "")
-
-
-def advice_data(name: str, rig: Rig, advice: Advice) -> dict[str, Any]:
-    return {
-        "repository": name,
-        "rig": rig.name,
-        "files": [_file_data(file) for file in advice.files],
-        "recommended": advice.recommended,
-        "reason": advice.reason,
-    }
-
-
-def _file_data(file: RankedFile) -> dict[str, Any]:
-    facts, error = file.candidate.facts, file.candidate.error
-    return {
-        "file": file.file,
-        "quantization": facts.quantization if facts else None,
-        "file_bytes": facts.file_bytes if facts else None,
-        "bits_per_weight": file.bits_per_weight,
-        "quality": file.quality,
-        "fits": file.fits,
-        "on_gpus": file.on_gpus if file.fits else None,
-        "gpu_layers": file.gpu_layers,
-        "layers": file.layers,
-        "context_size": file.context_size,
-        "generation_tokens_per_s": file.tokens_per_s,
-        "error": error_item(error) if error else None,
-    }

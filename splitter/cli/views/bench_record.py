@@ -1,15 +1,13 @@
 """Records for people: the points as tables, a comparison with its verdicts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.bench.points import Shape
 from splitter.bench.records.figures import milliseconds, percent, speed
-from splitter.bench.records.record import Point, Record, to_dict
+from splitter.bench.records.record import Point, Record
 from splitter.bench.verdict import PointRatio, Ratio
 from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.printable import SENTENCE, printable
@@ -34,15 +32,6 @@ def title(record: Record) -> str:
     number = f"#{record.id} " if record.id is not None else ""
     label = f" [{record.label}]" if record.label else ""
     return printable(f"{number}{engine}: {record.model.name or record.model.path or '?'}{label}")
-
-
-def bench_data(record: Record) -> dict[str, Any]:
-    """The record as JSON, with the figures of its first point in front."""
-    data = to_dict(record)
-    if not record.points:
-        return data
-    names = ("prompt_tokens_per_s", "generation_tokens_per_s", "first_token_s")
-    return {name: data["points"][0][name] for name in names} | data
 
 
 def record_view(record: Record) -> Iterator[RenderableType]:
@@ -120,11 +109,6 @@ def ratio_cells(ratio: Ratio | None) -> tuple[str, str, str]:
         return "?", "?", "unknown"
     interval = "too few runs" if ratio.low is None else f"{ratio.low:.3f}-{ratio.high:.3f}"
     return f"{ratio.ratio:.3f}", interval, ratio.verdict
-
-
-def ratio_data(item: PointRatio) -> dict[str, Any]:
-    """One point of a comparison as JSON."""
-    return asdict(item)
 
 
 def comparison_view(first: Record, second: Record, ratios: Sequence[PointRatio]) -> Iterator[RenderableType]:

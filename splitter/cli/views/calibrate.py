@@ -1,39 +1,15 @@
 """Calibrations for people and as JSON."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.app.calibrating import Calibrated
 from splitter.bench.calibrate.store import MAX_AGE_DAYS, Kept
-from splitter.bench.plain import to_plain
 from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.printable import printable_lines
 from splitter.rig.device import Device, Rig
-
-
-def calibrated_data(rig: Rig, done: Calibrated) -> dict[str, Any]:
-    known = {device.id: device for device in rig.devices}
-    flops = dict(done.fitted.flops)
-    return {
-        "cards": [
-            {
-                "id": name,
-                "name": known[name].name,
-                "bandwidth_bytes_per_s": round(value),
-                "assumed_bandwidth_bytes_per_s": known[name].bandwidth_bytes_per_s,
-                "fp16_flops": flops.get(name),
-            }
-            for name, value in done.fitted.bandwidths
-        ],
-        "host_bandwidth_bytes_per_s": done.fitted.host_bandwidth,
-        "hop_s": done.fitted.hop_s,
-        "layer_s": done.fitted.layer_s,
-        "worst_error": done.fitted.worst_error,
-        "runs": [{"label": load.label, "outcome": to_plain(found.outcome)} for load, found in done.runs],
-    }
 
 
 def calibrated_view(rig: Rig, done: Calibrated) -> Iterator[RenderableType]:
@@ -53,10 +29,6 @@ def _card_cells(card: Device, reached_bytes_per_s: float) -> tuple[str, ...]:
     share = f"{100 * reached_bytes_per_s / assumed:.0f} %" if assumed else "?"
     given = f"{assumed / 1e9:.0f}" if assumed else "?"
     return printable_lines(f"{card.id} {card.name}"), given, f"{reached_bytes_per_s / 1e9:.4g}", share
-
-
-def kept_data(kept: Sequence[Kept]) -> dict[str, Any]:
-    return {"calibrations": [to_plain(item) for item in kept]}
 
 
 def kept_view(kept: Sequence[Kept]) -> Iterator[RenderableType]:

@@ -1,52 +1,20 @@
 """What a header says, for people and as JSON."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from splitter.app.wire import model_data
+from splitter.app.answers import cache_growth
 from splitter.cli.views.plan import model_line
 from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.cli.views.words import size
-from splitter.memory.model import MemoryModel
-from splitter.memory.settings import Settings
-from splitter.model.attention import cache_layers
 from splitter.model.facts import ModelFacts
 from splitter.model.summary import ModelSummary, summarize
 from splitter.printable import printable_lines
 from splitter.units import format_count
-
-CONTEXT_STEP = 8192  # KV per token is what the cache grows by, seen over two contexts beyond every window
-
-
-def cache_growth(facts: ModelFacts) -> tuple[int, int]:
-    """Bytes of an f16 cache per token of context, and the fixed part (windows, recurrent state) for one slot."""
-    small, large = (_cache_bytes(facts, tokens) for tokens in (CONTEXT_STEP * 4, CONTEXT_STEP * 5))
-    per_token = (large - small) // CONTEXT_STEP
-    return per_token, small - per_token * CONTEXT_STEP * 4
-
-
-def _cache_bytes(facts: ModelFacts, tokens: int) -> int:
-    settings = Settings(context_size=tokens, gpu_layers=0, device_order=(), parallel=1)
-    return sum(MemoryModel(facts, settings).layer_context_bytes)
-
-
-def inspect_data(facts: ModelFacts) -> dict[str, Any]:
-    summary = summarize(facts)
-    per_token, fixed = cache_growth(facts) if facts.layers else (0, 0)
-    cached = [asdict(layer) for layer in cache_layers(facts)] if facts.layers else []
-    return {
-        "model": model_data(facts),
-        "vocabulary": facts.vocabulary,
-        **asdict(summary),
-        "kv_bytes_per_token": per_token,
-        "cache_fixed_bytes": fixed,
-        "cache_layers": cached,
-    }
 
 
 def inspect_view(facts: ModelFacts) -> Iterator[RenderableType]:

@@ -1,13 +1,11 @@
 """The found models as a table, and as JSON."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.app.listing import ListedModel
-from splitter.app.wire import error_item
 from splitter.cli.views.sheet import Row, Sheet, figures, words
 from splitter.cli.views.words import rate, size
 from splitter.printable import printable_lines
@@ -60,35 +58,3 @@ def fit_words(item: ListedModel) -> str:
         on_gpus = sum(owner is not None for owner in owners)
         return "some tensors on CPU" if on_gpus == len(owners) else f"partly on CPU ({on_gpus}/{len(owners)})"
     return FIT_WORDS[item.fit]
-
-
-def models_data(listed: tuple[ListedModel, ...], rig: Rig | None, notes: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "rig": rig.name if rig else None,
-        "models": [_model_data(item) for item in listed],
-        "notes": list(notes),
-    }
-
-
-def _model_data(item: ListedModel) -> dict[str, Any]:
-    found, facts, plan = item.found, item.facts, item.plan
-    return {
-        "name": found.name,
-        "path": found.path,
-        "source": found.source,
-        "size_bytes": found.size_bytes,
-        "parts": found.parts,
-        "missing_parts": found.missing_parts,
-        "kind": item.kind,
-        "architecture": facts.architecture if facts else None,
-        "quantization": facts.quantization if facts else None,
-        "layers": facts.layers if facts else None,
-        "context_train": facts.context_train if facts else None,
-        "parameters": facts.parameters if facts else None,
-        "fit": item.fit,
-        "gpu_layers": plan.settings.gpu_layers if plan else None,
-        "context_size": plan.settings.context_size if plan else None,
-        "generation_tokens_per_s": plan.speed.generation_tokens_per_s if plan else None,
-        "prompt_tokens_per_s": plan.speed.prompt_tokens_per_s if plan else None,
-        "error": error_item(item.error) if item.error else None,
-    }

@@ -2,47 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from splitter.app.tuning import TuneJob, confirmation
-from splitter.app.wire import settings_data
-from splitter.bench.plain import to_plain
+from splitter.app.tuning import confirmation
 from splitter.bench.stats import spread
-from splitter.bench.tune.trial import Candidate, Trial, layers_text
+from splitter.bench.tune.trial import Trial, layers_text
 from splitter.bench.tune.tune import Tuned
 from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.printable import printable_lines
 from splitter.units import format_rate
-
-
-def tune_data(job: TuneJob, tuned: Tuned, profile: Path | None) -> dict[str, Any]:
-    return {
-        "start": _candidate_data(tuned, tuned.start),
-        "best": _candidate_data(tuned, tuned.best),
-        "gain": tuned.gain(),
-        "confirmed": to_plain(tuned.confirmed),
-        "ended_by": tuned.ended_by,
-        "launches": tuned.launches(),
-        "trials": [
-            {"label": trial.label, "record_id": trial.record_id, **to_plain(trial.outcome)} for trial in tuned.trials
-        ],
-        "profile": str(profile) if profile else None,
-        "engine": {"kind": job.task.engine.kind, "version": job.task.engine.version, "path": job.task.engine.path},
-    }
-
-
-def _candidate_data(tuned: Tuned, found: Candidate) -> dict[str, Any]:
-    speed = spread(tuned.speeds(found.key))
-    return {
-        "label": found.label,
-        "settings": settings_data(found.settings),
-        "layers": dict(found.counts),
-        "predicted_tokens_per_s": found.predicted,
-        "generation_tokens_per_s": to_plain(speed),
-    }
 
 
 def tune_view(tuned: Tuned, profile: Path | None) -> Iterator[RenderableType]:
