@@ -15,16 +15,20 @@ BARE = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?:/.+)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """Where the model lies now; `ranking` is the choice among a repository's files, None where one was named."""
+    """Where the model lies now, and its size, all parts of a split set; `ranking` is the choice among a repository's
+    files, None where one was named."""
 
     reference: str
     path: str
+    size_bytes: int
     ranking: Ranking | None
 
 
 def pull(wishes: Wishes, events: Events) -> Pulled:
     """Fetches the model that is named, or the one of a repository that this rig runs best. DoesNotFitError where none
     of several fits, ModelError where they are different models: then one has to be named."""
+    from splitter.model.fetch import size_here
+
     reference = _reference(ask(wishes).model())
     wishes = replace(wishes, values={**wishes.values, "model": reference})
     choice = several_models(wishes, events)
@@ -36,7 +40,8 @@ def pull(wishes: Wishes, events: Events) -> Pulled:
             raise error(f"{ranking.name}: {ranking.advice.reason}", named)
         reference = ranking.recommended
         events.say(f"{ranking.advice.recommended}: {ranking.advice.reason}")
-    return Pulled(reference, fetch_model(reference, events), ranking)
+    path = fetch_model(reference, events)
+    return Pulled(reference, path, size_here(path), ranking)
 
 
 def _reference(text: str) -> str:

@@ -8,6 +8,7 @@ blob is then huggingface-hub's again: `hf_hub_download` links it into the snapsh
 
 import errno
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -98,16 +99,38 @@ def fetch(reference: str, on_progress: OnProgress | None = None, on_note: OnNote
     return paths[0]
 
 
+def fetched(reference: str) -> str | None:
+    """Where the file of hf:OWNER/REPO/FILE lies that was fetched before, all parts of a split set; None elsewhere."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    wanted = parse_hub_reference(reference)
+    if wanted.file is None:
+        return None
+    cache = constants.HF_HUB_CACHE
+    found = [
+        try_to_load_from_cache(wanted.repo, name, cache_dir=cache, revision=wanted.revision)
+        for name in _set_of(wanted.file)
+    ]
+    return str(found[0]) if all(isinstance(path, str) for path in found) else None
+
+
+def size_here(path: str) -> int:
+    """Bytes of a model on disk, all parts of a split set."""
+    return sum(Path(part).stat().st_size for part in _set_of(path))
+
+
 def parts_of(first: str, files: list[str]) -> list[str]:
     """`first` and, where it begins a split set, the set's other parts among `files`, in order."""
-    split = parse_split_name(first)
-    if split is None:
-        return [first]
-    parts = [split.part(number) for number in range(1, split.count + 1)]
-    missing = [part for part in parts if part not in files]
+    parts = _set_of(first)
+    missing = [part for part in parts if part not in files and part != first]
     if missing:
         raise ModelNotFoundError(f"The repository lacks {missing[0]} of the split set.", "Choose another file.")
     return parts
+
+
+def _set_of(first: str) -> list[str]:
+    split = parse_split_name(first)
+    return [split.part(number) for number in range(1, split.count + 1)] if split else [first]
 
 
 class _Progress:
@@ -209,10 +232,12 @@ def _check_hash(part: RemoteFile) -> None:
 
 
 def _settle(part: RemoteFile) -> None:
-    """Where links cannot be made (Windows) the file itself goes into the snapshot: hub would copy it there."""
+    """On Windows, where links need rights and not every program follows them, and where they cannot be made, the file
+    itself goes into the snapshot: hub would copy it there."""
     from huggingface_hub.file_download import are_symlinks_supported
 
-    target = part.blob if are_symlinks_supported(part.blob.parents[2]) else part.pointer
+    linked = os.name != "nt" and are_symlinks_supported(part.blob.parents[2])
+    target = part.blob if linked else part.pointer
     target.parent.mkdir(parents=True, exist_ok=True)
     part.partial.replace(target)
 

@@ -13,17 +13,26 @@ MARK_WITHIN_BYTES = 512
 
 
 def anchored(plan: Plan) -> Plan:
-    """`plan` with the files it names by relative paths named from the root: a script may lie and run anywhere."""
+    """`plan` with its files named from the root, also those of hf: references that are here: a script may lie and run
+    anywhere."""
     settings = plan.settings
     return replace(
         plan,
-        facts=replace(plan.facts, path=absolute(plan.facts.path)),
+        facts=replace(plan.facts, path=_lying(plan.facts.path)),
         settings=replace(
             settings,
-            mmproj=settings.mmproj and absolute(settings.mmproj),
-            draft_model=settings.draft_model and absolute(settings.draft_model),
+            mmproj=settings.mmproj and _lying(settings.mmproj),
+            draft_model=settings.draft_model and _lying(settings.draft_model),
         ),
     )
+
+
+def _lying(path: str) -> str:
+    if not path.lower().startswith("hf:"):
+        return absolute(path)
+    from splitter.model.fetch import fetched  # it brings what downloads
+
+    return fetched(path) or path
 
 
 def absolute(path: str) -> str:

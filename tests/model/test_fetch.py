@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import constants
 
 from splitter.errors import ModelError, ModelNotFoundError
-from splitter.model.fetch import fetch
+from splitter.model.fetch import fetch, fetched, size_here
 from splitter.model.found import find_models
 from splitter.model.load import load_model
 from tests.model.cache_tree import model_bytes
@@ -259,8 +259,14 @@ def test_split_sets_come_whole(hub: Hub, tmp_path: Path) -> None:
     write_model(tmp_path / "set.gguf", split_max_tensors=4)
     parts = sorted(tmp_path.glob("set-*.gguf"))
     hub.files.update({f"Q8/{part.name}": part.read_bytes() for part in parts})
-    path = fetch("hf:owner/repo-GGUF/Q8/set-00001-of-00002.gguf")
+    reference = "hf:owner/repo-GGUF/Q8/set-00001-of-00002.gguf"
+    assert fetched(reference) is None
+    path = fetch(reference)
     assert load_model(path).layers == 2
+    assert fetched(reference) == path
+    assert size_here(path) == sum(part.stat().st_size for part in parts)
+    Path(path).with_name("set-00002-of-00002.gguf").unlink()
+    assert fetched(reference) is None
     del hub.files["Q8/set-00002-of-00002.gguf"]
     with pytest.raises(ModelNotFoundError, match="lacks Q8/set-00002-of-00002"):
         fetch("hf:owner/repo-GGUF/Q8/set-00001-of-00002.gguf")

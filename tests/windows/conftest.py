@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,20 @@ class WindowsPython:
     """Runs our code, as it lies here, in Windows' CPython. Output comes through a pipe, as wine needs it."""
 
     home: Path
+    prefix: Path
+
+    @property
+    def program(self) -> str:
+        return str(self.home / "py" / "python.exe")
+
+    @property
+    def user(self) -> Path:
+        """Its user's home folder: wine sets USERPROFILE and LOCALAPPDATA itself."""
+        return next(path for path in (self.prefix / "drive_c" / "users").iterdir() if path.name != "Public")
 
     def environment(self, **more: str) -> dict[str, str]:
         own = {
-            "WINEPREFIX": str(self.home / "prefix"),
+            "WINEPREFIX": str(self.prefix),
             "WINEDEBUG": "-all",
             "DISPLAY": "",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -32,7 +43,7 @@ class WindowsPython:
 
     def run(self, *words: str, timeout_s: float = 300, **more: str) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
-            ["wine", str(self.home / "py" / "python.exe"), *words],
+            ["wine", self.program, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -49,6 +60,31 @@ def windows() -> Iterator[WindowsPython]:
         pytest.skip(f"needs {', '.join(TOOLS)}")
     built = subprocess.run([str(HERE / "winpython.sh")], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[-2000:]
-    python = WindowsPython(Path(built.stdout.splitlines()[-1]))
+    home = Path(built.stdout.splitlines()[-1])
+    python = WindowsPython(home, home / "prefix")
     yield python
-    subprocess.run(["wineserver", "-k"], env=python.environment(), check=False, capture_output=True)
+    end_all(python)
+
+
+@pytest.fixture
+def fresh(windows: WindowsPython) -> Iterator[WindowsPython]:
+    """A machine that nobody has used: Windows' files are shared, what a user has is its own."""
+    end_all(windows)  # the registry is written when the last program ends
+    prefix = Path(tempfile.mkdtemp(prefix="machine", dir=windows.home))
+    subprocess.run(["cp", "-al", f"{windows.prefix}/.", prefix], check=True)
+    machine = WindowsPython(windows.home, prefix)
+    shutil.rmtree(machine.user / "AppData", ignore_errors=True)
+    shutil.rmtree(machine.user / ".cache", ignore_errors=True)
+    yield machine
+    end_all(machine)
+    shutil.rmtree(prefix)
+
+
+def end_all(machine: WindowsPython) -> None:
+    """Ends every program of the machine."""
+    subprocess.run(["wineserver", "-k"], env=machine.environment(), check=False, capture_output=True)
+    subprocess.run(["wineserver", "-w"], env=machine.environment(), check=False, capture_output=True)
+
+
+def windows_path(path: Path) -> str:
+    return "Z:" + str(path).replace("/", "\\")

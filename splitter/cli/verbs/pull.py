@@ -1,7 +1,6 @@
 """`splitter pull`: fetches a model, of several quantisations the one that this rig runs best."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,7 +49,7 @@ def pull(
         {
             "model": pulled.reference,
             "path": pulled.path,
-            "bytes": Path(pulled.path).stat().st_size,
+            "bytes": pulled.size_bytes,
             "reason": advice.reason if advice else None,
         }
     )
