@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator

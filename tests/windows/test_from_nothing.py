@@ -1,12 +1,10 @@
 """Seed 002's steps 2 to 7 on Windows: koboldcpp and a model installed, the .bat made, double-clicked, answering.
 
-`koboldcpp.exe` of the release server reads its command line as the real one does (tests/standin) in front of llama.cpp's
-own server (xllamacpp's Windows wheel).
+`koboldcpp.exe` of the release server reads its command line as the real one does (tests/standin) in front of
+llama.cpp's own server (xllamacpp's Windows wheel).
 """
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
