@@ -58,8 +58,7 @@ def test_engine_model_plan_script_answer(person: Person, tmp_path: Path) -> None
         assert said["content"].strip()
     finally:
         running.terminate()
-        words = running.communicate(timeout=30)[0].decode("utf-8", "replace")
+        running.communicate(timeout=30)
     assert str(person.home / ".local/share/splitter/engines/llama-server/b11434+cpu") in script.read_text()
-    assert "server is listening" in words
     print(f"typed: {len(person.typed)} lines, {sum(map(len, person.typed))} letters")
     assert len(person.typed) == 4
