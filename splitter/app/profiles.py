@@ -7,9 +7,9 @@ from typing import Any
 from splitter.app.events import Events
 from splitter.app.wishes import Wishes, ask
 from splitter.errors import ProfileError, UsageError
+from splitter.profile.profile import RIG_KEYS
 from splitter.whole_file import write_whole
 
-RIG_KEYS = ("rig.name", "rig.file", "rig.gpus")
 GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
 
 

@@ -46,7 +46,8 @@ class EngineCommand:
     """The whole command: `argv` with the program first, `env` the variables it adds to the environment.
 
     `env_files` are variables whose value is the first line of a file, read when the engine starts: secrets, which must
-    stand in no argv, log or script.
+    stand in no argv, log or script. `devices` are the plan's names of the devices that the engine is shown and counts
+    from 0 by itself (empty: it calls them as the plan does).
     """
 
     engine: EngineRef
@@ -55,6 +56,7 @@ class EngineCommand:
     server: Server = field(default_factory=Server)
     model_path: str = ""
     env_files: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
 
     @property
     def by_python(self) -> bool:

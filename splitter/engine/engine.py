@@ -132,8 +132,8 @@ class Engine:
         """What goes wrong with its commands alone."""
         raise NotImplementedError
 
-    def names_in_log(self, env: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
-        """What its log calls a device -> what the plan calls it, where they differ; `env` is its command's."""
+    def names_in_log(self, command: "EngineCommand") -> dict[str, str]:  # noqa: ARG002
+        """What the log of `command` calls a device -> what the plan calls it, where they differ."""
         return {}
 
     def health(self, ask: Ask) -> Health:

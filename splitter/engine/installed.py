@@ -152,11 +152,11 @@ def install(
         with _work_folder(home, name) as work:
             files = _download_all(home, assets, on_progress)
             for file in files:
-                _place(kind, file, work)
+                _place(file, work)
             if program_in(kind, work) is None and kind == "llama-server":
                 more = cpu_asset(release, machine)
                 if more is not None and more not in assets:
-                    _place(kind, _download_all(home, (more,), on_progress)[0], work)
+                    _place(_download_all(home, (more,), on_progress)[0], work)
             if program_in(kind, work) is None:
                 raise EngineError(f"{assets[0].name} holds no {kind}", "take another release: --version TAG")
             shutil.rmtree(target, ignore_errors=True)
@@ -265,7 +265,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _place(kind: str, file: Path, work: Path) -> None:
+def _place(file: Path, work: Path) -> None:
     """Unpacks an archive; a program by itself (koboldcpp) is put there under its name."""
     name = file.name.partition("-")[2]
     if name.endswith((".zip", ".tar.gz", ".tgz", ".tar.xz")):
@@ -275,6 +275,5 @@ def _place(kind: str, file: Path, work: Path) -> None:
             file.unlink(missing_ok=True)
             raise
         return
-    own = next((n for n in ENGINES[kind].file_names(os.name == "nt") if n == name), name)
-    shutil.copyfile(file, work / own)
-    (work / own).chmod(MODE_PROGRAM)
+    shutil.copyfile(file, work / name)
+    (work / name).chmod(MODE_PROGRAM)

@@ -39,8 +39,6 @@ def unpack(archive: Path, target: Path) -> None:
     ) as error:
         raise EngineError(f"{archive.name} is broken: {error}", AGAIN) from None
     except OSError as error:
-        if isinstance(error, EngineError):
-            raise
         raise EngineError(f"{archive.name} cannot be unpacked: {error.strerror or error}", AGAIN) from None
 
 

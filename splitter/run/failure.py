@@ -28,7 +28,7 @@ def describe(command: EngineCommand, state: State, supervision: Supervision, lin
         return EngineError(*own)
     loading = state.failure == "died_loading"
     when = "while it loaded" if loading else "while it ran"
-    blamed = last_words(lines[-BLAMED_LINES:], ENGINES[kind].names_in_log(command.env))
+    blamed = last_words(lines[-BLAMED_LINES:], ENGINES[kind].names_in_log(command))
     if blamed and (loading or blamed.kind not in START_ONLY):
         return EngineError(f"{kind} ended {when}{again(state)}: {blamed.sentence}", blamed.hint)
     how = exit_words(state.exit_code)

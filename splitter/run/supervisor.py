@@ -263,7 +263,7 @@ class Instance:
         """Whether the process that just ended blames a device without room."""
         loading = self.phase == "starting"
         self._shortage = shortage(
-            self.lines, ENGINES[self.command.engine.kind].names_in_log(self.command.env), loading=loading
+            self.lines, ENGINES[self.command.engine.kind].names_in_log(self.command), loading=loading
         )
         return self._shortage is not None and self._hooks.replan is not None
 

@@ -12,7 +12,7 @@ from splitter import __version__
 from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
 from splitter.engine.koboldcpp.flags import kobold_flags
-from splitter.engine.koboldcpp.versions import koboldcpp_release
+from splitter.engine.koboldcpp.versions import NEW_BATCH_SIZE, QUANTKV_WORDS, USECUDA, koboldcpp_release
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.download import download_name, is_reference
@@ -25,8 +25,7 @@ INTEGERS = frozenset({
 })  # fmt: skip
 FLOATS = frozenset({"tensor_split", "draftgpusplit"})
 # Argument names before they were changed, with the first release of the new name.
-OLD_NAMES = {"usecuda": ("usecublas", (1, 96)), "batchsize": ("blasbatchsize", (1, 101))}
-QUANTKV_WORDS = (1, 112)
+OLD_NAMES = {"usecuda": ("usecublas", USECUDA), "batchsize": ("blasbatchsize", NEW_BATCH_SIZE)}
 MODEL_LIST = (1, 83, 1)
 # --device chooses cards since this release; before, only variables do, and a .kcpps holds none.
 DEVICE_NAMES = (1, 106)

@@ -41,6 +41,13 @@ class Files:
         return (self.engine, *self.model, *((self.key,) if self.key else ()))
 
 
+def named_paths(plan: Plan, command: EngineCommand) -> tuple[str, ...]:
+    """The files that a command names: model, projector, draft model, key."""
+    settings = plan.settings
+    files = (plan.facts.path, settings.mmproj, settings.draft_model, command.server.api_key_file)
+    return tuple(path for path in files if path)
+
+
 def located_files(plan: Plan, command: EngineCommand, windows: bool) -> Files:
     """What the script looks for. The key stays where it was planned: a secret does not travel with a script."""
     settings, key = plan.settings, command.server.api_key_file

@@ -7,7 +7,7 @@ from splitter.engine.engines import ENGINES
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.download import is_reference
-from splitter.script.located import engine_name, file_name
+from splitter.script.located import engine_name, file_name, named_paths
 
 
 def portable(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Plan, EngineCommand]:
@@ -18,8 +18,7 @@ def portable(plan: Plan, command: EngineCommand, windows: bool) -> tuple[Plan, E
     if command.by_python:
         raise UsageError(f"{command.engine.path} needs the folder that it lies in", f"use a release of {kind}")
     settings, program = plan.settings, engine_name(command, windows)
-    files = [path for path in (plan.facts.path, settings.mmproj, settings.draft_model, key) if path]
-    bare = {path: _bare(path) for path in files}
+    bare = {path: _bare(path) for path in named_paths(plan, command)}
     near = replace(
         plan,
         facts=replace(plan.facts, path=bare[plan.facts.path]),

@@ -12,6 +12,7 @@ from splitter.plan.plan import Plan
 from splitter.printable import printable
 from splitter.script.download import is_reference
 from splitter.script.header import header_lines
+from splitter.script.located import named_paths
 
 PLAIN = re.compile(r"[A-Za-z0-9_./:=,@+-]+")
 ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -82,9 +83,8 @@ def _check_paths(plan: Plan, command: EngineCommand) -> None:
         raise UsageError(
             f"a systemd unit needs the full path of {command.engine.kind}", "install it, or name it with --engine-path"
         )
-    settings = plan.settings
-    for path in (plan.facts.path, settings.mmproj, settings.draft_model, command.server.api_key_file):
-        if path and is_reference(path):
+    for path in named_paths(plan, command):
+        if is_reference(path):
             raise UsageError(f"a systemd unit needs {path} on this machine", "download it and name the file")
-        if path and not path.startswith("/"):
+        if not path.startswith("/"):
             raise UsageError(f"a systemd unit needs the full path of {path}", "name a file that is here")

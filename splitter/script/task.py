@@ -13,7 +13,7 @@ from splitter.engine.rendering import cmd_line
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
 from splitter.script.header import header_lines
-from splitter.script.located import native
+from splitter.script.located import WINDOWS_PATH, named_paths
 
 NAMESPACE = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 LONGEST_LINE = 8191  # of cmd.exe
@@ -76,11 +76,7 @@ def _text(text: str) -> str:
 
 
 def _check_paths(plan: Plan, command: EngineCommand) -> None:
-    settings = plan.settings
-    files = (
-        *(command.engine.path, plan.facts.path),  # an engine that is not here is found on that machine's PATH
-        *(settings.mmproj, settings.draft_model, command.server.api_key_file),
-    )
-    for path in files:
-        if path and not (native(path, True) and re.match(r"[A-Za-z]:[\\/]|\\\\", path)):
+    engine = (command.engine.path,) if command.engine.path else ()  # else it is found on that machine's PATH
+    for path in (*engine, *named_paths(plan, command)):
+        if not WINDOWS_PATH.match(path):
             raise UsageError(f"a Windows task needs the full path of {path}", "name a file that is on this machine")

@@ -27,6 +27,11 @@ def test_llama_server_without_flags() -> None:
     )
 
 
+def test_a_folder_makes_no_other_program() -> None:
+    assert complete("/home/me/llama-cli-builds/llama-server -m m.gguf").parallel == 4
+    assert complete("/opt/llama/llama-cli -m m.gguf").parallel == 1
+
+
 def test_the_seed_in_the_newest_koboldcpp() -> None:
     assert complete(SEED) == Settings(
         context_size=4096,

@@ -244,3 +244,21 @@ def test_a_draft_on_the_cpu_still_computes_on_the_first_card() -> None:
     plan = evaluate(model(), rig(), elsewhere, engine=KOBOLD.rules("1.117"), extra=extra)
     held = {each.device.id: dict(each.memory.overhead).get(DRAFT, 0) for each in plan.devices}
     assert held["CUDA1"] > held["CUDA0"]
+
+
+@pytest.mark.parametrize(
+    ("split", "order", "said"),
+    [("0 1 0", ("CUDA1",), False), ("3 0 1", ("CUDA0", "CUDA2"), True), ("0 0 0", None, False)],
+)
+def test_the_draft_lies_where_its_split_says(split: str, order: tuple[str, ...] | None, said: bool) -> None:
+    line = f"{LINE} --draftmodel d.gguf --draftgpusplit {split}"
+    completed = complete_settings(read_command(line), model(), rig())
+    assert completed.settings.draft_device_order == order
+    assert ("draft_split" in {found.code for found in completed.notices}) == said
+    assert kcpps(draftmodel="d.gguf", gpulayers=9, draftgpusplit=[0.0, 1.0]).draft_device_order == ("CUDA1",)
+
+
+@pytest.mark.parametrize("bad", ["1.2.3 3", "1 x"])
+def test_a_share_that_is_no_number_is_named(bad: str) -> None:
+    with pytest.raises(UsageError, match=r"--tensor_split swallows '(1\.2\.3|x)'"):
+        read_command(f"koboldcpp --tensor_split {bad} --model m.gguf")

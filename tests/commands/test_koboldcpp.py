@@ -9,6 +9,7 @@ import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.commands import build_command
+from splitter.engine.engines import ENGINES
 from splitter.engine.koboldcpp.versions import default_context, koboldcpp_release, koboldcpp_rules, largest_context
 from splitter.errors import UsageError
 from splitter.memory.rules import MemoryRules
@@ -353,6 +354,7 @@ def test_cards_that_were_renumbered_for_the_planner_are_shown_by_the_drivers_num
     renumbered = replace(on, devices=(replace(on.devices[0], driver_index=2), on.devices[1]))
     made = command(koboldcpp_plan(on=renumbered, device_order=("CUDA1", "CUDA0"), tensor_split=(40.0, 25.0)), "1.123")
     assert made.env["CUDA_VISIBLE_DEVICES"] == "1,2"
+    assert ENGINES["koboldcpp"].names_in_log(made) == {"CUDA0": "CUDA1", "CUDA1": "CUDA0"}
 
 
 @pytest.mark.parametrize("backend", ["SYCL", "MTL"])

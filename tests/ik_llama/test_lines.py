@@ -1,5 +1,7 @@
 """Forty lines for ik_llama.cpp: read, judged, and written again."""
 
+from dataclasses import replace
+
 import pytest
 
 from splitter.engine.command import EngineRef, Server
@@ -64,3 +66,16 @@ def test_traps(line: str, code: str) -> None:
     plan = evaluate(MODEL, RIG, completed.settings, engine=rules_of("ik-llama"))
     found = {notice.code for notice in find_traps(read, completed.settings, plan, RIG)}
     assert code in found if code else not found & {"graph_one_device", "graph_falls_back"}
+
+
+@pytest.mark.parametrize("devices", ["CUDA0", "CUDA0,CUDA1"])
+def test_graph_for_an_architecture_that_it_does_not_know_falls_back_and_never_stops(devices: str) -> None:
+    line = f"llama-server -m m.gguf -ngl 99 -sm graph -dev {devices} -c 4096 -gr"
+    metadata = {key.replace("qwen3moe", "qwen2moe"): value for key, value in MODEL.metadata.items()}
+    facts = replace(MODEL, architecture="qwen2moe", metadata=metadata)
+    read = read_command(line)
+    settings = complete_settings(read, facts, RIG).settings
+    plan = evaluate(facts, RIG, settings, engine=rules_of("ik-llama"))
+    found = {notice.code for notice in find_traps(read, settings, plan, RIG)}
+    assert "graph_falls_back" in found
+    assert "graph_one_device" not in found

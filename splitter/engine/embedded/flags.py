@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from splitter.errors import UsageError
+from splitter.memory.patterns import EXPERTS
 
 Setter = Callable[[Any, str], None]
 
 DEFAULT_PORT = 8080
 DEFAULT_SLOTS = 4
-EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"  # what -ncmoe and -cmoe keep on the host (common/common.h, b11434)
 
 
 def number(text: str) -> int:

@@ -6,13 +6,13 @@ from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.flags import number, overrides_of, program
 from splitter.engine.llama_server.command import device_env
 from splitter.errors import UsageError
+from splitter.memory.patterns import EXPERTS
 from splitter.plan.placement import PIPELINE_OFF
 from splitter.plan.plan import Plan
 
 Args = tuple[str, ...]
 OUTPUT = r"^output\.weight$"
 OUTPUT_ON_HOST = f"{OUTPUT}=CPU"
-EXPERTS = r"\.ffn_(up|down|gate|gate_up)_exps"
 
 
 def ik_llama_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:

@@ -8,7 +8,6 @@ layer that would overshoot a device's share still goes there when less than half
 
 import re
 from collections.abc import Sequence
-from itertools import accumulate
 
 from splitter.memory.context import CELL_PADDING
 from splitter.memory.footprint import Placement
@@ -19,7 +18,7 @@ from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.ggml_types import ALL_TYPES
 from splitter.model.hparams import integer
-from splitter.plan.placement import float32, place
+from splitter.plan.placement import float32, place, split_points
 from splitter.units import MIB, pad
 
 # Architectures whose tensor names have no dense feed-forward; elsewhere experts are taken for one by their prefix
@@ -122,7 +121,7 @@ def split_layers(
     total = compute * devices + sum(sizes[first:last])
     owners: list[int | None] = [None] * first + [devices - 1] * (count + 1 - first)
     at, loaded = first, 0.0
-    for device, point in enumerate(_points(shares)):
+    for device, point in enumerate(split_points(shares, devices)):
         loaded = float32(loaded + compute)
         limit = float32(point * total)
         while at < last and loaded + sizes[at] <= limit:
@@ -132,11 +131,6 @@ def split_layers(
     if not whole:
         owners[count] = max(device for device, share in enumerate(shares) if share > 0)
     return tuple(owners)
-
-
-def _points(shares: Sequence[float]) -> tuple[float, ...]:
-    sums = list(accumulate((float32(share) for share in shares), lambda a, b: float32(a + b)))
-    return tuple(float32(part / sums[-1]) for part in sums)
 
 
 class ByBytes:

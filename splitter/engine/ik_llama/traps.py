@@ -15,16 +15,20 @@ GRAPH_ARCHITECTURES = frozenset(_GRAPH.split())
 
 def graph_needs_two(case: Case) -> Iterator[Notice]:
     """-sm graph with one device ends in an exception."""
-    if case.read.flags.get("split_mode") and len(case.devices) < 2:
+    if case.read.flags.get("split_mode") and len(case.devices) < 2 and not _falls_back(case):
         found = "ik_llama.cpp stops: -sm graph needs at least two devices"
         yield Notice("graph_one_device", found, "leave -sm out, or show it another card")
 
 
+def _falls_back(case: Case) -> bool:
+    return case.plan is not None and case.plan.facts.architecture not in GRAPH_ARCHITECTURES
+
+
 def graph_falls_back(case: Case) -> Iterator[Notice]:
     """An architecture that is not on its list is split by layers, silently."""
-    architecture = case.plan.facts.architecture if case.plan else None
-    if case.read.flags.get("split_mode") and architecture and architecture not in GRAPH_ARCHITECTURES:
-        found = f"-sm graph does nothing for {architecture}: ik_llama.cpp falls back to -sm layer"
+    mode = case.read.flags.get("split_mode")
+    if mode and _falls_back(case) and case.plan:
+        found = f"-sm {mode} does nothing for {case.plan.facts.architecture}: ik_llama.cpp falls back to -sm layer"
         yield Notice("graph_falls_back", found, "write -sm layer")
 
 

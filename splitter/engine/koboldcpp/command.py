@@ -12,12 +12,19 @@ from splitter.engine.koboldcpp.devices import backend_args, device_env
 from splitter.engine.koboldcpp.versions import (
     DRAFT_BESIDE_PROJECTOR,
     FLASH_ATTENTION,
+    FLASH_ON,
+    LOWVRAM,
+    MAX_MOECPU,
     MOECPU,
+    NEW_BATCH_SIZE,
+    NO_MMAP,
     OVERRIDE_TENSORS,
     PIPELINE_ASKED,
     PIPELINE_ON,
     PROJECTOR_ON_CPU,
     QUANTKV_NUMBERS,
+    QUANTKV_WORDS,
+    SKIPLAUNCHER,
     SLOTS,
     SPLIT_MODE,
     SWA,
@@ -39,7 +46,6 @@ from splitter.plan.plan import Plan
 
 Args = tuple[str, ...]
 OLDEST = (1, 60)
-MAX_MOECPU = 200
 
 
 def koboldcpp_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCommand:
@@ -52,7 +58,8 @@ def koboldcpp_command(plan: Plan, engine: EngineRef, server: Server) -> EngineCo
         )
     arguments = tuple(argument for group in GROUPS for argument in group(plan, release))
     argv = (*start_words(engine.path or program("koboldcpp", plan), plan), *arguments, *_server(server, release))
-    return EngineCommand(engine, argv, device_env(plan), server, plan.facts.path, _key_file(server, release))
+    env, secrets = device_env(plan), _key_file(server, release)
+    return EngineCommand(engine, argv, env, server, plan.facts.path, secrets, plan.settings.device_order)
 
 
 def start_words(path: str, plan: Plan) -> Args:
@@ -106,12 +113,12 @@ def _batch(plan: Plan, release: Release) -> Args:
     if batch != ubatch:
         hint = f"plan with -b {ubatch} -ub {ubatch}"
         raise refuse(f"has one batch size, but the plan has batch {batch} and micro-batch {ubatch}", release, hint)
-    return ("--batchsize" if release >= (1, 100, 1) else "--blasbatchsize", str(batch))
+    return ("--batchsize" if release >= NEW_BATCH_SIZE else "--blasbatchsize", str(batch))
 
 
 def _flash_attention(plan: Plan, release: Release) -> Args:
     on = plan.settings.flash_attention != "off"
-    if release >= (1, 107):
+    if release >= FLASH_ON:
         return () if on else ("--noflashattention",)
     if on and release < FLASH_ATTENTION:
         raise refuse("has no flash attention", release, "plan with -fa off, or take koboldcpp 1.64 or newer")
@@ -131,7 +138,7 @@ def _cache_type(plan: Plan, release: Release) -> Args:
     if kind not in names:
         known = ", ".join(names)
         raise refuse(f"has cache types {known}, not {kind}", release, "plan with one of those for -ctk and -ctv")
-    return ("--quantkv", kind if release >= (1, 112) else QUANTKV_NUMBERS[kind])
+    return ("--quantkv", kind if release >= QUANTKV_WORDS else QUANTKV_NUMBERS[kind])
 
 
 def _sliding_window(plan: Plan, release: Release) -> Args:
@@ -190,7 +197,7 @@ def _overrides(plan: Plan, release: Release) -> Args:
 def _offload(plan: Plan, release: Release) -> Args:
     if not plan.settings.op_offload:
         raise refuse("has no --no-op-offload", release, "plan without it, or with llama-server")
-    return ("--lowvram",) if not plan.settings.kv_offload and release >= (1, 100) else ()
+    return ("--lowvram",) if not plan.settings.kv_offload and release >= LOWVRAM else ()
 
 
 def _pipeline(plan: Plan, release: Release) -> Args:
@@ -208,7 +215,7 @@ def _says_pipeline(release: Release) -> bool:
 
 
 def _mmap(plan: Plan, release: Release) -> Args:
-    if release >= (1, 82):
+    if release >= NO_MMAP:
         return ("--usemmap",) if plan.settings.mmap else ()
     return () if plan.settings.mmap else ("--nommap",)
 
@@ -284,7 +291,7 @@ def _server(server: Server, release: Release) -> Args:
 
     Without --quiet its log would hold every prompt and answer; the timing lines stay.
     """
-    launcher = ("--skiplauncher",) if release >= (1, 75) else ()
+    launcher = ("--skiplauncher",) if release >= SKIPLAUNCHER else ()
     return ("--host", server.host, "--port", str(server.port), *launcher, "--quiet")
 
 

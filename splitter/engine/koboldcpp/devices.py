@@ -1,12 +1,11 @@
 """How koboldcpp is shown its devices: the backend flag, and the environment that hides the other cards."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from splitter.engine.koboldcpp.versions import BACKENDS, backend_flag
+from splitter.engine.koboldcpp.versions import BACKENDS, LOWVRAM, USECPU, backend_flag
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
-from splitter.rig.backend import backend_of_id
+from splitter.rig.backend import backend_of_id, prefix_of
 from splitter.rig.device import Device
 
 # The backends that koboldcpp is built with, and the variable that hides the cards of each.
@@ -15,7 +14,7 @@ VARIABLES = {prefix: str(backend_of_id(prefix).variable) for prefix in BACKENDS}
 
 def backend_of(plan: Plan) -> str | None:
     """The backend of the plan's devices ("CUDA", "ROCm", "Vulkan"), None for the CPU alone."""
-    names = {re.sub(r"\d+$", "", device) for device in plan.settings.device_order}
+    names = {prefix_of(device) for device in plan.settings.device_order}
     if not names:
         return None
     if len(names) > 1 or not names <= set(BACKENDS):
@@ -30,11 +29,11 @@ def backend_args(plan: Plan, release: tuple[int, ...]) -> tuple[str, ...]:
     """The backend flag, without device ids: they would hide cards or not depending on the other flags."""
     backend = backend_of(plan)
     if backend is None:
-        return ("--usecpu",) if release >= (1, 75) else ()
+        return ("--usecpu",) if release >= USECPU else ()
     if backend == "Vulkan":
         return ("--usevulkan",)
     flag = backend_flag(release)
-    hidden = () if plan.settings.kv_offload or release >= (1, 100) else ("lowvram",)
+    hidden = () if plan.settings.kv_offload or release >= LOWVRAM else ("lowvram",)
     return (flag, "normal", *hidden)
 
 
@@ -53,17 +52,15 @@ def _number(device: Device, backend: str) -> str:
     return device.id.removeprefix(backend) if device.driver_index is None else str(device.driver_index)
 
 
-def names_in_log(env: Mapping[str, str]) -> dict[str, str]:
-    """What an engine that is shown some cards alone calls them -> what the plan calls them.
+def names_in_log(devices: Sequence[str]) -> dict[str, str]:
+    """What an engine that is shown `devices`, the plan's, calls each -> what the plan calls it.
 
-    It counts within the visible ones: "CUDA0" is CUDA2 under CUDA_VISIBLE_DEVICES=2,0,1. ROCm builds call their devices
-    ROCm0 in some lines, CUDA's way in others.
+    It counts within the visible ones: "CUDA0" is CUDA2 where the plan's order is CUDA2, CUDA0. ROCm builds call their
+    devices ROCm0 in some lines, CUDA's way in others.
     """
     names: dict[str, str] = {}
-    for backend, variable in VARIABLES.items():
-        shown = [number for number in env.get(variable, "").split(",") if number.isdigit()]
-        for index, number in enumerate(shown):
-            names[f"{backend}{index}"] = backend + number
-            if backend == "ROCm":
-                names[f"CUDA{index}"] = backend + number
+    for index, device in enumerate(devices):
+        backend = prefix_of(device)
+        for called in (backend, *(("CUDA",) if backend == "ROCm" else ())):
+            names[f"{called}{index}"] = device
     return names

@@ -82,9 +82,9 @@ class Koboldcpp(Engine):
         return koboldcpp_command(plan, engine, server)
 
     def knows_flag(self, flag: str) -> bool:
-        from splitter.engine.koboldcpp.flags import kobold_flags
+        from splitter.engine.koboldcpp.flags import kobold_spellings
 
-        return any(flag in names for _, _, names in kobold_flags())
+        return flag in kobold_spellings()
 
     def read(
         self,
@@ -110,10 +110,10 @@ class Koboldcpp(Engine):
 
         return KOBOLD_TRAPS
 
-    def names_in_log(self, env: Mapping[str, str]) -> dict[str, str]:
+    def names_in_log(self, command: "EngineCommand") -> dict[str, str]:
         from splitter.engine.koboldcpp.devices import names_in_log
 
-        return names_in_log(env)
+        return names_in_log(command.devices)
 
     def rehearse(self, command: "EngineCommand") -> None:
         from splitter.engine.koboldcpp.versions import EXPORT_CONFIG, koboldcpp_release

@@ -207,6 +207,12 @@ def kobold_flags() -> tuple[tuple[str, str, Mapping[str, str]], ...]:
     return tuple(_row(line) for line in _TABLE.strip().splitlines())
 
 
+@cache
+def kobold_spellings() -> Mapping[str, str]:
+    """Each spelling of a flag -> the release that brought it ("": before 1.60)."""
+    return {name: since for _, _, names in kobold_flags() for name, since in names.items()}
+
+
 def _row(line: str) -> tuple[str, str, Mapping[str, str]]:
     dest, nargs, *names = line.split()
     return dest, nargs, {name.partition("@")[0]: name.partition("@")[2] for name in names}

@@ -17,6 +17,7 @@ from splitter.engine.koboldcpp.flags import (
     OPTIONAL_INTEGERS,
     REMOVED_AFTER,
     kobold_flags,
+    kobold_spellings,
 )
 from splitter.engine.koboldcpp.values import (
     Values,
@@ -73,7 +74,7 @@ def read_kobold(
         findings.note("bare_gpulayers", "--gpulayers without a number offloads one layer", "write --gpulayers N")
     for word in unknown:
         findings.unknown.append(word)
-        hint = GONE.get(word) or nearest_word(word, _spellings())
+        hint = GONE.get(word) or nearest_word(word, kobold_spellings())
         findings.refuse("unknown_flag", f"koboldcpp knows no argument {word!r}", hint)
     if str(values.get("model_param", "")).lower().endswith(CONFIG_SUFFIXES):  # a settings file may stand alone
         values["config"] = values.pop("model_param")
@@ -174,16 +175,12 @@ def _parser() -> _Parser:
     return parser
 
 
-@cache
-def _spellings() -> Mapping[str, str]:
-    return {name: since for _, _, names in kobold_flags() for name, since in names.items()}
-
-
 def _check_release(dest: str, spelling: str, version: str | None, findings: Findings) -> None:
-    release, since, until = koboldcpp_release(version), _spellings().get(spelling, ""), REMOVED_AFTER.get(spelling)
+    release, known = koboldcpp_release(version), kobold_spellings()
+    since, until = known.get(spelling, ""), REMOVED_AFTER.get(spelling)
     if since and release < koboldcpp_release(since):
         older = [name for _, names in ((d, n) for d, _, n in kobold_flags() if d == dest) for name in names]
-        usable = [name for name in older if not _spellings()[name] or release >= koboldcpp_release(_spellings()[name])]
+        usable = [name for name in older if not known[name] or release >= koboldcpp_release(known[name])]
         hint = f"write {usable[0]}" if usable else f"take koboldcpp {since} or newer"
         findings.refuse("flag_too_new", f"koboldcpp {version} does not know {spelling} (since {since})", hint)
     if until and release > koboldcpp_release(until):

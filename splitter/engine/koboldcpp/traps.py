@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from splitter.engine.koboldcpp.complete import kobold_autofit
 from splitter.engine.koboldcpp.versions import (
+    AUTOFIT_ON,
     DRAFT_BESIDE_PROJECTOR,
+    FLASH_ON,
     ROW_IS_TENSOR,
     SMARTCACHE,
     SPLIT_MODE,
@@ -101,7 +103,7 @@ def padding_of_one_card(case: Case) -> Iterator[Notice]:
 
 def auto_layers_no_fit(case: Case) -> Iterator[Notice]:
     """-1 beside a split does not fit anything: the old guess is used as it is."""
-    automatic = case.read.settings.get("gpu_layers", -1) == -1 and case.release >= (1, 108) and bool(case.devices)
+    automatic = case.read.settings.get("gpu_layers", -1) == -1 and case.release >= AUTOFIT_ON and bool(case.devices)
     if automatic and case.given("tensor_split") and not case.read.flags.get("autofit"):
         yield Notice(
             "auto_layers_split",
@@ -118,7 +120,7 @@ def quantkv_without_flash(case: Case) -> Iterator[Notice]:
         found = "koboldcpp stops: --quantkv needs --flashattention in this release"
     else:
         found = "without flash attention --quantkv quantises K alone; V stays f16"
-    remedy = "remove --noflashattention" if case.release >= (1, 107) else "add --flashattention"
+    remedy = "remove --noflashattention" if case.release >= FLASH_ON else "add --flashattention"
     yield Notice("quantkv_without_flash", found, remedy)
 
 

@@ -1,12 +1,14 @@
 """The values of koboldcpp's flags -> fields of Settings, whether they come from a command or a .kcpps file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from splitter.engine.koboldcpp.versions import (
+    MAX_MOECPU,
     QUANTKV_NAMES,
     QUANTKV_NUMBERS,
+    QUANTKV_WORDS,
     ROW_IS_TENSOR,
     batch_sizes,
     koboldcpp_release,
@@ -18,7 +20,6 @@ from splitter.errors import UsageError
 from splitter.memory.speculation import MTP
 
 USECUDA_WORDS = ("0", "1", "2", "3", "all", "mmq", "nommq", "normal", "lowvram", "rowsplit")
-MAX_MOECPU = 200
 DEFAULT_PORT = 5001
 
 Values = dict[str, Any]
@@ -129,16 +130,23 @@ def _split(given: Any, findings: Findings) -> tuple[float, ...]:
             f"koboldcpp refuses the split {' '.join(words)}: it wants spaces, not commas",
             f"write --tensor_split {' '.join(parts)}",
         )
-    try:
-        shares = tuple(float(part) for part in parts)
-    except ValueError:
-        bad = next(part for part in parts if not re.fullmatch(r"[+-]?[\d.]+", part))
-        raise UsageError(
-            f"--tensor_split swallows {bad!r}, which is not a number", "put --model FILE after it"
-        ) from None
+    shares = _shares("--tensor_split", parts)
     if not all(0 <= share < 1e9 for share in shares):
         raise UsageError("--tensor_split takes numbers that are not negative", "give each card its share")
     return shares[:16]
+
+
+def _shares(flag: str, parts: Sequence[str]) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in parts)
+    except ValueError as error:
+        found = f"{flag} swallows {str(error).partition(': ')[2]}, which is not a number"
+        raise UsageError(found, "put --model FILE after it") from None
+
+
+def draft_shares(values: Mapping[str, Any]) -> tuple[float, ...]:
+    """The draft model's shares of the devices, empty where nothing is said. UsageError for what is no number."""
+    return _shares("--draftgpusplit", [str(part) for part in values.get("draftgpusplit") or ()])
 
 
 def _switches(values: Values, _: Findings) -> Values:
@@ -182,7 +190,7 @@ def _cache_type(values: Values, version: str | None, findings: Findings) -> Valu
     if given not in names:
         known = ", ".join(QUANTKV_NAMES)
         raise UsageError(f"--quantkv takes {known} or 0 to 3, not {given!r}", "correct the value after --quantkv")
-    if not given.isdigit() and koboldcpp_release(version) < (1, 112):
+    if not given.isdigit() and koboldcpp_release(version) < QUANTKV_WORDS:
         findings.refuse(
             "quantkv_word",
             f"koboldcpp {version} takes numbers after --quantkv",

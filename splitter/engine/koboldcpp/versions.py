@@ -13,16 +13,23 @@ from splitter.plan.engine_rules import EngineRules
 Release = tuple[int, ...]
 NEWEST: Release = (10**9, 0, 0)
 QUANTKV_NUMBERS = {"f16": "0", "q8_0": "1", "q4_0": "2", "bf16": "3"}
+MAX_MOECPU = 200  # layers, the most that --moecpu and --ffncpu count
 QUANTKV_NAMES = ("f16", "bf16", "q8_0", "q5_1", "q4_0")
 BACKENDS = ("CUDA", "ROCm", "Vulkan")
 CONTEXT_PADDING = 128  # tokens that it adds to --contextsize (1.64 to 1.123)
 # Releases that brought a flag.
 FLASH_ATTENTION, PROJECTOR_ON_CPU, OVERRIDE_TENSORS, SWA, MOECPU = (1, 64), (1, 89), (1, 89), (1, 92), (1, 97)
 USE_MTP = (1, 115)
+QUANTKV, QUANTKV_WORDS, LOWVRAM = (1, 67), (1, 112), (1, 100)
+# --usecpu and automatic layers; no window; nothing is mapped unless asked; the fit of llama.cpp unasked.
+USECPU = SKIPLAUNCHER = (1, 75)
+NO_MMAP, AUTOFIT_ON = (1, 82), (1, 108)
+NEW_BATCH_SIZE = (1, 101)  # the older name --blasbatchsize stays
 SPLIT_MODE, SLOTS, SWA_ON = (1, 113), (1, 114), (1, 114)
 USECUDA, EXPORT_CONFIG, UBATCH = (1, 96), (1, 84, 2), (1, 122)
 # Pipeline parallelism: by llama.cpp's rule, then only when asked for, then unless refused, then where ubatch < batch.
 PIPELINE_ASKED, PIPELINE_ON, TWO_COPIES = (1, 104), (1, 107), (1, 111)
+FLASH_ON = (1, 107)  # flash attention unless refused
 SMARTCACHE = (1, 103)
 ROW_IS_TENSOR = (1, 116)  # the split mode row became tensor after 1.115.1; seen in 1.122
 DRAFT_BESIDE_PROJECTOR = (1, 116)  # warned of, and done, since June 2026
@@ -127,8 +134,8 @@ def batch_sizes(release: Release) -> tuple[int, ...]:
 
 def cache_types(release: Release) -> tuple[str, ...]:
     """The cache types that `release` can say with --quantkv; f16 alone before 1.67."""
-    if release >= (1, 112):
+    if release >= QUANTKV_WORDS:
         return QUANTKV_NAMES
     if release >= (1, 111):
         return ("f16", "q8_0", "q4_0", "bf16")
-    return ("f16", "q8_0", "q4_0") if release >= (1, 67) else ("f16",)
+    return ("f16", "q8_0", "q4_0") if release >= QUANTKV else ("f16",)

@@ -3,8 +3,10 @@
 `common/arg.cpp`, `tools/server/server.cpp` and `common/fit.cpp` of build 11434.
 """
 
+import re
 from typing import Any
 
+from splitter.engine.llama_server.values import OFF
 from splitter.engine.llama_server.versions import (
     AUTO_SLOTS,
     AUTO_SLOTS_BUILD,
@@ -16,6 +18,7 @@ from splitter.engine.llama_server.versions import (
     llama_build,
 )
 from splitter.engine.reading.value import AUTO, Findings, ReadCommand
+from splitter.engine.reading.wrappers import program_name
 from splitter.errors import UsageError
 from splitter.model.facts import ModelFacts
 
@@ -51,7 +54,7 @@ def _before(build: int) -> dict[str, Any]:
 def _llama_slots(read: ReadCommand, out: dict[str, Any], build: int) -> None:
     """Without -np: 4 slots over one cache in llama-server, one sequence in the other programs."""
     count = out.get("parallel", AUTO)
-    if "cli" in read.program or "completion" in read.program or "fit-params" in read.program:
+    if re.search(r"cli|completion|fit-params", program_name(read.program)):
         out["parallel"] = max(count, 1)
         out.setdefault("kv_unified", True)
     elif count < 0:
@@ -72,8 +75,12 @@ def _llama_context(read: ReadCommand, out: dict[str, Any], facts: ModelFacts) ->
         raise UsageError("no -c is given and the model does not say its context", "give -c TOKENS")
 
 
+def fit_is_off(read: ReadCommand) -> bool:
+    """Whether the command turns llama.cpp's own fit off, which is on by default."""
+    return str(read.flags.get("fit", "on")) in OFF
+
+
 def fit_decides(read: ReadCommand) -> bool:
     """Whether llama.cpp's own fit may still change the placement (it gives up when any of these is given)."""
-    off = str(read.flags.get("fit", "on")) in {"off", "disabled", "false", "0"}
     decided = {"tensor_split", "override_tensors", "n_cpu_moe", "cpu_moe"} & set(read.settings)
-    return not off and read.settings.get("gpu_layers", AUTO) == AUTO and not decided
+    return not fit_is_off(read) and read.settings.get("gpu_layers", AUTO) == AUTO and not decided

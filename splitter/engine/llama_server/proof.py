@@ -7,6 +7,7 @@ from splitter.engine.learnt import LEARNT, remember, shortfalls
 from splitter.engine.llama_server.dry_run import verify
 from splitter.errors import DoesNotFitError
 from splitter.memory.footprint import MemoryUse
+from splitter.plan.defaults import margins
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Notice, Plan
 from splitter.plan.planner import Planner
@@ -72,19 +73,9 @@ def _notice(short: dict[str, int]) -> Notice:
 
 
 def _solved_again(plan: Plan, request: Request, extra: list[int], planner: Planner) -> Plan:
-    margins = rig_margins(plan, request)
-    stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(margins, extra, strict=True)))
+    kept = tuple(margins(plan.rig, request.margin_bytes).values())
+    stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(kept, extra, strict=True)))
     again = planner.solve(plan.facts, stricter)
     others = ExtraModels(request.draft, request.projector)
-    result = planner.evaluate(plan.facts, again.settings, margin_bytes=margins, extra=others)
+    result = planner.evaluate(plan.facts, again.settings, margin_bytes=kept, extra=others)
     return replace(result, reasons=again.reasons, alternatives=again.alternatives)
-
-
-def rig_margins(plan: Plan, request: Request) -> tuple[int, ...]:
-    """One margin per device of the rig, in rig order."""
-    given = request.margin_bytes
-    if len(given) == len(plan.rig.devices):
-        return given
-    by_id = {planned.device.id: planned.margin_bytes for planned in plan.devices}
-    fallback = given[0] if given else max(by_id.values(), default=0)
-    return tuple(by_id.get(device.id, fallback) for device in plan.rig.devices)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.llama_server.complete import fit_is_off
 from splitter.engine.llama_server.uncounted import uncounted
 from splitter.engine.llama_server.versions import FIT_BUILD, SPEC_TYPE_BUILD
 from splitter.engine.reading.case import Case, Trap
@@ -15,13 +16,12 @@ NOT_MODELLED = ("draft-eagle3", "draft-dflash", "draft-dspark")
 
 def fit_gives_up(case: Case) -> Iterator[Notice]:
     """--fit is on by default, and gives up where a split or an override is given (common/fit.cpp)."""
-    off = str(case.read.flags.get("fit", "on")) in {"off", "disabled", "false", "0"}
     blocking = [
         flag
         for flag, name in (("-ts", "tensor_split"), ("-ot", "override_tensors"), ("-sm tensor", "split_mode"))
         if case.given(name) and (name != "split_mode" or case.settings.split_mode == "tensor")
     ]
-    if off or not blocking or case.build < FIT_BUILD:
+    if fit_is_off(case.read) or not blocking or case.build < FIT_BUILD:
         return
     rest = "" if case.read.settings.get("context_size") else "; it may still lower the context, because -c is missing"
     yield Notice(

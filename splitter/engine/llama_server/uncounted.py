@@ -5,6 +5,7 @@ What is in no table here and in none of values.py has no part in memory (samplin
 
 from collections.abc import Iterator, Mapping
 
+from splitter.engine.llama_server.values import OFF
 from splitter.engine.reading.case import Case
 from splitter.plan.plan import Notice
 
@@ -40,7 +41,7 @@ UNIFIED = "GGML_CUDA_ENABLE_UNIFIED_MEMORY"
 def uncounted(case: Case) -> Iterator[Notice]:
     """Silence means modelled."""
     for name, missing in UNCOUNTED.items():
-        if str(case.read.flags.get(name, "off")) not in {"off", "0", "false", "disabled"}:
+        if str(case.read.flags.get(name, "off")) not in OFF:
             flag = name if name.startswith("-") else "--" + name.replace("_", "-")
             hint = "keep some memory free: --margin MIB"
             yield Notice("not_counted", f"{flag}: the figures leave out {missing}", hint)

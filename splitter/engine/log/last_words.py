@@ -40,10 +40,14 @@ def last_words(lines: Iterable[str], names: Mapping[str, str] | None = None) -> 
     counts before the "failed to load model" that follows from it; of several shortages the last one that names device
     and size, because engines try again with less.
     """
-    found = list(events(lines))
+    return blamed_by(tuple(events(lines)), names or {})
+
+
+def blamed_by(found: Sequence[Event], names: Mapping[str, str]) -> EngineFailure | None:
+    """`last_words` of a log whose events are `found`."""
     short = shortages(found)
     if short:
-        return _out_of_memory(most_telling(short), names or {})
+        return _out_of_memory(most_telling(short), names)
     busy = next((event.port for event in found if isinstance(event, PortBusy)), None)
     failure = next(filter(None, (_other_failure(event, busy) for event in found)), None)
     return replace(failure, sentence=printable(failure.sentence, LONGEST_SENTENCE)) if failure else None

@@ -2,11 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from splitter.engine.log.events import BufferAllocated, DeviceFree, events
+from splitter.engine.log.events import BufferAllocated, DeviceFree, Event, events
 from splitter.engine.log.last_words import most_telling, shortages
 
 Stage = Literal["model", "context", "compute", "running"]
@@ -33,8 +33,14 @@ class Shortage:
 
 def shortage(lines: Iterable[str], names: Mapping[str, str] | None = None, *, loading: bool) -> Shortage | None:
     """The shortage that ended an engine, None when its log blames none. `names`: see `last_words`."""
-    lines, names = tuple(lines), names or {}
-    found = tuple(events(lines))
+    lines = tuple(lines)
+    return shortage_of(tuple(events(lines)), lines, names or {}, loading=loading)
+
+
+def shortage_of(
+    found: Sequence[Event], lines: Sequence[str], names: Mapping[str, str], *, loading: bool
+) -> Shortage | None:
+    """`shortage` of a log whose events are `found`."""
     short = shortages(found)
     if not short:
         return None

@@ -12,8 +12,8 @@ from typing import Any
 
 from splitter.engine.log.events import BufferAllocated, DeviceFree, Event, LayersOffloaded, Loading, OutOfMemory, Ready
 from splitter.engine.log.events import event as event_in
-from splitter.engine.log.last_words import EngineFailure, last_words
-from splitter.engine.log.shortage import Shortage, shortage
+from splitter.engine.log.last_words import EngineFailure, blamed_by
+from splitter.engine.log.shortage import Shortage, shortage_of
 from splitter.units import GIB, KIB, MIB, from_mib
 
 KINDS: Mapping[str, str] = {"model": "model_bytes", "KV": "context_bytes", "RS": "context_bytes",
@@ -137,7 +137,7 @@ def read_log(text: str) -> LogStory:
     teller = _Teller()
     for line in lines:
         teller.hear(line)
-    short = _placed(shortage(lines, loading=not teller.failed_working), lines)
+    short = _placed(shortage_of(teller.events, lines, {}, loading=not teller.failed_working), lines)
     return LogStory(
         engine=next((name for name, pattern in ENGINES if pattern.search(text)), None),
         version=next((next(filter(None, m.groups())) for m in [VERSIONS.search(text)] if m), None),
@@ -147,7 +147,7 @@ def read_log(text: str) -> LogStory:
         command=teller.command,
         ready=teller.ready,
         short=short,
-        failure=None if short else last_words(lines),
+        failure=None if short else blamed_by(teller.events, {}),
     )
 
 
@@ -163,6 +163,7 @@ class _Teller:
 
     def __init__(self) -> None:
         self.facts: dict[str, str] = {}
+        self.events: list[Event] = []
         self.devices: dict[str, LoggedDevice] = {}
         self.offloaded: tuple[int, int] | None = None
         self.command: tuple[str, ...] = ()
@@ -182,6 +183,7 @@ class _Teller:
                 told(self, match)
         event = event_in(line)
         if event is not None:
+            self.events.append(event)
             self._event(event)
 
     def told(self) -> tuple[LoggedDevice, ...]:

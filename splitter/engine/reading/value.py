@@ -7,7 +7,7 @@ from typing import Any, Literal
 from splitter.engine.command import Server
 from splitter.plan.plan import Notice
 
-AUTO, ALL = -1, -2  # gpu_layers of a command
+AUTO = -1  # gpu_layers of a command
 SCRIPT_SUFFIXES = (
     ".bat", ".cmd", ".sh", ".bash", ".ps1", ".service", ".container", ".kcpps", ".yaml", ".yml", ".ini",
 )  # fmt: skip
