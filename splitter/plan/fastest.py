@@ -8,7 +8,7 @@ from typing import Any
 from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
-from splitter.plan.costs import Tariff, layer_costs, prices_of, stand_in_host, tariff, turn_seconds
+from splitter.plan.costs import Tariff, device_once_s, layer_costs, prices_of, stand_in_host, tariff, turn_seconds
 from splitter.plan.evaluate import assemble
 from splitter.plan.finder import Finder, Solution, fits
 from splitter.plan.fractions import (
@@ -126,10 +126,13 @@ def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s:
     layers, places, ram, once_s = _divisible(scene, plain, devices)
     seen = _needs(found.settings, scene.memory(found.settings).footprint(found.placement), plain)
     taken = {name: seen.get(name, min(seen.values(), default=0)) for name in order}
+    device_s = device_once_s(tariff(scene, plain))
     best: Solution | None = None
-    for _ in range(ATTEMPTS):
+    tried: list[dict[str, int]] = []
+    while taken not in tried and len(tried) < ATTEMPTS:
+        tried.append(dict(taken))
         rooms = [scene.budget_bytes(device) - taken[device.id] for device in devices]
-        blocks = divide(layers, rooms, places, ram, below_s - once_s)
+        blocks = divide(layers, rooms, places, ram, below_s=below_s - once_s, device_s=device_s)
         if blocks is None:
             break
         other = _with_blocks(task, found.settings, order, blocks, layers.parts)
@@ -141,8 +144,6 @@ def _divided_along(task: Task, found: Solution, order: tuple[str, ...], below_s:
             need = {name: min(size, taken[name]) for name, size in need.items()}
         else:
             need = {name: max(size, taken[name]) for name, size in need.items()}
-        if all(taken[name] == size for name, size in need.items()):
-            break
         taken |= need
     return best
 
@@ -166,7 +167,10 @@ def _divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> D
 
 def _read_divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device]) -> Division:
     costs, cost = layer_costs(scene, plain, devices), tariff(scene, plain)
-    layers = divisible(costs.held, movables(scene.facts, len(costs.held)))
+    known = ("divisible", costs.held)
+    if known not in scene.searched:
+        scene.searched[known] = divisible(costs.held, movables(scene.facts, len(costs.held)))
+    layers: Divisible = scene.searched[known]
     prices, host = prices_of(scene, devices), stand_in_host(scene)
     first = prices[0] if plain.settings.op_offload else None
     places: list[PlaceSeconds] = []

@@ -107,24 +107,14 @@ class Finder:
         fixed, settings = self.task.fixed, found.settings
         if not settings.n_cpu_moe or {"gpu_layers", "tensor_split"} & set(fixed) or self.task.split_mode() != "layer":
             return None
-        solutions = (
-            self.moved(found, counts) for counts in _one_layer_away(found.placement, len(settings.device_order))
-        )
+        scene, devices = self.task.scene, len(settings.device_order)
+        solutions = (with_counts(scene, found, counts) for counts in _one_layer_away(found.placement, devices))
         for solution in sorted(solutions, key=lambda item: item.seconds):
             if solution.seconds >= found.seconds * (1 - 1e-9):
                 return None
-            footprint = self.task.scene.memory(solution.settings).footprint(solution.placement)
-            if fits(self.task.scene, solution.settings, footprint):
+            if fits(scene, solution.settings, scene.memory(solution.settings).footprint(solution.placement)):
                 return solution
         return None
-
-    def moved(self, found: Solution, counts: Sequence[int]) -> Solution:
-        """`found` with these layers per device."""
-        split = tuple(map(float, counts)) if len(counts) > 1 else ()
-        settings = replace(found.settings, gpu_layers=sum(counts), tensor_split=split)
-        placement = block_placement(self.layers - sum(counts), counts)
-        seconds = turn_seconds(self.task.scene, settings, placement) + TIE_S * len(counts)
-        return Solution(settings, placement, seconds)
 
     def bounded(self, group: Sequence[Device]) -> list[tuple[float, Variant]]:
         """The variants with a lower bound on their seconds, in the order in which they are searched.
@@ -298,6 +288,14 @@ class Finder:
         main = self.devices.index(group[0])
         chosen |= {"main_gpu": main, "device_order": tuple(device.id for device in self.devices)}
         return tuple(sum(counts) if index == main else 0 for index in range(len(self.devices)))
+
+
+def with_counts(scene: Scene, found: Solution, counts: Sequence[int]) -> Solution:
+    """`found` with these layers per device, whether they fit or not."""
+    split = tuple(map(float, counts)) if len(counts) > 1 else ()
+    settings = replace(found.settings, gpu_layers=sum(counts), tensor_split=split)
+    placement = block_placement(len(found.placement.layers) - sum(counts), counts)
+    return Solution(settings, placement, turn_seconds(scene, settings, placement) + TIE_S * len(counts))
 
 
 def _one_layer_away(placement: Placement, devices: int) -> Iterator[tuple[int, ...]]:

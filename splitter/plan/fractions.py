@@ -71,12 +71,16 @@ Gift = tuple[int, tuple[int, ...]]  # bytes held by some tensors of one layer, a
 
 @dataclass(frozen=True, slots=True)
 class Divisible:
-    """Sums over the first layers: bytes held that cannot be moved and that can; `gifts` of each layer by size."""
+    """Sums over the first layers: bytes held that cannot be moved and that can; `gifts` of each layer by size.
+
+    `like` is by layer the first one with the same movable tensors.
+    """
 
     fixed_held: tuple[int, ...]
     free_held: tuple[int, ...]
     parts: tuple[tuple[Movable, ...], ...]
     gifts: tuple[tuple[Gift, ...], ...]
+    like: tuple[int, ...]
 
     def given(self, start: int, over: int) -> tuple[int, int | None]:
         """What leaves a block from layer `start` on that is `over` bytes too large.
@@ -95,7 +99,12 @@ def divisible(held: Sequence[int], parts: tuple[tuple[Movable, ...], ...]) -> Di
     """Splits what whole layers hold into the movable part and the rest."""
     free = [sum(part.held for part in row) for row in parts]
     fixed = [a - b for a, b in zip(held, free, strict=True)]
-    return Divisible((0, *accumulate(fixed)), (0, *accumulate(free)), parts, tuple(_gifts(row) for row in parts))
+    first: dict[tuple[tuple[int, Part], ...], int] = {}
+    like = tuple(first.setdefault(tuple((t.held, t.part) for t in row), layer) for layer, row in enumerate(parts))
+    gifts = {layer: _gifts(parts[layer]) for layer in first.values()}
+    return Divisible(
+        (0, *accumulate(fixed)), (0, *accumulate(free)), parts, tuple(gifts[layer] for layer in like), like
+    )
 
 
 def _gifts(row: Sequence[Movable]) -> tuple[Gift, ...]:
@@ -133,14 +142,15 @@ def place_seconds(
     handing_s: float = 0.0,
 ) -> PlaceSeconds:
     """Of `whole` layers and single tensors in one place; `handing_s` for each layer that gives tensors to it."""
-    each = {part: part_s(part) for part in {tensor.part for row in layers.parts for tensor in row}}
-    parts = tuple(tuple(each[tensor.part] for tensor in row) for row in layers.parts)
-    fixed = [total - sum(row) for total, row in zip(whole, parts, strict=True)]
-    free = [sum(row) + (handing_s if row else 0.0) for row in parts]
-    gifts = tuple(
-        tuple(handing_s + sum(row[i] for i in subset) for _, subset in sets)
-        for row, sets in zip(parts, layers.gifts, strict=True)
-    )
+    rows = {layer: tuple(part_s(tensor.part) for tensor in layers.parts[layer]) for layer in set(layers.like)}
+    sums = {layer: sum(row) for layer, row in rows.items()}
+    given = {
+        layer: tuple(handing_s + sum(row[i] for i in subset) for _, subset in layers.gifts[layer])
+        for layer, row in rows.items()
+    }
+    fixed = [total - sums[layer] for total, layer in zip(whole, layers.like, strict=True)]
+    free = [sums[layer] + (handing_s if rows[layer] else 0.0) for layer in layers.like]
+    parts, gifts = (tuple(each[layer] for layer in layers.like) for each in (rows, given))
     return PlaceSeconds((0.0, *accumulate(fixed)), (0.0, *accumulate(free)), parts, gifts)
 
 
@@ -187,17 +197,19 @@ def divide(
     rooms: Sequence[int],
     places: Sequence[PlaceSeconds],
     ram: PlaceSeconds,
+    *,
     below_s: float = INFINITE,
+    device_s: float = 0.0,
 ) -> Blocks | None:
     """The best blocks for devices with `rooms` bytes and their seconds, in their order; some stay empty.
 
-    None if none takes less than `below_s`. A pass over the most promising boundaries gives the time to beat, then
-    only those are looked at that a lower bound does not rule out.
+    Each device that does not takes `device_s` besides. None if none takes less than `below_s`. A pass over the most
+    promising boundaries gives the time to beat, then only those are looked at that a lower bound does not rule out.
     """
     bound = flow_bound(layers, rooms, places, ram)
     on_host = [ram.layers_s(end) for end in range(len(layers.parts))]
     least = [_least_per_byte(layers, place, ram) for place in places]
-    sweep = _BoundarySweep(layers, rooms, places, ram, bound, on_host, least)
+    sweep = _BoundarySweep(layers, rooms, places, ram, bound, on_host, least, device_s)
     first = sweep.swept(below_s, BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
     exact = sweep.swept(min(below_s, tried_s), None)
@@ -230,6 +242,7 @@ class _BoundarySweep:
     bound: FlowBound
     on_host: Sequence[float]
     least: Sequence[float]
+    device_s: float
 
     def swept(self, below_s: float, beam: int | None) -> tuple[float, list[int]] | None:
         """(seconds, first layers of the blocks), None if not below `below_s`.
@@ -265,7 +278,7 @@ class _BoundarySweep:
         could be moved, then by whole tensors.
         """
         layers, place, ram, least = self.layers, self.places[index], self.ram, self.least[index]
-        fixed_held, free_held = layers.fixed_held, layers.free_held
+        fixed_held, free_held, after_s = layers.fixed_held, layers.free_held, after_s + self.device_s
         for start in range(end - 1, -1, -1):
             left = self.rooms[index] - fixed_held[end] + fixed_held[start]
             if left < 0:

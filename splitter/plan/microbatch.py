@@ -51,16 +51,20 @@ def _may_pay(task: Task, best: Solution, sizes: dict[str, int]) -> bool:
     """
     settings = replace(best.settings, **cast("dict[str, Any]", sizes))
     scene = task.scene
+    enough = best.seconds * (1 - AS_GOOD)
     seconds = turn_seconds(scene, settings, best.placement)
     before = scene.memory(best.settings).footprint(best.placement)
+    dearest, cheapest = _per_byte(task, best, settings)
+    freed = sum(use.compute_bytes for use in before.devices) if settings.ubatch_size < best.settings.ubatch_size else 0
+    if seconds - freed * dearest >= enough:
+        return False  # no buffer falls below zero, and none falls as the micro-batch grows
     after = scene.memory(settings).footprint(best.placement)
     devices = scene.devices(settings.device_order)
-    dearest, cheapest = _per_byte(task, best, settings)
     for device, old, new in zip(devices, before.devices, after.devices, strict=True):
         more = new.used_bytes() - old.used_bytes()
         missing = min(more, new.used_bytes() - scene.budget_bytes(device))
         seconds += min(more, 0) * dearest + max(missing, 0) * cheapest
-    return seconds < best.seconds * (1 - AS_GOOD)
+    return seconds < enough
 
 
 def _per_byte(task: Task, best: Solution, settings: Settings) -> tuple[float, float]:

@@ -68,9 +68,11 @@ class Scene:
     def layer_parts(self, memory: MemoryModel) -> LayerParts:
         """The weights per layer under the overrides of `memory`, read once."""
         s = memory.settings
-        key = ("parts", s.override_tensors, s.n_cpu_moe, s.cpu_moe, s.device_order if s.override_tensors else ())
+        order = s.device_order if s.override_tensors else ()
+        key = ("parts", memory.mtp, s.override_tensors, s.n_cpu_moe, s.cpu_moe, order)
         if key not in self.searched:
-            self.searched[key] = layer_parts(memory)
+            same = ("parts", memory.mtp)
+            self.searched[key] = self.searched[same] = layer_parts(memory, self.searched.get(same))
         found: LayerParts = self.searched[key]
         return found
 

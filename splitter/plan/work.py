@@ -1,12 +1,12 @@
 """Work: what tokens cost on each device in bytes and multiplications, without any speed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
-from splitter.memory.patterns import find_override, read_overrides
+from splitter.memory.patterns import Override, find_override, read_overrides
 from splitter.memory.weights import EXPERTS, Site
 from splitter.model.facts import ModelFacts
 from splitter.model.ggml_types import type_name
@@ -118,23 +118,46 @@ def layer_works(
 
 @dataclass(frozen=True, slots=True)
 class LayerParts:
-    """The weights per layer, the output layer last: on its device, and in RAM wherever the layer is."""
+    """The weights per layer, the output layer last: on its device, and in RAM wherever the layer is.
+
+    `named` are its tensors' names and parts, which no override changes.
+    """
 
     device: tuple[tuple[Part, ...], ...]
     moved: tuple[tuple[Part, ...], ...]
+    named: tuple[tuple[tuple[str, Part], ...], ...]
 
 
-def layer_parts(memory: MemoryModel) -> LayerParts:
-    """Sorts the weights of every layer by type, and by where -ot and its kin put them."""
-    count = len(memory.layer_model_bytes)
-    device: list[list[Site]] = [[] for _ in range(count)]
-    moved: list[list[Site]] = [[] for _ in range(count)]
+def layer_parts(memory: MemoryModel, like: LayerParts | None = None) -> LayerParts:
+    """Sorts the weights of every layer by type, and by where -ot and its kin put them.
+
+    `like` are the parts of the same tensors under other overrides.
+    """
+    named = like.named if like else _named_parts(memory)
     overrides = read_overrides(memory.settings)
+    known: dict[tuple[Part, ...], tuple[Part, ...]] = {}
+    device: list[tuple[Part, ...]] = []
+    moved: list[tuple[Part, ...]] = []
+    for row in named:
+        in_ram = [_in_ram(overrides, name) for name, _ in row] if overrides else [False] * len(row)
+        for rows, wanted in ((device, False), (moved, True)):
+            parts = tuple(part for (_, part), here in zip(row, in_ram, strict=True) if here is wanted)
+            if parts not in known:
+                known[parts] = merged(parts)
+            rows.append(known[parts])
+    return LayerParts(tuple(device), tuple(moved), named)
+
+
+def _in_ram(overrides: Sequence[Override], name: str) -> bool:
+    found = find_override(overrides, name)
+    return found is not None and found.device is None
+
+
+def _named_parts(memory: MemoryModel) -> tuple[tuple[tuple[str, Part], ...], ...]:
+    rows: list[list[tuple[str, Part]]] = [[] for _ in memory.layer_model_bytes]
     for site in memory.sites.layers:
-        override = find_override(overrides, site.tensor.name) if overrides else None
-        in_ram = override is not None and override.device is None
-        (moved if in_ram else device)[site.layer].append(site)
-    return LayerParts(*(tuple(merged(_part(site) for site in row) for row in rows) for rows in (device, moved)))
+        rows[site.layer].append((site.tensor.name, _part(site)))
+    return tuple(map(tuple, rows))
 
 
 def _part(site: Site) -> Part:

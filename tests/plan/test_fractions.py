@@ -35,7 +35,9 @@ def random_place(rnd: random.Random, layers: Divisible, read: list[int], price: 
     return place_seconds(layers, whole, lambda part: part.read_bytes * each[part], handing)
 
 
-def brute_force(layers: Divisible, rooms: list[int], places: list[PlaceSeconds], ram: PlaceSeconds) -> float:
+def brute_force(
+    layers: Divisible, rooms: list[int], places: list[PlaceSeconds], ram: PlaceSeconds, device_s: float
+) -> float:
     """The least seconds of all boundaries whose immovable parts fit."""
     count = len(layers.parts)
 
@@ -47,7 +49,8 @@ def brute_force(layers: Divisible, rooms: list[int], places: list[PlaceSeconds],
         moved = ram.free[whole] - ram.free[start] - place.free[whole] + place.free[start]
         if gift is not None:
             moved += ram.gifts[whole][gift] - place.gifts[whole][gift]
-        return place.fixed[end] - place.fixed[start] + place.free[end] - place.free[start] + moved
+        kept = place.fixed[end] - place.fixed[start] + place.free[end] - place.free[start]
+        return device_s + kept + moved
 
     best = float("inf")
     for starts in combinations_with_replacement(range(count + 1), len(rooms)):
@@ -69,12 +72,13 @@ def test_equals_brute_force(block: int) -> None:
         rooms = [int(need * rnd.uniform(0.0, 1.4) / devices) for _ in range(devices)]
         places = [random_place(rnd, layers, read, 1 / rnd.choice([100, 200, 448, 900]), 0.0) for _ in rooms]
         ram = random_place(rnd, layers, read, 1 / 40, rnd.choice([0.0, 0.2]))
-        truth = brute_force(layers, rooms, places, ram)
-        found = divide(layers, rooms, places, ram)
+        device_s = rnd.choice([0.0, 0.0, 0.3])
+        truth = brute_force(layers, rooms, places, ram, device_s)
+        found = divide(layers, rooms, places, ram, device_s=device_s)
         if truth == float("inf"):
             assert found is None, seed
             continue
         assert found is not None, seed
         assert found.seconds == pytest.approx(truth, rel=1e-9), seed
-        assert divide(layers, rooms, places, ram, truth * 1.02) == found, seed
-        assert divide(layers, rooms, places, ram, truth * 0.999) is None, seed
+        assert divide(layers, rooms, places, ram, below_s=truth * 1.02, device_s=device_s) == found, seed
+        assert divide(layers, rooms, places, ram, below_s=truth * 0.999, device_s=device_s) is None, seed
