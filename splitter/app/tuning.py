@@ -91,7 +91,7 @@ def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: Tu
         return task.planner.solve(task.facts, asked, details=False)
 
     return Space(
-        task.planner.evaluator(task.facts, margin_bytes=request.margin_bytes, extra=others),
+        task.planner.evaluator(task.facts, margin_bytes=request.margin_bytes, extra=others, workload=request.workload),
         solved,
         fixed,
         task.rig.host.cores,

@@ -19,7 +19,6 @@ DEVICE_ALIGNMENT = 128
 ROW_PADDING = 512  # elements: CUDA pads the last row of a quantised matrix to a multiple of this
 LAYER_NAME = re.compile(r"(?:^|\.)(?:blk|convnext|posnet)\.(\d+)\.")
 EXPERTS = re.compile(r"\.ffn_(?:up|down|gate|gate_up)_(?:ch)?exps")
-BLOCK = re.compile(r"blk\.(\d+)\.")
 INPUT_NAMES = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.")
 FIRST_LAYER_NAMES = (
     "token_embd_norm.",

@@ -7,7 +7,7 @@ from splitter.plan.families import family_of, type_class
 from splitter.plan.plan import Plan
 from splitter.plan.speed import Constants, factor, price_of, prompted_s, slower
 from splitter.plan.speed_constants import TYPICAL
-from splitter.plan.turn import CALIBRATED
+from splitter.plan.turn import CALIBRATED, largest_micro_batch
 from splitter.plan.work import Portion, work_of
 from splitter.rig.device import Device, Rig
 
@@ -41,7 +41,7 @@ def card_work(plan: Plan) -> CardWork:
     used = [(d, p) for d, p in zip(devices, work.devices, strict=True) if p.parts or p.output]
     on_host = work.host.read_bytes() + work.moved.read_bytes()
     launches = TYPICAL.layer_s[work.model_class] / TYPICAL.layer_s[DENSE]
-    ubatch_size = min(plan.settings.ubatch_size, plan.settings.batch_size, plan.settings.context_size)
+    ubatch_size = largest_micro_batch(plan.settings)
     flops = tuple((device.id, _flops(device, portion, ubatch_size)) for device, portion in used)
     return CardWork(
         tuple((device.id, _plain_bytes(device, portion)) for device, portion in used),

@@ -9,7 +9,6 @@ from splitter.memory.footprint import Footprint, Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.costs import Tariff, device_once_s, layer_costs, prices_of, stand_in_host, tariff, turn_seconds
-from splitter.plan.evaluate import assemble
 from splitter.plan.finder import Finder, Solution, fits
 from splitter.plan.fractions import (
     Blocks,
@@ -19,12 +18,12 @@ from splitter.plan.fractions import (
     divide,
     divisible,
     movables,
+    per_byte,
     place_seconds,
     settings_of,
 )
 from splitter.plan.given import given_split, shared
 from splitter.plan.placement import in_ram
-from splitter.plan.plan import Plan
 from splitter.plan.scene import Scene
 from splitter.plan.speed import HostPrice, Price
 from splitter.plan.task import Task
@@ -37,16 +36,11 @@ INFINITE = float("inf")
 ROUNDING = 1e-12
 
 
-def fastest(task: Task, context_size: int, **chosen: Any) -> Plan | None:
-    """The fastest plan of `task` at `context_size` tokens with the `chosen` settings; None if nothing fits."""
-    found = find_fastest(task, context_size, **chosen)
-    return assemble(task.scene, found.settings, found.placement) if found else None
-
-
 def find_fastest(
     task: Task, context_size: int, *, below_s: float = INFINITE, enough_s: float = INFINITE, **chosen: Any
 ) -> Solution | None:
-    """`fastest` without building the Plan; None as well if no whole layers take less than `below_s`.
+    """The fastest placement at `context_size` tokens with the `chosen` settings; None if nothing fits, or if no whole
+    layers take less than `below_s`.
 
     A turn of more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
     """
@@ -66,12 +60,7 @@ def least_per_byte(scene: Scene, settings: Settings, devices: Sequence[Device]) 
     """The least and the most seconds of a turn that a byte of a tensor costs more in RAM than on one of the devices."""
     plain = scene.memory(replace(settings, n_cpu_moe=0, override_tensors=()))
     layers, places, ram, _ = _divisible(scene, plain, devices)
-    each = {
-        (in_ram - kept) / max(tensor.held, 1)
-        for place in places
-        for row, kept_row, ram_row in zip(layers.parts, place.parts, ram.parts, strict=True)
-        for tensor, kept, in_ram in zip(row, kept_row, ram_row, strict=True)
-    }
+    each = {seconds for place in places for seconds in per_byte(layers, place, ram)}
     return [min(each, default=0.0), max(each, default=0.0)]
 
 

@@ -208,7 +208,7 @@ def divide(
     """
     bound = flow_bound(layers, rooms, places, ram)
     on_host = [ram.layers_s(end) for end in range(len(layers.parts))]
-    least = [_least_per_byte(layers, place, ram) for place in places]
+    least = [min(per_byte(layers, place, ram), default=0.0) for place in places]
     sweep = _BoundarySweep(layers, rooms, places, ram, bound, on_host, least, device_s)
     first = sweep.swept(below_s, BEAM)
     tried_s = first[0] * (1 + 1e-12) if first else below_s
@@ -217,16 +217,11 @@ def divide(
     return Blocks(tuple(starts), _moved(layers, starts, rooms), total) if starts else None
 
 
-def _least_per_byte(layers: Divisible, place: PlaceSeconds, ram: PlaceSeconds) -> float:
-    """The least seconds per byte held that a tensor costs when a device gives it to the host."""
-    return min(
-        (
-            (in_ram - kept) / max(tensor.held, 1)
-            for row, kept_row, ram_row in zip(layers.parts, place.parts, ram.parts, strict=True)
-            for tensor, kept, in_ram in zip(row, kept_row, ram_row, strict=True)
-        ),
-        default=0.0,
-    )
+def per_byte(layers: Divisible, place: PlaceSeconds, ram: PlaceSeconds) -> Iterator[float]:
+    """The seconds per byte held that each tensor costs when a device gives it to the host."""
+    for layer in sorted(set(layers.like)):
+        for tensor, kept, in_ram in zip(layers.parts[layer], place.parts[layer], ram.parts[layer], strict=True):
+            yield (in_ram - kept) / max(tensor.held, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 With its home fixed, another model is so many bytes less on that device: the search for the main model stays exact.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 from splitter.errors import DoesNotFitError, UsageError
@@ -50,7 +51,7 @@ def choose_with_homes(task: Task, request: Request) -> tuple[Task, Choice]:
         return task, choose(task, request)
     options = sorted(candidates(task), key=lambda homes: (homes.projector == CPU, homes.seconds))
     best: tuple[Task, Choice, Homes] | None = None
-    alone_s = _alone_s(task, request)
+    alone_s = cache(lambda: _alone_s(task, request))
     for homes in options:
         if best is not None and (homes.projector == CPU or not _may_beat(homes, alone_s, best, request)):
             continue
@@ -128,10 +129,13 @@ def _alone_s(task: Task, request: Request) -> float | None:
     return choice.found.seconds if choice else None
 
 
-def _may_beat(homes: Homes, alone_s: float | None, best: tuple[Task, Choice, Homes], request: Request) -> bool:
-    if _by_context(request) or alone_s is None:
+def _may_beat(
+    homes: Homes, alone_s: Callable[[], float | None], best: tuple[Task, Choice, Homes], request: Request
+) -> bool:
+    if _by_context(request):
         return True
-    return (alone_s + homes.seconds,) < _price(best[1], best[2], request)[:1]
+    least = alone_s()
+    return least is None or (least + homes.seconds,) < _price(best[1], best[2], request)[:1]
 
 
 def _by_context(request: Request) -> bool:

@@ -15,6 +15,7 @@ from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Rig
 
 Lessons = Callable[[ModelFacts, Rig], Overhead]
@@ -62,16 +63,24 @@ class Planner:
         *,
         margin_bytes: tuple[int, ...] = (),
         extra: ExtraModels = ALONE,
+        workload: Workload = CHAT,
     ) -> Plan:
         """What `settings` amount to, whether they fit or not. Raises as `plan.evaluate`."""
-        return self.noted(self.evaluator(facts, margin_bytes=margin_bytes, extra=extra)(settings))
+        ask = self.evaluator(facts, margin_bytes=margin_bytes, extra=extra, workload=workload)
+        return self.noted(ask(settings))
 
     def evaluator(
-        self, facts: ModelFacts, *, margin_bytes: tuple[int, ...] = (), extra: ExtraModels = ALONE
+        self,
+        facts: ModelFacts,
+        *,
+        margin_bytes: tuple[int, ...] = (),
+        extra: ExtraModels = ALONE,
+        workload: Workload = CHAT,
     ) -> Callable[[Settings], Plan]:
         """`evaluate` for many settings of one model, whose sizes are reckoned once."""
         overhead = self.lessons(facts, self.rig)
-        scene = Scene(facts, self.measured_rig(), self.engine, margin_bytes, self.constants(), overhead, extra)
+        known = self.engine, margin_bytes, self.constants(), overhead, extra, workload
+        scene = Scene(facts, self.measured_rig(), *known)
         return lambda settings: evaluate_in(scene, settings)
 
     def as_measured(self, plan: Plan) -> Plan:

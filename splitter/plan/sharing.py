@@ -17,7 +17,7 @@ PAYS = 0.9  # of the turn in layer mode: below, the experimental mode is taken
 # What the decision stays with unless the user asks: backends whose devices reduce over links of their own, cards from
 # Turing on (pairs of P40 lost), and links that carry two reductions per layer and token (PCIe 3.0 x8 was measured to
 # pay, x4 and less were not).
-BACKENDS = ("CUDA", "ROCm")
+REDUCING = ("CUDA", "ROCm")
 LEAST_LINK_BYTES_PER_S = 6e9
 DECIDED = frozenset(
     {"split_mode", "tensor_split", "gpu_layers", "n_cpu_moe", "cpu_moe", "override_tensors", "main_gpu"}
@@ -62,4 +62,4 @@ def _least_s(task: Task, settings: Settings) -> float:
 def _reduces_well(device: Device) -> bool:
     link = device.link_bytes_per_s
     old = family_of(device).old
-    return device.backend in BACKENDS and not old and (link is None or link >= LEAST_LINK_BYTES_PER_S)
+    return device.backend in REDUCING and not old and (link is None or link >= LEAST_LINK_BYTES_PER_S)

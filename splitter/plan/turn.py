@@ -16,9 +16,14 @@ from splitter.rig.device import Device, Host
 CALIBRATED, CALIBRATED_RANGE = "calibrated", (0.9, 1.1)  # runs of calibrated cards repeat within this
 
 
+def largest_micro_batch(settings: Settings) -> int:
+    """The most tokens that are computed at once."""
+    return max(min(settings.ubatch_size, settings.batch_size, settings.context_size), 1)
+
+
 def micro_batch(settings: Settings, turn: Workload) -> int:
     """The mean micro-batch of a turn's prompt: it is cut evenly enough for the last one not to matter."""
-    most = max(min(settings.ubatch_size, settings.batch_size, settings.context_size), 1)
+    most = largest_micro_batch(settings)
     return max(turn.prompt_tokens // max(ceil(turn.prompt_tokens / most), 1), 1) if turn.prompt_tokens else most
 
 
@@ -55,7 +60,7 @@ def predict(
 ) -> Speed:
     """Tokens per second of one sequence with `depth` tokens in the cache, prompts in full micro-batches; and a turn."""
     work = work_in(memory, placement, depth, depth, parts)
-    ubatch_size = max(min(memory.settings.ubatch_size, memory.settings.batch_size, memory.settings.context_size), 1)
+    ubatch_size = largest_micro_batch(memory.settings)
     generation, prompt = _rates(work, devices, host, ubatch_size, constants)
     seconds = turn_s(memory, placement, devices, host, constants=constants, workload=workload, parts=parts)
     turn = workload.within(memory.settings.context_size)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
@@ -179,21 +180,19 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(Part(*key, *values) for key, values in sums.items())
 
 
-def _cache_bytes(memory: MemoryModel, depth: int) -> tuple[int, ...]:
+def _cache_bytes(memory: MemoryModel, depth: int, **types: Any) -> tuple[int, ...]:
     if not depth:
         return (0,) * len(memory.layer_model_bytes)
-    at_depth = replace(memory.settings, context_size=depth, parallel=1)
-    return memory.with_settings(at_depth).layer_context_bytes
+    return memory.with_settings(replace(memory.settings, context_size=depth, parallel=1, **types)).layer_context_bytes
 
 
 def _attention_flops(memory: MemoryModel, depth: int) -> tuple[float, ...]:
     """Q times K and the result times V: two multiplications and additions per cached value and query head."""
     if not depth:
         return (0.0,) * len(memory.layer_model_bytes)
-    plain = replace(memory.settings, cache_type_k="f16", cache_type_v="f16")
     heads, shared = memory.facts.hparam("attention.head_count"), memory.facts.hparam("attention.head_count_kv")
     group = heads / shared if isinstance(heads, int) and isinstance(shared, int) and shared else 1.0
-    cached = _cache_bytes(memory.with_settings(plain), depth)
+    cached = _cache_bytes(memory, depth, cache_type_k="f16", cache_type_v="f16")
     return tuple(2.0 * group * size / CACHE_TYPE_BYTES for size in cached)
 
 

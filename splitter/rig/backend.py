@@ -33,8 +33,8 @@ BACKENDS: tuple[Backend, ...] = (
 
 
 def prefix_of(device_id: str) -> str:
-    """`CUDA1` -> `CUDA`"""
-    return re.sub(r"\d+$", "", device_id)
+    """`CUDA1` -> `CUDA`, `RPC[host:port]` -> `RPC`"""
+    return re.sub(r"\d*(\[.*)?$", "", device_id)
 
 
 def backend_of_id(device_id: str) -> Backend:

@@ -7,17 +7,16 @@ of several makers. Vulkan for Radeons too: it needs no ROCm, every release carri
 ggml-metal.cpp, build 11434.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
 from splitter.errors import RigError
-from splitter.rig.catalog import Card
+from splitter.rig.backend import prefix_of
+from splitter.rig.catalog import VENDOR_WORDS, Card, Catalog, find
 from splitter.rig.device import Device, Rig
 
 BackendName = Literal["cuda", "vulkan", "rocm", "sycl", "metal"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 DEVICE_NAMES: dict[BackendName, str] = {
     "cuda": "CUDA", "vulkan": "Vulkan", "rocm": "ROCm", "sycl": "SYCL", "metal": "MTL"
 }  # fmt: skip
@@ -28,21 +27,11 @@ DRIVES: dict[BackendName, frozenset[str]] = {
     "sycl": frozenset({"intel"}),
     "metal": frozenset({"apple"}),
 }
-_VENDOR_WORDS = {
-    "amd": frozenset({"radeon", "instinct", "amd"}),
-    "intel": frozenset({"arc", "intel"}),
-    "apple": frozenset({"apple"}),
-}
-
-
-def backend(device_id: str) -> str:
-    """ "CUDA" of "CUDA0", "RPC" of "RPC[host:port]"."""
-    return re.sub(r"\d*(\[.*)?$", "", device_id)
 
 
 def backend_name(device_id: str) -> BackendName | None:
     """ "cuda" of "CUDA0"; None for RPC and what is not known."""
-    said = backend(device_id)
+    said = prefix_of(device_id)
     return next((name for name, prefix in DEVICE_NAMES.items() if prefix == said), None)
 
 
@@ -51,7 +40,7 @@ def vendor(name: str, card: Card | None) -> str:
     if card is not None:
         return card.vendor
     words = set(name.lower().replace("(r)", " ").split())
-    return next((maker for maker, signs in _VENDOR_WORDS.items() if words & signs), "nvidia")
+    return next((maker for maker, signs in VENDOR_WORDS.items() if words & signs), "nvidia")
 
 
 def choose_backend(cards: Sequence[tuple[str, Card | None]]) -> BackendName:
@@ -64,6 +53,11 @@ def choose_backend(cards: Sequence[tuple[str, Card | None]]) -> BackendName:
     if all(card is not None and card.family.startswith("CDNA") for _, card in cards):
         return "rocm"
     return "vulkan"
+
+
+def cards_of(devices: Iterable[Device], catalog: Catalog) -> list[tuple[str, Card | None]]:
+    """Name and catalog card of each device."""
+    return [(device.name, find(catalog, device.name, device.total_bytes)) for device in devices]
 
 
 def numbered(asked: BackendName, count: int) -> list[str]:
@@ -84,16 +78,16 @@ def refuse_other_makers(asked: BackendName, cards: Iterable[tuple[str, Card | No
             )
 
 
-def on_backend(rig: Rig, asked: BackendName | None, cards: Sequence[Card | None]) -> Rig:
-    """`rig` with its own devices called as `asked` calls them; `cards` are their catalog cards. Other machines' devices
-    keep their names. RigError for a card that the backend does not drive."""
+def on_backend(rig: Rig, asked: BackendName | None, catalog: Catalog) -> Rig:
+    """`rig` with its own devices called as `asked` calls them. Other machines' devices keep their names. RigError for a
+    card that the backend does not drive."""
     if asked is None:
         return rig
-    here = [(d, card) for d, card in zip(rig.devices, cards, strict=True) if d.node is None and backend(d.id) != "RPC"]
-    refuse_other_makers(asked, [(device.name, card) for device, card in here])
-    if all(backend_name(device.id) == asked for device, _ in here):
+    here = [device for device in rig.devices if device.node is None and prefix_of(device.id) != "RPC"]
+    refuse_other_makers(asked, cards_of(here, catalog))
+    if all(backend_name(device.id) == asked for device in here):
         return rig
-    ids = dict(zip((device.id for device, _ in here), numbered(asked, len(here)), strict=True))
+    ids = dict(zip((device.id for device in here), numbered(asked, len(here)), strict=True))
     return replace(rig, devices=tuple(_renamed(device, ids.get(device.id)) for device in rig.devices))
 
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from splitter.rig.backends import DEVICE_NAMES, BackendName, backend
+from splitter.rig.backend import prefix_of
+from splitter.rig.backends import DEVICE_NAMES, BackendName
 from splitter.rig.card_name import read_name
 from splitter.rig.catalog import SIZE_TOLERANCE, Catalog, find
 from splitter.rig.defaults import fill_from_catalog, with_values
@@ -35,7 +36,7 @@ def combine(
     """The listed devices, enriched; left out, with a note: cards that a second backend shows again, slow integrated
     GPUs beside cards. `asked` takes the devices of one backend alone."""
     if asked is not None:
-        listed = [row for row in listed if backend(row.id) in {DEVICE_NAMES[asked], "RPC"}]
+        listed = [row for row in listed if prefix_of(row.id) in {DEVICE_NAMES[asked], "RPC"}]
     once = _without_doubles(listed)
     discrete = [row for row in once if not is_integrated(row.name) or _is_wide(row, catalog)]
     kept = discrete or once
@@ -77,7 +78,7 @@ def _without_doubles(listed: Iterable[ListedDevice]) -> list[ListedDevice]:
     kept = []
     for row in listed:
         words = read_name(row.name).words
-        if backend(row.id) == "RPC" or first_backend.setdefault(words, backend(row.id)) == backend(row.id):
+        if prefix_of(row.id) == "RPC" or first_backend.setdefault(words, prefix_of(row.id)) == prefix_of(row.id):
             kept.append(row)
     return kept
 
@@ -103,9 +104,9 @@ def _device(row: ListedDevice, match: Device | None, catalog: Catalog) -> Device
     for field in _FROM_DRIVER if match else ():
         if match and getattr(match, field) is not None:
             device = with_values(device, {field: getattr(match, field)}, match.sources.get(field, NVML))
-    if match and backend(row.id) == "CUDA" and 0 < match.free_bytes - row.free_bytes <= LARGEST_CONTEXT_BYTES:
+    if match and prefix_of(row.id) == "CUDA" and 0 < match.free_bytes - row.free_bytes <= LARGEST_CONTEXT_BYTES:
         free = min(match.free_bytes, row.total_bytes)  # an idle card: the two round differently
         device = with_values(device, {"free_bytes": free}, match.sources.get("free_bytes", NVML))
-    if is_integrated(row.name) and backend(row.id) != "RPC":
+    if is_integrated(row.name) and prefix_of(row.id) != "RPC":
         device = with_values(device, {"unified": True}, ENGINE)
     return fill_from_catalog(device, catalog)

@@ -3,7 +3,7 @@
 Every value filled in here is named in `sources` as "catalog" or "default".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +75,11 @@ def fill_from_catalog(device: Device, catalog: Catalog) -> Device:
 def with_values(device: Device, values: Mapping[str, Any], source: str) -> Device:
     """`device` with `values` set and their source noted."""
     return replace(device, **values, sources={**device.sources, **dict.fromkeys(values, source)})
+
+
+def shared_bandwidth(devices: Iterable[Device]) -> float | None:
+    """The speed of the RAM, bytes/s, where a GPU of this machine uses it too; None where none does."""
+    return max((d.bandwidth_bytes_per_s or 0.0 for d in devices if d.unified and d.node is None), default=None)
 
 
 def fill_host(host: Host, unified_bytes_per_s: float | None = None) -> Host:

@@ -1,8 +1,9 @@
 """Device, Host and Rig: frozen values; None is unknown, 0 is zero."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
+from splitter.rig.backend import prefix_of
 
 DRIVER_SOURCES = {"nvml", "sysfs", "engine"}
 
@@ -54,7 +55,7 @@ class Device:
     @property
     def backend(self) -> str:
         """The engine's backend that the id names: "CUDA", "ROCm", "Vulkan", "SYCL", "MTL"."""
-        return re.split(r"[\d\[]", self.id, maxsplit=1)[0]
+        return prefix_of(self.id)
 
     @property
     def asked(self) -> bool:

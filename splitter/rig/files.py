@@ -6,7 +6,7 @@ from pathlib import Path
 from splitter.errors import RigError
 from splitter.rig.backends import BackendName, on_backend
 from splitter.rig.card_name import plain_name, read_name, split_list
-from splitter.rig.catalog import Card, Catalog, find, matches, parse_catalog, resolve
+from splitter.rig.catalog import Card, Catalog, matches, parse_catalog, resolve
 from splitter.rig.device import Rig
 from splitter.rig.host import operating_system, probe_host
 from splitter.rig.rig_file import dump_rig, nearest, parse_rig, rig_from_cards
@@ -52,7 +52,7 @@ def load_rig(name_or_path: str, backend: BackendName | None = None) -> Rig:
     """
     path, catalog = _find(name_or_path), load_catalog()
     rig = parse_rig(_read(path), str(path), path.stem, catalog, operating_system())
-    return on_backend(rig, backend, [find(catalog, d.name, d.total_bytes) for d in rig.devices])
+    return on_backend(rig, backend, catalog)
 
 
 def _find(name_or_path: str) -> Path:

@@ -4,9 +4,10 @@ import platform
 
 from splitter.errors import EngineError
 from splitter.rig import sysfs
-from splitter.rig.backends import BackendName, choose_backend, on_backend
-from splitter.rig.catalog import Catalog, find
+from splitter.rig.backends import BackendName, cards_of, choose_backend, on_backend
+from splitter.rig.catalog import Catalog
 from splitter.rig.combine import combine, worth_beside
+from splitter.rig.defaults import shared_bandwidth
 from splitter.rig.device import Host, Rig
 from splitter.rig.files import load_catalog
 from splitter.rig.host import probe_host
@@ -27,8 +28,7 @@ def probe_rig(engine_path: str | None = None, backend: BackendName | None = None
     drive."""
     catalog = load_catalog()
     found = _devices(engine_path, backend, catalog)
-    speed = max((d.bandwidth_bytes_per_s or 0.0 for d in found.devices if d.unified), default=None)
-    host = probe_host(unified_bytes_per_s=speed)
+    host = probe_host(unified_bytes_per_s=shared_bandwidth(found.devices))
     return Rig(platform.node() or "this host", host, found.devices, found.notes)
 
 
@@ -52,9 +52,8 @@ def _devices(engine_path: str | None, backend: BackendName | None, catalog: Cata
 
 def _called(driver: Detection, backend: BackendName | None, catalog: Catalog) -> Detection:
     """The driver's cards as one backend calls them."""
-    cards = [find(catalog, device.name, device.total_bytes) for device in driver.devices]
-    asked = backend or (choose_backend([(d.name, c) for d, c in zip(driver.devices, cards, strict=True)]))
-    rig = on_backend(Rig("", Host(), driver.devices), asked if driver.devices else None, cards)
+    asked = backend or choose_backend(cards_of(driver.devices, catalog))
+    rig = on_backend(Rig("", Host(), driver.devices), asked if driver.devices else None, catalog)
     return Detection(rig.devices, driver.notes)
 
 

@@ -15,6 +15,7 @@ from splitter.rig.defaults import (
     default_ids,
     fill_from_catalog,
     fill_host,
+    shared_bandwidth,
     unified_limit_bytes,
     with_values,
 )
@@ -41,12 +42,7 @@ def parse_rig(text: str, where: str, default_name: str, catalog: Catalog, system
     refuse_unknown(data, RIG_KEYS, where)
     host = _host(data.get("host") or {}, where, system)
     devices = _devices(data["devices"], where, catalog, host.os)
-    return Rig(_name(data, default_name, where), fill_host(host, _pool_speed(devices)), devices)
-
-
-def _pool_speed(devices: tuple[Device, ...]) -> float | None:
-    """The speed of the RAM, where a GPU uses it too."""
-    return max((d.bandwidth_bytes_per_s or 0.0 for d in devices if d.unified and d.node is None), default=None)
+    return Rig(_name(data, default_name, where), fill_host(host, shared_bandwidth(devices)), devices)
 
 
 def _name(data: Mapping[str, Any], default_name: str, where: str) -> str:
@@ -132,7 +128,7 @@ def rig_from_cards(
         device = Device(id_, card.name, total, free, sources=sources)
         devices.append(fill_from_catalog(device, catalog))
     notes = tuple(_pool_note(card, host, pooled[card.name]) for card in dict.fromkeys(cards) if card.unified)
-    return Rig(name, fill_host(host, _pool_speed(tuple(devices))), tuple(devices), notes)
+    return Rig(name, fill_host(host, shared_bandwidth(devices)), tuple(devices), notes)
 
 
 def _machine_of(cards: tuple[Card, ...], host: Host) -> tuple[Host, dict[str, int]]:

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from splitter.rig import nvml as driver
 from splitter.rig import sysfs
-from splitter.rig.backends import backend
 from splitter.rig.card_reading import CardReading, Readings
 from splitter.rig.catalog import Catalog
 from splitter.rig.combine import worth_beside
@@ -76,7 +75,7 @@ class Sensors:
         others = sysfs.detect(catalog, self._drm).devices
         if found:
             others = worth_beside(others)
-        elif others or (self._rig is not None and not any(backend(d.id) == "CUDA" for d in self._rig.devices)):
+        elif others or (self._rig is not None and not any(d.backend == "CUDA" for d in self._rig.devices)):
             self._notes = ()  # what NVIDIA's driver says is nothing to an owner of other cards
         cards = (*(device for device, _ in found), *others)
         wanted, unknown = (cards, ()) if self._rig is None else cards_of_rig(self._rig.devices, cards)

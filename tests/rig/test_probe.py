@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from splitter.errors import EngineError
-from splitter.rig.backends import backend
+from splitter.rig.backend import prefix_of
 from splitter.rig.combine import combine, is_integrated
 from splitter.rig.device import Device
 from splitter.rig.files import load_catalog
@@ -44,7 +44,7 @@ Available devices:
     assert [row.id for row in rows] == ["CUDA0", "Vulkan0", "SYCL0", "ROCm1", "Metal", "RPC[192.168.1.2:50052]"]
     assert rows[0] == ListedDevice("CUDA0", "NVIDIA GeForce 940MX", 2002 * MIB, 1974 * MIB)
     assert rows[1].name == "AMD Radeon RX 6700 XT (RADV NAVI22)"
-    assert [backend(row.id) for row in rows] == ["CUDA", "Vulkan", "SYCL", "ROCm", "Metal", "RPC"]
+    assert [prefix_of(row.id) for row in rows] == ["CUDA", "Vulkan", "SYCL", "ROCm", "Metal", "RPC"]
 
 
 def test_an_empty_listing_is_not_a_missing_one() -> None:

@@ -77,5 +77,5 @@ def _solved_again(plan: Plan, request: Request, extra: list[int], planner: Plann
     stricter = replace(request, margin_bytes=tuple(a + b for a, b in zip(kept, extra, strict=True)))
     again = planner.solve(plan.facts, stricter)
     others = ExtraModels(request.draft, request.projector)
-    result = planner.evaluate(plan.facts, again.settings, margin_bytes=kept, extra=others)
+    result = planner.evaluate(plan.facts, again.settings, margin_bytes=kept, extra=others, workload=request.workload)
     return replace(result, reasons=again.reasons, alternatives=again.alternatives)

@@ -80,8 +80,10 @@ def _named(name: str, visible: tuple[Device, ...], rig: Rig) -> str:
     """`CUDA1` counts within the visible devices of its backend."""
     prefix, number = prefix_of(name), name[len(prefix_of(name)) :]
     same = [device.id for device in visible if prefix_of(device.id) == prefix]
-    if number and len(number) < 4 and int(number) < len(same):
+    if number.isdigit() and len(number) < 4 and int(number) < len(same):
         return same[int(number)]
+    if number.startswith("[") and name in same:
+        return name
     known = ", ".join(device.id for device in visible) or "none"
     raise UsageError(f"the rig {rig.name} shows the engine no device {name}", f"it shows: {known}")
 

@@ -101,7 +101,8 @@ def _as_seen(plan: Plan, rig: Rig, read: ReadCommand) -> Plan:
     counts: dict[str, int] = {}
     for device in visible_devices(read.env, rig):
         prefix = prefix_of(device.id)
-        names[device.id] = f"{prefix}{counts.get(prefix, 0)}"
+        numbered = "[" not in device.id  # an RPC device is called by its address
+        names[device.id] = f"{prefix}{counts.get(prefix, 0)}" if numbered else device.id
         counts[prefix] = counts.get(prefix, 0) + 1
     order = plan.settings.device_order
     hidden = [name for name in order if name not in names]
