@@ -7,14 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+class Hollow:
+    """A file that is not read into memory: `path`'s bytes, as a range asks for them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, path.stat().st_size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        first, last, _ = part.indices(self.size)
+        with self.path.open("rb") as file:
+            file.seek(first)
+            return file.read(last - first)
+
+    def digest(self) -> str:
+        return hashlib.sha256(str(self.path).encode()).hexdigest()
+
+
 @dataclass
 class Hub:
-    """One repository. `cut_after` ends each transfer after so many bytes; `refused` maps a path to (status, code)."""
+    """One repository, and `others` whose files are only read. `cut_after` ends each transfer after so many bytes;
+    `refused` maps a path to (status, code)."""
 
     repo: str = "owner/repo-GGUF"
     files: dict[str, bytes] = field(default_factory=dict)
@@ -28,6 +50,7 @@ class Hub:
     ranges: list[tuple[str, str]] = field(default_factory=list)  # path, Range of every GET of a file
     tokens: set[str] = field(default_factory=set)
     sent_bytes: int = 0
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -40,9 +63,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.answer_file(body=False)
 
+    def repositories(self) -> dict[str, dict[str, Any]]:
+        return {self.hub.repo: self.hub.files, **self.hub.others}
+
     def do_GET(self) -> None:
-        if urlsplit(self.path).path == f"/api/models/{self.hub.repo}/tree/main":
-            sizes = {name: self.hub.claimed.get(name, len(data)) for name, data in self.hub.files.items()}
+        listed = {f"/api/models/{repo}/tree/main": files for repo, files in self.repositories().items()}
+        files = listed.get(urlsplit(self.path).path)
+        if files is not None:
+            sizes = {name: self.hub.claimed.get(name, len(data)) for name, data in files.items()}
             tree = [{"type": "file", "path": name, "size": size} for name, size in sizes.items()]
             self.send(200, {}, json.dumps(tree).encode())
         else:
@@ -51,19 +79,21 @@ class Handler(BaseHTTPRequestHandler):
     def answer_file(self, *, body: bool) -> None:
         hub, path = self.hub, unquote(urlsplit(self.path).path)
         hub.tokens.add(self.headers.get("Authorization", ""))
-        name = path.removeprefix(f"/{hub.repo}/resolve/main/").removeprefix(f"/{hub.repo}/resolve/{COMMIT}/")
+        repo, _, name = path.removeprefix("/").partition("/resolve/")
+        name = name.removeprefix("main/").removeprefix(f"{COMMIT}/")
+        files = self.repositories().get(repo, {})
         if name in hub.refused:
             status, code = hub.refused[name]
             self.send(status, {"X-Error-Code": code}, b"")
-        elif name not in hub.files:
+        elif name not in files:
             self.send(404, {"X-Error-Code": "EntryNotFound"}, b"")
         else:
-            self.send_file(name, body=body)
+            self.send_file(name, files[name], body=body)
 
-    def send_file(self, name: str, *, body: bool) -> None:
-        hub, data = self.hub, self.hub.files[name]
+    def send_file(self, name: str, data: Any, *, body: bool) -> None:
+        hub = self.hub
         headers = {
-            "ETag": f'"{hub.etags.get(name) or hashlib.sha256(data).hexdigest()}"',
+            "ETag": f'"{hub.etags.get(name) or digest(data)}"',
             "X-Repo-Commit": COMMIT,
             "X-Linked-Size": str(hub.claimed.get(name, len(data))),
             "Accept-Ranges": "bytes",
@@ -81,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(206 if wanted else 200, headers, data[start : end + 1], cut_after=hub.cut_after)
 
     def send(
-        self, status: int, headers: dict[str, str], body: bytes, *, head: bool = False, cut_after: int | None = None
+        self, status: int, headers: dict[str, str], body: Any, *, head: bool = False, cut_after: int | None = None
     ) -> None:
         self.send_response(status)
         for key, value in headers.items():
@@ -98,6 +128,10 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.sent_bytes += len(body)
         except OSError:
             self.close_connection = True
+
+
+def digest(data: Any) -> str:
+    return data.digest() if isinstance(data, Hollow) else hashlib.sha256(data).hexdigest()
 
 
 @contextmanager

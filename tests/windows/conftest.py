@@ -69,7 +69,6 @@ def windows() -> Iterator[WindowsPython]:
 @pytest.fixture
 def fresh(windows: WindowsPython) -> Iterator[WindowsPython]:
     """A machine that nobody has used: Windows' files are shared, what a user has is its own."""
-    end_all(windows)  # the registry is written when the last program ends
     prefix = Path(tempfile.mkdtemp(prefix="machine", dir=windows.home))
     subprocess.run(["cp", "-al", f"{windows.prefix}/.", prefix], check=True)
     machine = WindowsPython(windows.home, prefix)

@@ -68,14 +68,27 @@ def script(
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:
         output.plain(str(path))
-    batch = next((path for path in written if path.suffix == ".bat"), None)
-    if batch is not None and planned.plan.rig.host.os == "windows":
-        output.show("", f"double-click {batch.name} in {batch.parent}: it starts the engine and opens the chat page")
+    _say_how_to_start(written, planned.plan.rig.host.os, output)
     if task_xml:
         xml = next(path for path in written if path.suffix == ".xml")
         output.show("", "register the task on that machine, in an administrator's prompt:")
         output.plain(f'schtasks /Create /TN "splitter {xml.stem}" /XML "{xml}"')
     output.data({"files": [str(path) for path in written], "argv": list(planned.command.argv)})
+
+
+def _say_how_to_start(written: tuple[Path, ...], system: str, output: Output) -> None:
+    from splitter.engine.quoting import posix_argument
+
+    suffix = ".bat" if system == "windows" else ".sh"
+    started = next((path for path in written if path.suffix == suffix), None)
+    if started is None:
+        return
+    if system == "windows":
+        folder = started.parent if started.parent != Path() else "this folder"
+        output.show("", f"double-click {started.name} in {folder}: it starts the engine and opens the chat page")
+    else:
+        output.show("")
+        output.plain(f"start it: sh {posix_argument(str(started))}")
 
 
 def _profile_name(profile: str | None) -> str | None:
