@@ -6,13 +6,22 @@ from typing import Any
 
 from splitter.engine.reading.value import ReadCommand
 
-CHANGES_FOLDER = re.compile(r'^[ \t@]*(?:cd|chdir|pushd)[ \t]+(?:/d[ \t]+)?"?([^"%&|\r\n]+?)"?[ \t]*$', re.I | re.M)
+CHANGES_FOLDER = re.compile(
+    r'^[ \t@]*(?:(?P<drive>[A-Za-z]:)|(?:cd|chdir|pushd)[ \t]+(?:/d[ \t]+)?"?(?P<folder>[^"%&|\r\n]+?)"?)[ \t]*\r?$',
+    re.I | re.M,
+)
 
 
 def folder_of(text: str) -> str | None:
     """The folder that a batch file changes to, written in full; None where it stays."""
-    found = [match[1].strip() for match in CHANGES_FOLDER.finditer(text)]
-    return next((folder for folder in reversed(found) if PureWindowsPath(folder).drive), None)
+    drive, folder = "", None
+    for match in CHANGES_FOLDER.finditer(text):
+        if match["drive"]:
+            drive = match["drive"]
+            continue
+        path = PureWindowsPath(match["folder"].strip())
+        folder = str(path) if path.drive else str(PureWindowsPath(drive) / path) if drive and path.root else folder
+    return folder
 
 
 def model_in(folder: str, model: str) -> str:

@@ -70,6 +70,13 @@ def test_the_log_gets_the_room_that_is_left() -> None:
     assert sum(line.startswith("line ") for line in said) == 12
 
 
+@pytest.mark.parametrize("reading", [BUSY, Reading(BUSY.snapshot)])
+def test_half_of_the_screen_is_not_the_log(reading: Reading) -> None:
+    said = text(reading, 200, log=tuple(f"line {i}" for i in range(50)), expected=replace(EXPECTED, devices=()))
+    shown_log = sum(line.startswith("line ") for line in said.splitlines())
+    assert 3 <= shown_log <= len(said.splitlines()) / 2
+
+
 @pytest.mark.parametrize(
     ("used", "planned", "bar"),
     [(0, None, "-" * 20), (100, None, "#" * 20), (50, 75, "##########-----|----"), (120, 200, "#" * 19 + "|"),

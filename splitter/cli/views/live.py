@@ -38,7 +38,8 @@ class LiveView:
         used = sum(len(line.wrap(console, options.max_width)) for line in figures)
         room = (console.size.height or 24) - used - 2
         yield from figures
-        yield from log_lines(self.log, min(MOST_LOG_LINES, max(LEAST_LOG_LINES, room)), options.max_width)
+        count = min(MOST_LOG_LINES, used, max(LEAST_LOG_LINES, room))  # never more of it than of figures
+        yield from log_lines(self.log, count, options.max_width)
 
 
 def figure_lines(reading: Reading, expected: Expected, now: float, *, ascii_only: bool) -> Iterator[Text]:
