@@ -58,8 +58,6 @@ class MemoryModel:
         flash = known is None or known.flash
         self.layer_model_bytes = self.weights.device
         self.host_layer_bytes = self.weights.moved
-        self.layer_active_bytes = self.weights.active
-        self.layer_active_host_bytes = self.weights.active_moved
         padding = rules.window_padding
         once = layer_context_bytes(facts, self.caches, settings, flash_possible=flash, window_padding=padding)
         self.layer_context_bytes = (*(size * rules.contexts for size in once), 0)

@@ -5,6 +5,12 @@ from dataclasses import dataclass, replace
 from splitter.memory.settings import Settings
 from splitter.memory.speculation import drafted_tokens
 
+WITHOUT_HOST_BUFFER = ("MTL", "RPC", "GPUOpenCL", "WebGPU")  # backends whose get_host_buffer_type is NULL
+
+
+def _has_host_buffer(device_id: str) -> bool:
+    return not device_id.startswith(WITHOUT_HOST_BUFFER)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryRules:
@@ -20,6 +26,9 @@ class MemoryRules:
     `contexts` of the same size are opened (2: guidance, with a cache and compute buffers of its own);
     `pipelines_whole_batches`: pipeline parallelism works also where the micro-batch is the whole batch;
     `draft_sees_all`: a draft model computes on all devices of the main one, also those that hold none of its layers.
+
+    `host_buffer`: a device that offers one keeps the weights in RAM as the file has them (make_cpu_buft_list in
+    src/llama-model.cpp); without it (--no-host) the CPU backend repacks what it can.
 
     `other_graph`: the engine's graph is not llama.cpp's, so that compute buffers are an estimate.
 
@@ -42,6 +51,7 @@ class MemoryRules:
     other_graph: bool = False
     pipelines_whole_batches: bool = True
     draft_sees_all: bool = False
+    host_buffer: bool = True
 
     def seen(self, settings: Settings) -> Settings:
         """`settings` as the engine's llama.cpp core sees them."""
@@ -50,6 +60,10 @@ class MemoryRules:
             return settings
         size, parallel = settings.context_size + self.context_padding, settings.parallel + more
         return replace(settings, context_size=size, parallel=parallel)
+
+    def repacks(self, settings: Settings) -> bool:
+        """Whether the CPU backend repacks the weights in RAM, which are then computed where they are."""
+        return not (self.host_buffer and any(map(_has_host_buffer, settings.device_order)))
 
     def output_rows(self, settings: Settings, tokens: int) -> int:
         """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""

@@ -43,8 +43,7 @@ class Weights:
     stays in RAM wherever the layer is (-ncmoe, -ot ...=CPU), `fixed` what -ot puts on a device of device_order
     whatever the layer. `input_bytes` always stay in RAM, `everywhere_bytes` are copied to each device that holds one
     of the first `sharing_layers`. `placed` are the tensors behind `device` with their layers, `everywhere` those
-    behind `everywhere_bytes`. `active` and `active_moved` are the bytes read per generated token: of stacked experts
-    the share that is used.
+    behind `everywhere_bytes`.
     """
 
     device: tuple[int, ...]
@@ -54,15 +53,14 @@ class Weights:
     input_bytes: int
     everywhere_bytes: int
     sharing_layers: int
-    active: tuple[int, ...]
-    active_moved: tuple[int, ...]
     placed: tuple[tuple[TensorInfo, int], ...]
     everywhere: tuple[TensorInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A tensor of a layer (the output layer last), its bytes on a device and the bytes read of it per token.
+    """A tensor of a layer (the output layer last), its bytes on a device and the bytes read of it per token: of stacked
+    experts the share that is used.
 
     `duplicate`: the output layer's copy of tied embeddings, which RAM does not need twice.
     """
@@ -88,7 +86,6 @@ class _Sums:
 
     def __init__(self, places: int, devices: int, overrides: tuple[Override, ...]) -> None:
         self.device, self.host, self.moved = [0] * places, [0] * places, [0] * places
-        self.active, self.active_moved = [0] * places, [0] * places
         self.fixed = [0] * devices
         self.input_bytes = 0
         self.overrides = overrides
@@ -101,13 +98,10 @@ class _Sums:
             self.device[layer] += site.device_bytes
             self.placed.append((tensor, layer))
             self.host[layer] += 0 if site.duplicate else tensor.size_bytes
-            self.active[layer] += site.read_bytes
         elif override.device is None:
             self.moved[layer] += 0 if site.duplicate else tensor.size_bytes
-            self.active_moved[layer] += site.read_bytes
         else:
             self.fixed[override.device] += 0 if site.duplicate else site.device_bytes
-            self.active[layer] += site.read_bytes
 
     def add_input(self, tensor: TensorInfo) -> None:
         override = find_override(self.overrides, tensor.name)
@@ -172,8 +166,6 @@ def read_weights(facts: ModelFacts, settings: Settings, known: Sites | None = No
         input_bytes=sums.input_bytes,
         everywhere_bytes=sum(map(device_bytes, known.everywhere)),
         sharing_layers=min(trunk_layers(facts), facts.layers),
-        active=tuple(sums.active),
-        active_moved=tuple(sums.active_moved),
         placed=tuple(sums.placed),
         everywhere=known.everywhere,
     )

@@ -13,7 +13,6 @@ from splitter.plan.finder import Finder, Solution, fits
 from splitter.plan.fractions import (
     Blocks,
     Divisible,
-    Movable,
     PlaceSeconds,
     divide,
     divisible,
@@ -158,7 +157,7 @@ def _read_divisible(scene: Scene, plain: MemoryModel, devices: Sequence[Device])
     costs, cost = layer_costs(scene, plain, devices), tariff(scene, plain)
     known = ("divisible", costs.held)
     if known not in scene.searched:
-        scene.searched[known] = divisible(costs.held, movables(scene.facts, len(costs.held)))
+        scene.searched[known] = divisible(costs.held, movables(plain.sites.layers, len(costs.held)))
     layers: Divisible = scene.searched[known]
     prices, host = prices_of(scene, devices), stand_in_host(scene)
     first = prices[0] if plain.settings.op_offload else None

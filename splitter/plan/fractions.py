@@ -11,18 +11,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from math import prod
 from operator import itemgetter
 
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
-from splitter.memory.weights import device_bytes
-from splitter.model.facts import ModelFacts
-from splitter.model.ggml_types import type_name
+from splitter.memory.weights import Site
 from splitter.plan.costs import block_placement
 from splitter.plan.fraction_bound import FlowBound, densities
 from splitter.plan.search import TINY, Sums
-from splitter.plan.work import Part
+from splitter.plan.work import Part, part_of
 
 EXPERT_TENSOR = re.compile(r"blk\.(\d+)\.(ffn_(?:up|down|gate|gate_up)_(?:ch)?exps)\.weight$")
 INFINITE = float("inf")
@@ -49,21 +46,16 @@ class Blocks:
     seconds: float
 
 
-def movables(facts: ModelFacts, layers: int) -> tuple[tuple[Movable, ...], ...]:
+def movables(sites: Sequence[Site], layers: int) -> tuple[tuple[Movable, ...], ...]:
     """The tensors of each layer (the output layer last, with none) that may be moved: experts if there are any."""
-    used, count = facts.hparam("expert_used_count"), facts.hparam("expert_count")
-    share = used / count if isinstance(used, int) and isinstance(count, int) and count else 1.0
-    has_experts = any(EXPERT_TENSOR.match(tensor.name) for tensor in facts.tensors)
-    pattern, share = (EXPERT_TENSOR, share) if has_experts else (FFN_TENSOR, 1.0)
+    experts = any(EXPERT_TENSOR.match(site.tensor.name) for site in sites)
+    pattern = EXPERT_TENSOR if experts else FFN_TENSOR
     found: list[list[Movable]] = [[] for _ in range(layers)]
-    for tensor in facts.tensors:
-        match = pattern.match(tensor.name)
-        if match and int(match[1]) < layers - 1:
-            size, layer = tensor.size_bytes, int(match[1])
-            name = type_name(tensor.ggml_type)
-            part = Part(name, has_experts, size * share, size, prod(tensor.shape) * share)
-            found[layer].append(Movable(layer, match[2], device_bytes(tensor), part))
-    return tuple(tuple(row) for row in found)
+    for site in sites:
+        match = pattern.match(site.tensor.name)
+        if match and site.layer < layers - 1:
+            found[site.layer].append(Movable(site.layer, match[2], site.device_bytes, part_of(site)))
+    return tuple(map(tuple, found))
 
 
 Gift = tuple[int, tuple[int, ...]]  # bytes held by some tensors of one layer, and which of its tensors

@@ -157,11 +157,12 @@ def _in_ram(overrides: Sequence[Override], name: str) -> bool:
 def _named_parts(memory: MemoryModel) -> tuple[tuple[tuple[str, Part], ...], ...]:
     rows: list[list[tuple[str, Part]]] = [[] for _ in memory.layer_model_bytes]
     for site in memory.sites.layers:
-        rows[site.layer].append((site.tensor.name, _part(site)))
+        rows[site.layer].append((site.tensor.name, part_of(site)))
     return tuple(map(tuple, rows))
 
 
-def _part(site: Site) -> Part:
+def part_of(site: Site) -> Part:
+    """What a turn does with one tensor."""
     tensor, size = site.tensor, site.tensor.size_bytes
     experts = EXPERTS.search(tensor.name) is not None
     matrix = len(tensor.shape) > 1

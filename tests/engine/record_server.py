@@ -160,12 +160,16 @@ def answered(case: Case, folder: Path, emulator: Path | None) -> Case:
     fixed = ["--no-warmup", "--numa", "isolate"]  # faster, and no other buffer: no mapped page is read ahead
     answer = ask_server(model, [*args, *draft, *fixed], case["devices"], report, emulator)
     report.unlink(missing_ok=True)
-    dry = fit_rows(model, list(_without(args)), case["devices"])
+    dry = fit_rows(model, dry_flags(args), case["devices"])
     return {**case, "server": asdict(answer), "fit_params": dry}
 
 
-def _without(args: Sequence[str]) -> Iterator[str]:
+def dry_flags(args: Sequence[str]) -> list[str]:
     """The flags that llama-fit-params knows (-kvu by exact_bytes.cpp), the server's default slots said."""
+    return list(_without(args))
+
+
+def _without(args: Sequence[str]) -> Iterator[str]:
     if "-np" not in args:
         yield from ("-np", "4", "-kvu")
     words = iter(args)

@@ -1,6 +1,7 @@
 """What llama.cpp 11434 answered: tests/engine/truth.json (MiB) and tests/data/engine-answers.tar.xz (bytes).
 
-The archive is written by `python -m tests.engine.record_answers`; it holds headers without weights.
+The archive is written by `python -m tests.engine.record_answers`; it holds headers without weights. Both were recorded
+on an emulator without a host buffer, which is what --no-host makes of a real card: NO_HOST.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from splitter.memory.footprint import Placement
+from splitter.memory.rules import MemoryRules
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
@@ -22,6 +24,7 @@ from splitter.plan.placement import placement_of
 TESTS = Path(__file__).parents[1]
 ARCHIVE = TESTS / "data" / "engine-answers.tar.xz"
 DEVICES = 3
+NO_HOST = MemoryRules(host_buffer=False)
 VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "-ngl": ("gpu_layers", int),
     "-c": ("context_size", int),

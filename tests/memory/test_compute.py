@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from splitter.memory.compute.model import ComputeModel, ComputeUse, compute_bytes
+from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.compute.proof import is_exact
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
@@ -25,7 +25,7 @@ from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.load import load_model
 from splitter.units import MIB
 from tests.engine.skeletons import write_skeleton
-from tests.memory.engine_answers import ARCHIVE, settings_of, truth
+from tests.memory.engine_answers import ARCHIVE, NO_HOST, settings_of, truth
 from tests.memory.engine_answers import answers as recorded
 
 DATA = Path(__file__).parent / "data" / "compute-answers.json.xz"
@@ -71,6 +71,10 @@ def flags(args: list[str], devices: int) -> Settings:
     return replace(settings, op_offload="--no-op-offload" not in args, cpu_moe="-cmoe" in args)
 
 
+def compute_use(facts: ModelFacts, settings: Settings, placement: Placement) -> ComputeUse:
+    return ComputeModel(facts, settings, NO_HOST).use(placement)
+
+
 def errors(name: str, use: ComputeUse, found: list[int]) -> list[Row]:
     """Signed errors of the devices; llama.cpp rounds down."""
     return [(name, size // MIB - mib, mib) for size, mib in zip(use.devices, found[: len(use.devices)], strict=True)]
@@ -101,7 +105,7 @@ def test_show_1_compute_is_within_its_bounds(skeletons: dict[str, ModelFacts]) -
         mib = [row["compute_mib"] for row in case["devices"]]
         layers = tuple(None if name == "CPU" else int(name[4:]) for name in case["layer_device"])
         placement = Placement(layers, len(mib) - 1)
-        use = compute_bytes(skeletons[case["model"]], flags(case["args"], placement.devices), placement)
+        use = compute_use(skeletons[case["model"]], flags(case["args"], placement.devices), placement)
         rows += errors(case["model"], use, mib)
         host.append((case["model"], use.host // MIB - mib[-1], mib[-1]))
         assert use.pipeline == case["pipeline"]
@@ -118,7 +122,7 @@ def test_random_settings_are_met(skeletons: dict[str, ModelFacts]) -> None:
     rows: list[Row] = []
     for name, devices, args, mib, layers, pipeline in answers()["settings"]:
         placement = Placement(tuple(None if layer < 0 else layer for layer in layers), devices)
-        use = compute_bytes(skeletons[name], flags(args, devices), placement)
+        use = compute_use(skeletons[name], flags(args, devices), placement)
         rows += errors(name, use, mib)
         assert use.pipeline == pipeline
     show(f"{len(answers()['settings'])} random settings, compute", rows)
@@ -133,7 +137,7 @@ def test_breadth_of_architectures() -> None:
         facts = header(model)
         for case, devices, mib, layers, _ in model["answers"]:
             placement = Placement(tuple(None if layer < 0 else layer for layer in layers), devices)
-            use = compute_bytes(facts, flags(answers()["flags"][case], devices), placement)
+            use = compute_use(facts, flags(answers()["flags"][case], devices), placement)
             (rows if is_exact(facts.architecture) else others).extend(errors(model["name"], use, mib))
     show("Breadth, proven architectures", rows)
     show("Breadth, the others", others)
@@ -153,7 +157,7 @@ def test_headers_and_settings_recorded_in_bytes(archive: Path) -> None:
     for case in recorded(archive):
         if "-sm tensor" in case.args:
             continue
-        use = ComputeModel(case.facts, case.settings()).use(case.placement())
+        use = compute_use(case.facts, case.settings(), case.placement())
         found = [case.device(i)[2] for i in range(len(use.devices))]
         errors_mib = [(ours - theirs) / MIB for ours, theirs in zip(use.devices, found, strict=True)]
         name = f"{case.model} {case.args}" if any(abs(error) > 16 for error in errors_mib) else case.facts.architecture
@@ -174,13 +178,13 @@ def test_an_unknown_architecture_is_estimated_and_said_to_be_unproven(skeletons:
     facts = replace(known, architecture="neverheard", metadata=renamed)
     settings = flags(["-c", "8192"], 2)
     placement = Placement((0,) * 16 + (1,) * 17, 2)
-    ours, sure = compute_bytes(facts, settings, placement), compute_bytes(known, settings, placement)
+    ours, sure = compute_use(facts, settings, placement), compute_use(known, settings, placement)
     assert not ours.proven
     assert all(a > b for a, b in zip(ours.devices, sure.devices, strict=True))
 
 
 def test_a_device_that_holds_nothing_has_no_buffer(skeletons: dict[str, ModelFacts]) -> None:
-    use = compute_bytes(skeletons["tinyllama-1.1b-q4_0"], flags(["-c", "4096"], 3), Placement((1,) * 23, 3))
+    use = compute_use(skeletons["tinyllama-1.1b-q4_0"], flags(["-c", "4096"], 3), Placement((1,) * 23, 3))
     assert use.devices[0] == use.devices[2] == 0
     assert use.uncertainty[0] == 0 < use.uncertainty[1]
 

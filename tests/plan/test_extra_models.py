@@ -78,7 +78,7 @@ def test_the_home_is_the_cheapest_of_all() -> None:
         bandwidth = plan.rig.device(home[0]).bandwidth_bytes_per_s if home else plan.rig.host.ram_bandwidth_bytes_per_s
         assert bandwidth
         assert plan.speed.generation_tokens_per_s
-        read = sum(MemoryModel(SMALL, draft_settings(plan.settings)).layer_active_bytes)
+        read = sum(site.read_bytes for site in MemoryModel(SMALL, draft_settings(plan.settings)).sites.layers)
         return 1 / plan.speed.generation_tokens_per_s + DRAFTED * read / bandwidth
 
     others = [with_draft(draft_device_order=home) for home in (("CUDA0",), ("CUDA1",), ("CUDA2",), ())]

@@ -59,11 +59,6 @@ class ComputeUse:
     uncertainty: tuple[int, ...] = ()
 
 
-def compute_bytes(facts: ModelFacts, settings: Settings, placement: Placement) -> ComputeUse:
-    """The compute buffers of one placement; for many placements keep a ComputeModel."""
-    return ComputeModel(facts, settings).use(placement)
-
-
 def _rotation(head: int, cache_type: str, *, grow: bool) -> int:
     """Size of the Hadamard rotation that a quantised cache applies (src/llama-kv-cache.cpp), 0 for none."""
     if cache_type in UNQUANTISED or head == 0 or head % 64:
@@ -84,17 +79,16 @@ class ComputeModel:
         rules: MemoryRules = LLAMA_CPP,
         *,
         like: "ComputeModel | None" = None,
-        pinned: bool = False,
     ) -> None:
         """`settings` as the engine's core sees them, `rules` those of its version.
 
         `like` is a model of the same facts whose reading is reused.
 
-        `pinned` tells that host weights lie in the first device's pinned memory, as with real CUDA, HIP and Vulkan
-        devices. Else the CPU backend repacks what it can of them (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K), and only the rest
-        is staged on the first device for large batches.
+        For large batches the first device stages the weights that are in RAM, but for those that the CPU backend
+        repacks where no device has a host buffer (Q4_0, Q4_K, IQ4_NL, MXFP4, Q2_K).
         """
-        self.facts, self.settings, self.rules, self.pinned = facts, settings, rules, pinned
+        self.facts, self.settings, self.rules = facts, settings, rules
+        self.repacks = rules.repacks(settings)
         like = like if like and like.facts is facts else None
         if like is None:
             self.family = FAMILIES.get(facts.architecture, GraphFamily())
@@ -217,7 +211,7 @@ class ComputeModel:
         owner = placement.layers[index]
         where = cpu if owner is None else owner
         net = Net(dims, cpu, any(each.swa for each in self.layers), lambda name, _: self._home(name, where, cpu))
-        net.repack, net.rms = not self.pinned, self.rms
+        net.repack, net.rms = self.repacks, self.rms
         net.attend_on_host = self.rules.places_norms and not self.settings.kv_offload
         net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
         if self.mtp_layer is None:
@@ -287,7 +281,7 @@ class ComputeModel:
             return True
         dims = replace(self.dims, tokens=self.dims.sequences, outputs=self.dims.sequences)
         where = (sketch, placement.devices, placement.layers[-1], self.overrides, s.kv_offload, s.op_offload)
-        key = (*where, self.pinned, dims)
+        key = (*where, self.repacks, dims)
         if key not in self._flash:
             self._flash[key] = self._probe_flash(sketch, placement, dims)
         return self._flash[key]
@@ -333,7 +327,7 @@ class ComputeModel:
             return self._home(name, cpu if index is None else owners[index], cpu)
 
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
-        net.repack = not self.pinned
+        net.repack = self.repacks
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
         net.rope_factors = None if self.family.rope_factors == "none" else self.rope_factors
         net.full_rope_factors = self.family.rope_factors == "full"
