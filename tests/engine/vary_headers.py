@@ -73,7 +73,7 @@ STARTS: dict[str, Keys] = {
 # Heads and widths hang together in these.
 KEEPS_SHAPE = frozenset(STARTS) - {"apertus", "dflash", "gemma4", "graniteswitch", "step35"}
 LAYERS: dict[str, tuple[int, ...]] = {"gemma3n": (22, 25), "hrm_text": (6,), "llama4": (4, 8), "exaone4": (8, 64)}
-NO_MTP = KEEPS_SHAPE | {"graniteswitch", "hrm_text", "nemotron_h_moe"}
+NO_MTP = KEEPS_SHAPE | {"nanbeige", "graniteswitch", "hrm_text", "nemotron_h_moe"}
 OUTPUT_NEEDED = frozenset((
     "apertus", "arwkv7", "baichuan", "bailingmoe", "bailingmoe2", "codeshell", "dbrx", "deepseek4", "dots1",
     "exaone-moe", "glm5-next", "gpt-oss", "gptneox", "hy_v4", "internlm2", "jais", "kimi-k3", "kimi-linear",

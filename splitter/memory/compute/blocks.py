@@ -27,10 +27,13 @@ class SsmDims:
 class Dims:
     """Numbers of one model under one set of settings; tokens and sequences are those of the reserved worst case.
 
+    `positions` of a token: four with multi-dimensional rotation (M-RoPE). `norm_weights`: those of the chosen experts
+    are divided by their sum.
     `transposed`: V is cached transposed, as without flash attention at the start (-fa auto can be given up later).
     """
 
     tokens: int
+    positions: int
     outputs: int
     sequences: int
     state_copies: int
@@ -45,6 +48,7 @@ class Dims:
     type_v: str
     experts: int
     experts_used: int
+    norm_weights: bool
     top_k: int
     context_train: int
     state: SsmDims
@@ -54,7 +58,8 @@ class Dims:
 class Layer:
     """One repeating layer: its tensors by name without `blk.N.`, its head counts and widths, its window.
 
-    `cache_layer` is the earlier layer whose cache it reads, None for one with its own.
+    `cache_layer` is the earlier layer whose cache it reads, None for one with its own; `ropes`: its attention rotates;
+    `indexes`: it chooses the cells that it and the layers after it attend to.
     """
 
     index: int
@@ -66,6 +71,8 @@ class Layer:
     swa: bool
     recurrent: bool
     cache_layer: int | None = None
+    ropes: bool = True
+    indexes: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +99,7 @@ class Net:
         self.bare_norm = False
         self.place_norms = self.attend_on_host = False
         self.repack = True
+        self.unscaled: frozenset[str] = frozenset()
         self.rope_factors: TensorInfo | None = None
         self.full_rope_factors = False
         self._factors: dict[int, Tensor] = {}
@@ -137,8 +145,8 @@ class Net:
             self._named[name] = self.graph.input(type_, *ne, name=name)
         return self._named[name]
 
-    def positions(self, per_token: int = 1) -> Tensor:
-        return self.named_input("inp_pos", I32, self.dims.tokens * per_token)
+    def positions(self) -> Tensor:
+        return self.named_input("inp_pos", I32, self.dims.tokens * self.dims.positions)
 
     def out_ids(self) -> Tensor:
         return self.named_input("out_ids", I32, self.dims.outputs)
@@ -213,7 +221,7 @@ class Net:
     def linear(self, cur: Tensor, name: str) -> Tensor:
         """build_lora_mm with the bias, if there is one."""
         out = self.graph.mul_mat(self.need(name), cur)
-        scale = self.weight(name + ".scale")
+        scale = None if name in self.unscaled else self.weight(name + ".scale")
         if scale is not None:
             out = self.graph.mul(out, scale)
         bias = self.weight(name + ".bias")

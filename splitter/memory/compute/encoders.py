@@ -23,7 +23,7 @@ def bert_layer(walk: Walk, residual: Tensor, last: bool) -> Tensor:
     net, g, y = walk.net, walk.net.graph, walk.net.layer
     q, k, v = net.qkv(residual)
     q, k = (_flat_norm(walk, t, name) for t, name in ((q, "attn_q_norm"), (k, "attn_k_norm")))
-    if walk.family.rope == "all":
+    if walk.net.layer.ropes:
         q, k = net.rope(q, net.positions()), net.rope(k, net.positions())
     cur = net.linear(net.attend_batch(q, k, v), "attn_output")
     if last:

@@ -66,7 +66,7 @@ def moe_of(net: Net, cur: Tensor, logits: Tensor, routing: Routing) -> Tensor:
 def _expert_linear(net: Net, cur: Tensor, name: str, chosen: Tensor) -> Tensor:
     g = net.graph
     out = g.mul_mat_id(net.need(name), cur, chosen)
-    scale = net.weight(name + ".scale")
+    scale = None if name in net.unscaled else net.weight(name + ".scale")
     if scale is not None:
         experts, tokens = scale.elements(), out.ne[2]
         repeated = g.node("repeat", (g.reshape(scale, 1, experts),), shape(1, experts, tokens))

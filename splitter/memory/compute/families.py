@@ -21,9 +21,11 @@ class GraphFamily:
     model has any; `logit_scale`: they pass one (1) or three (3) in-place steps; `scale_result`: what the head reads is
     scaled; `fill_vocabulary`: words that the head lacks are filled in; `scale_residual`: what a layer adds is scaled;
     `scale_q`: Q is scaled in the graph; `softmax_after`: expert weights are normalised after the choice;
-    `route_first`: the router reads what the layer reads, and its logits wait for the experts;
-    `norm_weights`: the chosen expert weights are divided by their sum; `rope_factors`: in which layers the model's own
-    frequency factors, where it has any, are used (full: those without a sliding window).
+    `route_first`: the router reads what the layer reads, and its logits wait for the experts; `rope_factors`: in which
+    layers the model's own frequency factors, where it has any, are used (full: those without a sliding window); `rope`:
+    which layers rotate (windowed: those with a sliding window where any has one; quarters: all but each fourth; 32
+    layers: all of a model with so many); `rope_first`: before the norms of Q and K; `llama4`: norms without weights
+    after that, and layers that scale Q instead.
     """
 
     scale_rows: bool = False
@@ -35,7 +37,6 @@ class GraphFamily:
     scale_residual: bool = False
     scale_q: bool = False
     softmax_after: bool = False
-    norm_weights: bool = True
     attention_softcap: bool = False
     mixed: bool = True
     late_rows: Literal["", "before_norm", "after_norm"] = ""
@@ -44,7 +45,9 @@ class GraphFamily:
     bare_norm: bool = False
     cached: bool = True
     clamp: bool = False
-    rope: Literal["all", "windowed", "none"] = "all"
+    rope: Literal["all", "windowed", "quarters", "32 layers", "none"] = "all"
+    rope_first: bool = False
+    llama4: bool = False
     route_first: bool = False
     rope_factors: Literal["all", "full", "none"] = "all"
     first: Literal["ffn", "residual", "attention"] = "ffn"
@@ -52,6 +55,7 @@ class GraphFamily:
     rescale_every: int = 0
 
 
+EXPERTS_OF_MAVERICK = 128  # the Llama 4 whose Q and K have no norm
 MIXERS = ("attn_output.weight", "ssm_out.weight", "shortconv.out_proj.weight")
 QWEN_LINEAR = GraphFamily(late_rows="after_norm", expand_norm=True)
 LAYER_NORM = GraphFamily(layer_norm=True)
@@ -76,15 +80,17 @@ FAMILIES: dict[str, GraphFamily] = {
     "minicpm3": GraphFamily(scale_embedding=True, scale_result=True),
     "step35": GraphFamily(late_rows="before_norm", rope_factors="full"),
     "t5": GraphFamily(),
-    "gpt-oss": GraphFamily(softmax_after=True, norm_weights=False, late_rows="before_norm"),
-    "deepseek2": GraphFamily(norm_weights=False),
+    "gpt-oss": GraphFamily(softmax_after=True, late_rows="before_norm"),
     "qwen3next": QWEN_LINEAR,
     "qwen35": QWEN_LINEAR,
     "qwen35moe": QWEN_LINEAR,
     "nemotron_h": GraphFamily(late_rows="after_norm", rope="none"),
     "nemotron_h_moe": GraphFamily(late_rows="after_norm", rope="none"),
     "jamba": GraphFamily(rope="none"),
-    "llama4": GraphFamily(weigh_first=True, norm_weights=False, rope="windowed"),
+    "llama4": GraphFamily(weigh_first=True, rope="quarters", llama4=True),
+    "baichuan": GraphFamily(rope="32 layers"),
+    "smollm3": GraphFamily(rope="quarters"),
+    **dict.fromkeys(("hunyuan-dense", "hunyuan-moe", "hunyuan_vl", "maincoder"), GraphFamily(rope_first=True)),
     "olmo": GraphFamily(layer_norm=True, bare_norm=True, clamp=True),
     "phi2": GraphFamily(layer_norm=True, scale_q=True, first="attention"),
     **dict.fromkeys(("phi3", "phimoe"), GraphFamily(scale_q=True)),
@@ -93,7 +99,7 @@ FAMILIES: dict[str, GraphFamily] = {
     "exaone4": GraphFamily(rope="windowed"),
     "cohere2moe": GraphFamily(logit_scale=1, first="residual", rope="windowed", late_rows="after_norm"),
     **dict.fromkeys(("hy_v3", "bailingmoe3"), GraphFamily(late_rows="after_norm")),
-    "smallthinker": GraphFamily(route_first=True),
+    "smallthinker": GraphFamily(route_first=True, rope="windowed"),
     **dict.fromkeys(("bloom", "gpt2", "jais", "mpt", "starcoder"), GraphFamily(layer_norm=True, rope="none")),
     "dbrx": GraphFamily(layer_norm=True, clamp=True),
     **dict.fromkeys(("dream", "llada-moe", "rnd1"), DIFFUSION),
@@ -103,6 +109,51 @@ FAMILIES: dict[str, GraphFamily] = {
         LAYER_NORM,
     ),
 }
+
+# Whose graphs multiply by the scales of a feed-forward matrix, where a file has any (`.scale`, of NVFP4 models): those
+# that hand them to build_ffn and build_moe_ffn. All but NO_OUTPUT_SCALE do so with the attention's output.
+DENSE_SCALES = frozenset(
+    """
+    bitnet clef cohere2 cohere2moe deepseek32 dflash dots3note gemma4 glm-dsa hy_v3 llama llama-embed mistral3 nanbeige
+    nemotron_h nemotron_h_moe qwen3 qwen35 talkie
+    """.split()  # noqa: SIM905
+)
+EXPERT_SCALES = frozenset(
+    """
+    cohere2moe deepseek32 dots3note gemma4 glm-dsa hy_v3 llama llama-embed mellum mistral3 nemotron_h nemotron_h_moe
+    qwen35moe qwen3moe qwen3next qwen4exp
+    """.split()  # noqa: SIM905
+)
+NO_OUTPUT_SCALE = frozenset(("arwkv7", "bailingmoe3", "deepseek4", "glm5-next", "hy_v4", "jina-bert-v2", "jina-bert-v3",
+    "kimi-k3", "rwkv6", "rwkv7", "wavtokenizer-dec"))  # fmt: skip
+
+# Whose graphs divide the weights of the chosen experts by their sum only where the header says so, and those that never
+# do (the norm_w that they hand to build_moe_ffn).
+NORM_BY_HEADER = frozenset(
+    """
+    afmoe bailingmoe bailingmoe2 bailingmoe3 cohere2moe deepseek2 deepseek2-ocr deepseek32 deepseek4 dflash dots1
+    dots3note exaone-moe glm-dsa glm4moe glm5-next hy_v3 hy_v4 kimi-k3 laguna minimax-m3 nemotron_h nemotron_h_moe
+    step35
+    """.split()  # noqa: SIM905
+)
+NEVER_NORM = frozenset(("nomic-bert-moe", "deepseek", "jamba", "llada-moe", "llama4", "olmoe", "gpt-oss", "qwen2moe"))
+
+
+def divides_weights(architecture: str, header: bool) -> bool:
+    """Whether the weights of the chosen experts are divided by their sum; `header`: expert_weights_norm."""
+    return header if architecture in NORM_BY_HEADER else architecture not in NEVER_NORM
+
+
+def unscaled(architecture: str) -> frozenset[str]:
+    """The matrices whose scales the architecture's graph leaves out."""
+    names = ["attn_output"] if architecture in NO_OUTPUT_SCALE else []
+    for part in ("up", "gate", "down", "gate_up"):
+        names += [] if architecture in DENSE_SCALES else [f"ffn_{part}"]
+        names += [] if architecture in EXPERT_SCALES else [f"ffn_{part}_exps"]
+        names += (
+            [] if architecture in EXPERT_SCALES - {"gemma4", "llama", "mellum", "mistral3"} else [f"ffn_{part}_shexp"]
+        )
+    return frozenset(names)
 
 
 @dataclass(slots=True)
@@ -134,9 +185,7 @@ def self_attention(walk: Walk, cur: Tensor) -> Tensor:
     net, y = walk.net, walk.net.layer
     q, k, v, gate = net.qkv_gated(cur) if _gated(net) else (*net.qkv(cur), None)
     pos = net.positions()
-    q, k = net.norm(q, "attn_q_norm"), net.norm(k, "attn_k_norm")
-    if walk.family.rope == "all" or (walk.family.rope == "windowed" and y.swa):
-        q, k = net.rope(q, pos), net.rope(k, pos)
+    q, k = _normed_and_turned(walk, q, k, pos)
     if walk.family.scale_q:
         q = net.graph.scale(q)
     if not walk.family.cached:
@@ -148,6 +197,31 @@ def self_attention(walk: Walk, cur: Tensor) -> Tensor:
     elif "attn_gate.weight" in y.tensors:
         out = net.graph.mul(out, net.graph.unary(net.linear(cur, "attn_gate")))
     return net.linear(out, "attn_output")
+
+
+def _normed_and_turned(walk: Walk, q: Tensor, k: Tensor, pos: Tensor) -> tuple[Tensor, Tensor]:
+    """Q and K with their norms and rotated, in the family's order."""
+    net, family, ropes = walk.net, walk.family, walk.net.layer.ropes
+    if ropes and family.rope_first:
+        q, k = net.rope(q, pos), net.rope(k, pos)
+    q, k = _normed(net, q, "attn_q_norm"), _normed(net, k, "attn_k_norm")
+    if ropes and not family.rope_first:
+        q, k = net.rope(q, pos), net.rope(k, pos)
+    if not family.llama4:
+        return q, k
+    if not ropes:
+        return net.graph.mul(q, net.named_input("attn_scale", F32, 1, 1, net.dims.tokens)), k
+    if net.dims.experts == EXPERTS_OF_MAVERICK:
+        return q, k
+    return net.graph.node("rms_norm", (q,), q.ne), net.graph.node("rms_norm", (k,), k.ne)
+
+
+def _normed(net: Net, cur: Tensor, name: str) -> Tensor:
+    """The norm of every head, or of all of them as one row before they are told apart."""
+    weight = net.weight(name)
+    if weight is None or weight.ne[0] == cur.ne[0] or cur.op != "reshape":
+        return net.norm(cur, name)
+    return net.graph.reshape(net.norm(cur.src[0], name), *cur.ne)
 
 
 def _gated(net: Net) -> bool:
@@ -165,7 +239,7 @@ def mla_attention(walk: Walk, cur: Tensor) -> Tensor:
     nope, heads = k_b.ne[0], k_b.ne[2]
     if "attn_q_a.weight" in y.tensors:
         low = net.norm(g.mul_mat(net.need("attn_q_a"), cur), "attn_q_a_norm")
-        if "indexer.attn_k.weight" in y.tensors:
+        if y.indexes:
             walk.chosen = index(net, cur, low)
         q = g.mul_mat(net.need("attn_q_b"), low)
     else:
@@ -236,7 +310,7 @@ def feed_forward(walk: Walk, cur: Tensor) -> Tensor:
     if "ffn_gate_inp.weight" not in net.layer.tensors:
         return net.ffn(cur)
     family = walk.family
-    routing = Routing(family.norm_weights, family.softmax_after, family.weigh_first)
+    routing = Routing(net.dims.norm_weights, family.softmax_after, family.weigh_first)
     out = moe(net, cur, routing) if walk.logits is None else moe_of(net, cur, walk.logits, routing)
     if "ffn_up_shexp.weight" in net.layer.tensors:
         shared = net.ffn(cur, "_shexp")

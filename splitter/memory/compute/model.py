@@ -15,15 +15,17 @@ from splitter.memory.compute.families import (
     FAMILIES,
     GraphFamily,
     Walk,
+    divides_weights,
     draft,
     embedding,
     layer,
     output,
+    unscaled,
     without_logits,
 )
 from splitter.memory.compute.graph import F32, Tensor
 from splitter.memory.compute.proof import is_exact, reserved, uncertainty
-from splitter.memory.compute.schedule import assign, peak_bytes
+from splitter.memory.compute.schedule import OFFLOAD_BATCH, assign, peak_bytes
 from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention, window_cells
 from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
@@ -32,7 +34,7 @@ from splitter.memory.settings import Settings
 from splitter.memory.speculation import state_copies
 from splitter.memory.weights import FIRST_LAYER_NAMES, INPUT_NAMES
 from splitter.model.facts import ModelFacts, TensorInfo
-from splitter.model.hparams import Hparams, has_mtp, integer, read_hparams
+from splitter.model.hparams import Hparams, has_mtp, integer, per_layer, read_hparams
 from splitter.units import pad
 
 ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_long.weight")
@@ -42,6 +44,10 @@ REPEATS = 2  # layers of a kind per device after which the layout no longer chan
 Sketch = tuple[tuple[int, int | None], ...]  # layer index, owner
 STACKS = {"t5": "dec.", "t5encoder": "enc."}  # whose layers the reserved graph runs through
 BLOCK = re.compile(r"blk\.(\d+)\.")
+ALWAYS_MROPE = frozenset(
+    ("qwen2vl", "paddleocr", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "clef", "qwen4exp", "qwen3tts")
+)
+MROPE_BY_SECTIONS = frozenset(("bailingmoe3", "dflash", "glm4", "glm4moe", "hunyuan_vl"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class ComputeModel:
             self.family = FAMILIES.get(facts.architecture, GraphFamily())
             self.hparams = read_hparams(facts)
             self.top = {t.name: t for t in facts.tensors if "blk." not in t.name}
-            every = _layers(facts, self.hparams)
+            every = _layers(facts, self.hparams, self.family)
             self.layers = tuple(each for each in every if each.index < self.hparams.trunk)
             self.mtp_layer = next((each for each in every if each.index >= self.hparams.trunk), None)
             self.kinds = [_kind(each) for each in self.layers]
@@ -106,6 +112,7 @@ class ComputeModel:
         known = facts.architecture in FAMILIES
         self.rms = not (self.family.layer_norm if known else facts.hparam("attention.layer_norm_rms_epsilon") is None)
         self.builder = builder_of(facts.architecture)
+        self.unscaled = unscaled(facts.architecture)
         self.rope_factors = next((self.top[name] for name in ROPE_FACTORS if name in self.top), None)
         self._sparse = any("indexer.attn_k.weight" in each.tensors for each in self.layers)
         self.dims = self._dims()
@@ -129,6 +136,7 @@ class ComputeModel:
         embedding_length = integer(facts, "embedding_length")
         return Dims(
             tokens=pad(tokens, s.parallel),
+            positions=_positions(facts),
             outputs=self.rules.output_rows(s, tokens),
             sequences=s.parallel,
             state_copies=state_copies(s),
@@ -143,6 +151,7 @@ class ComputeModel:
             type_v=s.cache_type_v,
             experts=integer(facts, "expert_count"),
             experts_used=integer(facts, "expert_used_count"),
+            norm_weights=divides_weights(facts.architecture, facts.hparam("expert_weights_norm") is True),
             top_k=integer(facts, "attention.indexer.top_k"),
             context_train=facts.context_train or 0,
             state=SsmDims(
@@ -211,7 +220,7 @@ class ComputeModel:
         owner = placement.layers[index]
         where = cpu if owner is None else owner
         net = Net(dims, cpu, any(each.swa for each in self.layers), lambda name, _: self._home(name, where, cpu))
-        net.repack, net.rms = self.repacks, self.rms
+        net.repack, net.rms, net.unscaled = self.repacks, self.rms, self.unscaled
         net.attend_on_host = self.rules.places_norms and not self.settings.kv_offload
         net.place_norms = self.rules.places_norms and (None not in placement.layers or dims.tokens < SMALL_BATCH)
         if self.mtp_layer is None:
@@ -327,7 +336,7 @@ class ComputeModel:
             return self._home(name, cpu if index is None else owners[index], cpu)
 
         net = Net(dims, cpu, any(each.swa for each in self.layers), home)
-        net.repack = self.repacks
+        net.repack, net.unscaled = self.repacks, self.unscaled
         net.rms, net.bare_norm = self.rms, self.family.bare_norm
         net.rope_factors = None if self.family.rope_factors == "none" else self.rope_factors
         net.full_rope_factors = self.family.rope_factors == "full"
@@ -393,10 +402,11 @@ class ComputeModel:
         for _, owner in sketch:
             missing[owner] -= 1
         d = self.dims
+        offloads = self.settings.op_offload and d.tokens >= OFFLOAD_BATCH and cpu > 0
         for owner, count in missing.items():
             for _ in range(count):
                 leaf = net.graph.leaf(F32, min(d.cells, d.top_k), d.tokens)
-                leaf.backend = cpu if owner is None else owner
+                leaf.backend = (0 if offloads else cpu) if owner is None else owner
                 net.graph.leafs.append(leaf)
 
     def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
@@ -412,10 +422,12 @@ class ComputeModel:
         output(walk, cur, (weights[0], weights[1]), net.weight_of(head, self._home(head.name, where, net.cpu)))
 
 
-def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
+def _layers(facts: ModelFacts, hparams: Hparams, graph: GraphFamily) -> tuple[Layer, ...]:
     """The repeating layers as the graph builder needs them, MTP layers last."""
     tensors: list[dict[str, TensorInfo]] = [{} for _ in range(max(facts.layers, 1))]
     prefix = STACKS.get(facts.architecture, "")
+    shares = facts.architecture == "glm-dsa"
+    types = per_layer(facts, "attention.indexer.types", max(facts.layers, hparams.layers)) if shares else None
     for tensor in facts.tensors:
         match = BLOCK.match(tensor.name.removeprefix(prefix)) if tensor.name.startswith(prefix) else None
         if match and int(match[1]) < facts.layers:
@@ -432,10 +444,31 @@ def _layers(facts: ModelFacts, hparams: Hparams) -> tuple[Layer, ...]:
             hparams.windowed[i],
             hparams.recurrent[i],
             _borrowed(hparams, i),
+            _ropes(hparams, graph, i),
+            "indexer.attn_k.weight" in tensors[i % facts.layers] and (types is None or types[i] != 0),
         )
         for i in range(max(hparams.trunk, hparams.layers if has_mtp(facts) else 0))
         if tensors[i % facts.layers] or not prefix
     )
+
+
+def _positions(facts: ModelFacts) -> int:
+    """Positions of a token (llama_model_rope_type in src/llama-model.cpp)."""
+    name, sections = facts.architecture, facts.hparam("rope.dimension_sections")
+    split = isinstance(sections, tuple) and all(sections[:2])
+    return 4 if name in ALWAYS_MROPE or (split and name in MROPE_BY_SECTIONS) else 1
+
+
+def _ropes(hparams: Hparams, graph: GraphFamily, layer: int) -> bool:
+    """Whether the attention of a layer rotates Q and K."""
+    match graph.rope:
+        case "windowed":
+            return hparams.windowed[layer] or not any(hparams.windowed)
+        case "quarters":
+            return (layer + 1) % 4 != 0
+        case "32 layers":
+            return hparams.trunk == 32
+    return graph.rope == "all"
 
 
 def _borrowed(hparams: Hparams, layer: int) -> int | None:
@@ -446,4 +479,12 @@ def _borrowed(hparams: Hparams, layer: int) -> int | None:
 def _kind(layer: Layer) -> tuple[object, ...]:
     """Layers of the same kind build the same graph: the shapes decide, not the quantisation."""
     shapes: Mapping[str, tuple[int, ...]] = {name: t.shape for name, t in layer.tensors.items()}
-    return (layer.swa, layer.recurrent, layer.heads, layer.kv_heads, *sorted(shapes.items()))
+    return (
+        layer.swa,
+        layer.ropes,
+        layer.indexes,
+        layer.recurrent,
+        layer.heads,
+        layer.kv_heads,
+        *sorted(shapes.items()),
+    )
