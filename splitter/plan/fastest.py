@@ -13,6 +13,7 @@ from splitter.plan.finder import Finder, Solution, fits
 from splitter.plan.fractions import (
     Blocks,
     Divisible,
+    Movable,
     PlaceSeconds,
     divide,
     divisible,
