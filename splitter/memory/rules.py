@@ -1,5 +1,6 @@
 """MemoryRules: how one version of an engine allocates, where engines and versions differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from splitter.memory.settings import Settings
@@ -8,8 +9,9 @@ from splitter.memory.speculation import drafted_tokens
 WITHOUT_HOST_BUFFER = ("MTL", "RPC", "GPUOpenCL", "WebGPU")  # backends whose get_host_buffer_type is NULL
 
 
-def _has_host_buffer(device_id: str) -> bool:
-    return not device_id.startswith(WITHOUT_HOST_BUFFER)
+def offer_host_buffer(device_order: Sequence[str]) -> bool:
+    """Whether one of the devices offers a host buffer; () names no device, and any has one."""
+    return not device_order or any(not name.startswith(WITHOUT_HOST_BUFFER) for name in device_order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class MemoryRules:
 
     def repacks(self, settings: Settings) -> bool:
         """Whether the CPU backend repacks the weights in RAM, which are then computed where they are."""
-        return not (self.host_buffer and any(map(_has_host_buffer, settings.device_order)))
+        return not (self.host_buffer and offer_host_buffer(settings.device_order))
 
     def output_rows(self, settings: Settings, tokens: int) -> int:
         """Rows of logits that are reserved in a micro-batch of `tokens` (sched_reserve in src/llama-context.cpp)."""

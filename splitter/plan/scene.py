@@ -8,6 +8,7 @@ from splitter.errors import UsageError
 from splitter.memory import speculation
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
+from splitter.memory.rules import offer_host_buffer
 from splitter.memory.settings import Settings
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
@@ -55,7 +56,7 @@ class Scene:
     def memory(self, settings: Settings) -> MemoryModel:
         """The memory model of `settings` under the engine's rules; their placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
-        order = settings.device_order if named else ()
+        order = settings.device_order if named or not offer_host_buffer(settings.device_order) else ()
         kinds = ",".join(speculation.kinds(settings)) or None
         alone = replace(settings, **NO_EXTRA, spec_type=kinds)
         plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)

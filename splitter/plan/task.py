@@ -7,6 +7,8 @@ from typing import Any
 from splitter.errors import UsageError
 from splitter.memory.setting_table import FORK_CACHE_TYPES
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import uses_mtp
+from splitter.model.hparams import has_mtp
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
 from splitter.plan.tensor_mode import refusal
@@ -130,6 +132,11 @@ def _check_numbers(task: Task) -> None:
     if settings.flash_attention == "off" and settings.cache_type_v not in ("f32", "f16", "bf16"):
         raise UsageError(
             f"a quantised V cache ({settings.cache_type_v}) needs flash attention", "drop -fa off, or use -ctv f16"
+        )
+    if uses_mtp(settings) and not has_mtp(task.scene.facts):
+        raise UsageError(
+            f"{task.scene.facts.name} has no MTP layers to draft with",
+            "plan without --spec-type draft-mtp, or take a file that was converted with them",
         )
     if task.split_mode() == "tensor":
         reason = refusal(task.scene.facts.architecture, settings)

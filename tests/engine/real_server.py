@@ -6,7 +6,7 @@ The model's weights are holes (RIG_EMULATOR_EMPTY), so a case costs a second; th
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
@@ -43,9 +43,16 @@ def ask_server(
     port = any_free_port()
     command = [str(engine.binary("llama-server")), "-m", str(model), "--fit", "off", "-lv", "4"]
     command += ["--port", str(port), "-dev", ",".join(f"CUDA{i}" for i in range(devices)) or "none", *args]
-    env = {**os.environ, **_env(engine, devices, report, emulator)}
+    env = _env(engine, devices, report, emulator)
+    return ask_command(command, env, report)
+
+
+def ask_command(argv: Sequence[str], env: Mapping[str, str], report: Path) -> ServerAnswer:
+    """What a server started by `argv` prints until it listens; `env` makes the emulator write `report`."""
     report.unlink(missing_ok=True)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as process:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **env}
+    ) as process:
         stop = Timer(TIMEOUT_S, process.kill)
         stop.start()
         answer = _read(process)

@@ -134,9 +134,9 @@ def test_show_4_compute_of_the_p100_loads(model: str) -> None:
         spans = [f"{min(offs):+8.1f} to {max(offs):+8.1f}" for offs in (printed, now)]
         print(f"  {card:12} {kind:23} {len(printed):4d} printed {spans[0]} | 11434 {spans[1]}")
     print(
-        "  first card: b8829 and 11434 stage experts alike (432 + 528 MiB at -ub 128), but not what stands beside them\n"
-        "  at -ub 1024 and more; quantised KV: since then the f16 copy for flash attention counts in the buffer, before\n"
-        "  it came from the pool"
+        "  first card: b8829 and 11434 stage experts alike (432 + 528 MiB at -ub 128), but not what stands beside\n"
+        "  them at -ub 1024 and more; quantised KV: since then the f16 copy for flash attention counts in the buffer,\n"
+        "  before it came from the pool"
     )
     for one in compute(model):
         assert one.ours - one.now > -max(16, 0.03 * one.now), (one.row["log"], one.device)

@@ -4,6 +4,9 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from splitter.errors import UsageError
 from splitter.memory.footprint import Footprint
 from splitter.memory.model import MemoryModel
 from splitter.memory.rules import LLAMA_CPP, LLAMA_SERVER, MemoryRules
@@ -12,6 +15,9 @@ from splitter.model.facts import ModelFacts
 from splitter.model.header import read_header
 from splitter.model.read_facts import facts_from_headers
 from splitter.plan.placement import placement_of
+from splitter.plan.request import Request
+from splitter.plan.solve import solve
+from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
 from tests.memory.engine_answers import Bytes
 from tests.memory.server_answers import server_settings
@@ -58,6 +64,23 @@ def test_2_mtp_is_counted() -> None:
     assert near(second.model_bytes - plain.model_bytes, 20.74)
 
 
+def test_2_mtp_without_mtp_layers_is_refused() -> None:
+    rig = Rig("one", Host(), (Device("CUDA0", "RTX 5090", 32607 * MIB, 32000 * MIB, 1.8e12),))
+    with pytest.raises(UsageError, match="has no MTP layers to draft with"):
+        solve(facts(GEMMA), rig, Request(fixed={"spec_type": "draft-mtp"}))
+
+
 def test_3_gemma_4_with_a_quantised_cache_and_layers_in_ram() -> None:
     held = footprint(GEMMA, "-ngl 37 -c 262144 -np 1 -ctk q8_0 -ctv q8_0", 1).devices[0]
     assert held.compute_bytes // MIB == 4074
+
+
+def test_7_split_by_tensor_with_mtp() -> None:
+    """The most that each emulated device handed out."""
+    for args, peaks in (
+        ("-c 8192 -np 1", (560.0, 560.0)),
+        ("-c 16384 -np 2 -ts 2,1 --spec-draft-n-max 2", (832.4, 442.4)),
+        ("-c 32768 -np 1 -ctk q8_0 -ctv q8_0", (742.3, 742.3)),
+    ):
+        uses = footprint(QWEN, f"-sm tensor -ngl 999 {args} --spec-type draft-mtp", 2).devices
+        assert all(near(use.breakdown_bytes(), peak) for use, peak in zip(uses, peaks, strict=True)), args

@@ -31,9 +31,7 @@ UNCOUNTED: Mapping[str, str] = {
          "--cpu-moe-draft", "--spec-draft-n-cpu-moe", "--spec-draft-ncmoe", "-ncmoed", "--n-cpu-moe-draft"),
         "tensors of the draft model that it moves",
     ),
-    "--no-host": "that weights in RAM are not pinned, which changes what the first device stages",
-    "--no-repack": "that weights in RAM keep their order, which changes what the first device stages",
-    "-nr": "that weights in RAM keep their order, which changes what the first device stages",
+    "--no-host": "that the CPU may repack weights in RAM, of which the first device then stages less",
 }  # fmt: skip
 UNIFIED = "GGML_CUDA_ENABLE_UNIFIED_MEMORY"
 
