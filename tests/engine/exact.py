@@ -30,7 +30,7 @@ class Exact:
 def compiled(source: str) -> Path:
     """The library or program that `source` (.cpp beside this file) compiles to against the cached engine."""
     engine = engine_dir().path
-    tree, shared = engine / "llama.cpp", source == "exact_bytes"
+    tree, shared = engine / "llama.cpp", source != "virtual_model"
     out = engine / f"{source}.so" if shared else engine / source
     includes = [f"-I{tree / part}" for part in ("include", "ggml/include", "common", "src")]
     libraries = [f"-L{engine / 'bin'}", f"-Wl,-rpath,{(engine / 'bin').resolve()}", "-lllama", "-lggml", "-lggml-base"]

@@ -38,7 +38,6 @@ from tests.memory.server_answers import ARCHIVE, server_settings
 VOCABULARIES = (32000, 49153, 65536, 102400, 128256, 151936, 201088, 248320, 262144)
 ROOM = 245760  # MiB of every emulated device
 FLAG_SETS = 4  # per model
-SERVER_FLAGS = ["--no-warmup", "--numa", "isolate"]
 TERMS = ("model", "context", "compute")
 Row = Sequence[float]  # MiB by TERMS
 
@@ -126,7 +125,7 @@ class Fuzz:
         facts = load_model(str(path))
         found = _beside("fit-params", facts, case, LLAMA_CPP, fit_rows(path, dry_flags(case.args), case.devices))
         if server:
-            answer = ask_server(path, [*case.args, *SERVER_FLAGS], case.devices, self.folder / "report.txt")
+            answer = ask_server(path, case.args, case.devices, self.folder / "report.txt")
             held = {name: _sum(answer.contexts, name) for name in _names(case)}
             found += _beside("server", facts, case, LLAMA_SERVER, None if answer.failed else held)
         return found

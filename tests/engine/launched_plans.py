@@ -82,7 +82,7 @@ class Models:
             case "draft":
                 return self.main, (30, 70), {"draft_model": str(TINY)}
             case "projector":
-                return self.main, (100, 300), {"mmproj": str(self.projector)}
+                return self.main, (1100, 2500), {"mmproj": str(self.projector)}
         return skeleton(rnd.choice(SKELETONS)), (4000, 12000), {}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Timer
 
 from splitter.run.endpoint import any_free_port
+from tests.engine.exact import compiled
 from tests.engine.oracle import EngineDir, RigRow, engine_dir
 
 TIMEOUT_S = 120.0
@@ -41,7 +42,7 @@ def ask_server(
     """Starts the server on `devices` roomy devices, waits until it listens, stops it."""
     engine = engine_dir()
     port = any_free_port()
-    command = [str(engine.binary("llama-server")), "-m", str(model), "--fit", "off", "-lv", "4"]
+    command = [str(engine.binary("llama-server")), "-m", str(model), "--fit", "off", "-lv", "4", "--no-warmup"]
     command += ["--port", str(port), "-dev", ",".join(f"CUDA{i}" for i in range(devices)) or "none", *args]
     env = _env(engine, devices, report, emulator)
     return ask_command(command, env, report)
@@ -50,9 +51,8 @@ def ask_server(
 def ask_command(argv: Sequence[str], env: Mapping[str, str], report: Path) -> ServerAnswer:
     """What a server started by `argv` prints until it listens; `env` makes the emulator write `report`."""
     report.unlink(missing_ok=True)
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **env}
-    ) as process:
+    whole = {**os.environ, "LD_PRELOAD": str(compiled("no_prefetch")), **env}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=whole) as process:
         stop = Timer(TIMEOUT_S, process.kill)
         stop.start()
         answer = _read(process)

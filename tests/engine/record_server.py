@@ -157,8 +157,7 @@ def answered(case: Case, folder: Path, emulator: Path | None) -> Case:
     model, args = folder / f"{case['model']}.gguf", case["args"].split()
     draft = ["-md", str(folder / f"{case['draft']}.gguf")] if case.get("draft") else []
     report = folder / f"report-{os.getpid()}-{id(case)}.txt"
-    fixed = ["--no-warmup", "--numa", "isolate"]  # faster, and no other buffer: no mapped page is read ahead
-    answer = ask_server(model, [*args, *draft, *fixed], case["devices"], report, emulator)
+    answer = ask_server(model, [*args, *draft], case["devices"], report, emulator)
     report.unlink(missing_ok=True)
     dry = fit_rows(model, dry_flags(args), case["devices"])
     return {**case, "server": asdict(answer), "fit_params": dry}
