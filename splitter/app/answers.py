@@ -197,3 +197,15 @@ def bench_data(record: "Record") -> dict[str, Any]:
 def ratio_data(item: "PointRatio") -> dict[str, Any]:
     """One point of a comparison as JSON."""
     return asdict(item)
+
+
+def duel_data(records: "Sequence[Record]") -> dict[str, Any]:
+    """The alternatives of one comparison, the first of which is the plan."""
+    from splitter.bench.records.record import to_dict
+    from splitter.bench.verdict import compare_records
+
+    rows = [
+        {"record": to_dict(record), "plan_over_it": [ratio_data(item) for item in compare_records(records[0], record)]}
+        for record in records
+    ]
+    return {"group": records[0].group, "alternatives": rows}

@@ -7,17 +7,20 @@ from typing import Any
 
 from splitter.app.events import Events
 from splitter.app.planner import driver_version
-from splitter.app.planning import Job, no_device
+from splitter.app.planning import Job, no_device, resolve
 from splitter.app.recording import trial_record
+from splitter.app.wishes import Wishes, ask
 from splitter.bench.calibrate.fit import Fitted, Run, fit
 from splitter.bench.calibrate.runs import Load, Solve, launch_loads, loads
 from splitter.bench.calibrate.store import keep_calibration
 from splitter.bench.records.records import Records
 from splitter.bench.tune.run import Measured, TrialShape, run_trial
-from splitter.errors import DoesNotFitError, EngineError
+from splitter.engine.engines import ENGINES
+from splitter.errors import DoesNotFitError, EngineError, UsageError
 from splitter.model.load import load_model
 from splitter.plan.calibrated import card_work
 from splitter.plan.plan import Plan
+from splitter.rig.device import Rig
 from splitter.shipped import shipped_folder
 
 LIGHT, LIGHT_CONTEXT = TrialShape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
@@ -29,6 +32,16 @@ class Calibrated:
 
     runs: tuple[tuple[Load, Measured], ...]
     fitted: Fitted
+
+
+def calibrate_model(wishes: Wishes, shape: TrialShape, repetitions: int, events: Events) -> tuple[Rig, Calibrated]:
+    """Measures the rig that is wished for with its model. UsageError for an engine that computes on the CPU."""
+    kind = ask(wishes).task.engine.kind
+    if ENGINES[kind].cpu_only:
+        raise UsageError(f"the {kind} engine computes on the CPU: no card to calibrate", "name another --engine")
+    task = resolve(wishes, events, fetches=True)
+    context_size = shape.n_prompt + shape.n_generate + 64
+    return task.rig, calibrate_rig(task, shape, repetitions, context_size, events)
 
 
 def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: int, events: Events) -> Calibrated:

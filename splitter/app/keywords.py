@@ -102,7 +102,7 @@ def wishes_of(model: Text | None, profile: Text | None, keywords: Mapping[str, A
         path: _plain(path, value)
         for name, value in given.items()
         if value is not None
-        for path in (_path(name, value),)
+        for path in (path_of(name, value),)
     }
     return Wishes(values, None if profile is None else str(profile))
 
@@ -112,7 +112,7 @@ def checked_wishes(model: Text | None, profile: Text | None, keywords: Mapping[s
     wishes = wishes_of(model, profile, keywords)
     for name, value in keywords.items():
         if value is not None:
-            path = _path(name, value)
+            path = path_of(name, value)
             _check(name, path, wishes.values[path])
     return wishes
 
@@ -126,8 +126,8 @@ def _check(name: str, path: str, value: Any) -> None:
         raise ProfileError(error.message.replace(f"{name}: {path}", said, 1), error.hint) from None
 
 
-def _path(name: str, value: Any) -> str:
-    """The profile's key of a keyword."""
+def path_of(name: str, value: Any) -> str:
+    """The profile's key of a keyword. UsageError names the nearest for one that is unknown."""
     if name == "rig" and Path(value).expanduser().is_file():
         return "rig.file"
     sections = (name, ALIASES.get(name, ""), name.replace("_", ".", 1), *(f"{part}.{name}" for part in SHORT_SECTIONS))

@@ -20,6 +20,7 @@ from splitter.run.log_file import LogFile
 from splitter.run.registry import Claim, Registry
 from splitter.run.snapshot import Watcher
 from splitter.units import from_mib
+from splitter.whole_file import write_whole
 
 if TYPE_CHECKING:
     from splitter.app.replanning import Replanner
@@ -139,6 +140,33 @@ def seated(planned: Planned, place: LaunchPlace, show: Callable[[str], None] | N
                     yield Seat(claim, _on_log(log, show))
         finally:
             log.close()
+
+
+def launch_words(wishes: Wishes, name: str | None) -> tuple[str, ...]:
+    """The command line that launches what is wished for: its values are kept as a profile, for the next start too."""
+    from splitter.profile.profile import BUILT_IN
+    from splitter.profile.write import render_profile
+
+    asked = ask(wishes)
+    wanted = _name(name, asked.profile.name if wishes.profile else Path(asked.model()).stem)
+    said = {key: kept.value for key, kept in asked.profile.values.items() if kept.source != BUILT_IN}
+    text = render_profile({key: value for key, value in said.items() if key not in {"name", "description"}})
+    path = _kept_profile(wanted)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(path, text, 0o600)
+    return ("launch", "--quiet", "--profile", str(path), *(("--name", wanted) if name else ()))
+
+
+def words_again(name: str) -> tuple[str, ...]:
+    """The command line that launched the instance `name`. UsageError where that is not kept."""
+    path = _kept_profile(_name(name, ""))
+    if not path.is_file():
+        raise UsageError(f"how {name} was launched is not kept", f"`splitter stop {name}`, then launch it again")
+    return ("launch", "--quiet", "--profile", str(path), "--name", name)
+
+
+def _kept_profile(name: str) -> Path:
+    return state_folder() / "launches" / f"{name}.yaml"
 
 
 def _wanted(planned: Planned, place: LaunchPlace, profile: str | None) -> Entry:

@@ -109,6 +109,15 @@ def bench_llama_bench(planned: Planned, wishes: BenchWishes, events: Events) -> 
     return replace(record, **plan_fields(planned.plan), **card_fields(before, read_cards(rig)))
 
 
+def plan_beside(wishes: Wishes, read: ReadCommand | None, events: Events) -> Planned:
+    """The proven plan; with the context of the command `read`, where the wishes name none."""
+    context = read.settings.get("context_size") if read else None
+    key = "settings.context_size"
+    if isinstance(context, int) and context > 0 and key not in wishes.values:
+        wishes = replace(wishes, values={**wishes.values, key: context})
+    return plan_launch(wishes, events)
+
+
 def contenders(planned: Planned, read: ReadCommand | None) -> tuple[Alternative, ...]:
     """The plan, what the engine does alone, and the given command."""
     listed = alternatives(planned.command)

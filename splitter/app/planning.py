@@ -123,10 +123,16 @@ def read_model(reference: str, events: Events) -> ModelFacts:
 
 def prepare(facts: ModelFacts, asked: Asked, events: Events, *, makes_key: bool = False) -> Job:
     """The task of a model that is read: engine, rig and server found."""
-    wanted = asked.task
-    request = wanted.request
-    engine, planner = find_planner(asked, events, needed=_wants_devices(request))
-    request = replace(request, engine=planner.engine)
+    found = find_planner(asked, events, needed=_wants_devices(asked.task.request))
+    return job_of(facts, asked, found, events, makes_key=makes_key)
+
+
+def job_of(
+    facts: ModelFacts, asked: Asked, found: tuple[EngineRef, Planner], events: Events, *, makes_key: bool = False
+) -> Job:
+    """The same where engine and planner are known already."""
+    wanted, (engine, planner) = asked.task, found
+    request = replace(wanted.request, engine=planner.engine)
     server = _keyed(wanted.server, events, makes_key)
     return Job(facts, engine, planner, request, server, wanted.supervision, wanted.log)
 

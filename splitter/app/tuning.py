@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
-from splitter.app.planning import Job, Planned
+from splitter.app.planning import Job, Planned, resolve, solve
+from splitter.app.profiles import rig_values
 from splitter.app.recording import now, trial_record
+from splitter.app.wishes import Wishes
 from splitter.bench.calibrate.store import rig_key
 from splitter.bench.plain import from_plain, to_plain
 from splitter.bench.records.records import Records
@@ -55,6 +57,19 @@ class TuneJob:
     start: Settings
     wishes: TuneWishes
     key: str
+
+
+def tune_model(
+    wishes: Wishes, asked: TuneWishes, save_profile: str | None, events: Events
+) -> tuple[TuneJob, Tuned, Path | None]:
+    """Plans what is wished for, measures its neighbours, and keeps the winner as a profile (default: MODEL-tuned);
+    None for the profile where nothing could be measured."""
+    planned = solve(resolve(wishes, events, fetches=True), events)
+    job = prepare(planned, wishes.settings(), asked, events)
+    tuned = run(job, events)
+    name = save_profile or f"{Path(wishes.profile or planned.plan.facts.path).stem}-tuned"
+    measured = tuned.scores(tuned.best.key)
+    return job, tuned, save_winner(job, tuned, rig_values(wishes), name) if measured else None
 
 
 def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, events: Events) -> TuneJob:

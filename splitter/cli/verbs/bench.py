@@ -23,7 +23,6 @@ from splitter.errors import EngineError, UsageError
 if TYPE_CHECKING:
     from splitter.app.measuring import BenchWishes
     from splitter.app.planning import Planned
-    from splitter.app.wishes import Wishes
     from splitter.bench.records.record import Record
     from splitter.engine.reading.value import ReadCommand
 
@@ -98,7 +97,7 @@ def measure(
     label: Annotated[str, typer.Option("--label", help="A name for the measurement.", metavar="TEXT")] = "",
 ) -> None:
     """Measure prompt and generation speed, and the latencies. The measurement is kept."""
-    from splitter.app.measuring import BenchWishes, numbers
+    from splitter.app.measuring import BenchWishes, numbers, plan_beside
     from splitter.app.recording import check_keeping
     from splitter.bench.measure import Sweep
     from splitter.bench.stopping import Stopping
@@ -118,7 +117,7 @@ def measure(
         report_one(_url_record(url, server, wishes, output), wishes, output)
         return
     read = _read(compare_command, engine)
-    planned = _planned(wishes_of(model, devices, engine, margin, goal, flags, server), read, output)
+    planned = plan_beside(wishes_of(model, devices, engine, margin, goal, flags, server), read, output)
     if compare or read is not None:
         _compare(planned, read, wishes, output)
         return
@@ -143,17 +142,6 @@ def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
     from splitter.engine.reading.command import read_command
 
     return None if line is None else read_command(line, kind=engine.engine, version=engine.engine_version)
-
-
-def _planned(wishes: "Wishes", read: "ReadCommand | None", output: Output) -> "Planned":
-    """The proven plan; with the context of the given command, where the command line names none."""
-    from splitter.app.planning import plan_launch
-
-    context = read.settings.get("context_size") if read else None
-    key = "settings.context_size"
-    if isinstance(context, int) and context > 0 and key not in wishes.values:
-        wishes = replace(wishes, values={**wishes.values, key: context})
-    return plan_launch(wishes, output)
 
 
 def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
@@ -183,9 +171,8 @@ def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]"
 
 
 def _compare(planned: "Planned", read: "ReadCommand | None", wishes: "BenchWishes", output: Output) -> None:
-    from splitter.app.answers import ratio_data
+    from splitter.app.answers import duel_data
     from splitter.app.measuring import bench_alternatives
-    from splitter.bench.records.record import to_dict
     from splitter.bench.verdict import compare_records
     from splitter.cli.views.bench_record import duel_view
 
@@ -195,8 +182,6 @@ def _compare(planned: "Planned", read: "ReadCommand | None", wishes: "BenchWishe
     ratios = [compare_records(records[0], record) for record in records]
     output.show(*duel_view(records, ratios))
     kept = _kept(records, output) if wishes.save else records
-    pairs = zip(kept, ratios, strict=True)
-    rows = [{"record": to_dict(record), "plan_over_it": [ratio_data(r) for r in found]} for record, found in pairs]
-    output.data({"group": records[0].group, "alternatives": rows})
+    output.data(duel_data(kept))
     if records[0].error:
         raise typer.Exit(EngineError.exit_code)

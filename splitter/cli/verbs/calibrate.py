@@ -12,7 +12,6 @@ from splitter.cli.options import (
     with_options,
 )
 from splitter.cli.output import Output
-from splitter.engine.engines import ENGINES
 from splitter.errors import UsageError
 
 EXAMPLES = """Examples:
@@ -40,8 +39,7 @@ def calibrate(
 ) -> None:
     """Measure each card. Later plans use what it reached instead of the catalog's figures."""
     from splitter.app.answers import calibrated_data, kept_data
-    from splitter.app.calibrating import calibrate_rig
-    from splitter.app.planning import resolve
+    from splitter.app.calibrating import calibrate_model
     from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
     from splitter.bench.records.records import Records
     from splitter.bench.tune.run import TrialShape
@@ -61,13 +59,7 @@ def calibrate(
         output.show(*(kept_view(kept) if show else [f"forgot {len(kept)} calibrations"]))
         output.data(kept_data(kept) if show else {"forgotten": len(kept)})
         return
-    if engine.engine and ENGINES[engine.engine].cpu_only:
-        raise UsageError(
-            f"the {engine.engine} engine computes on the CPU: no card to calibrate", "name another --engine"
-        )
-    wishes = wishes_of(model, devices, engine, margin)
-    task = resolve(wishes, output, fetches=True)
     shape = TrialShape(prompt_tokens, generate)
-    done = calibrate_rig(task, shape, repetitions, prompt_tokens + generate + 64, output)
-    output.show(*calibrated_view(task.rig, done))
-    output.data(calibrated_data(task.rig, done))
+    rig, done = calibrate_model(wishes_of(model, devices, engine, margin), shape, repetitions, output)
+    output.show(*calibrated_view(rig, done))
+    output.data(calibrated_data(rig, done))

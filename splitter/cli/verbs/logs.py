@@ -26,27 +26,20 @@ def logs(
     count: Annotated[int, typer.Option("-n", "--lines", help="Show this many of the last lines.", min=0)] = 100,
 ) -> None:
     """Show the log of an instance that runs or has ended."""
-    from splitter.app.instances import log_of
-    from splitter.errors import SplitterError, UsageError
-    from splitter.run.log_reader import tail
-    from splitter.run.registry import Registry
+    from splitter.app.instances import log_lines
+    from splitter.errors import UsageError
 
     if follow and report.json:
         raise UsageError("-f cannot be combined with --json", "give one of them")
     output = Output("logs", as_json=report.json)
-    registry = Registry()
-    called, path, entry = log_of(registry.entries(), name)
-    try:
-        lines, mark = tail(path, count)
-    except OSError as error:
-        raise SplitterError(f"the log {path} cannot be read: {error.strerror}", "check who may read it") from None
+    called, path, entry, lines, mark = log_lines(name, count)
     for line in lines:
         output.plain(line)
     if follow and entry is not None:
         from splitter.run.log_reader import follow as new_lines
-        from splitter.run.registry import while_running
+        from splitter.run.registry import Registry, while_running
 
-        for line in new_lines(path, mark, while_running(registry, entry.id, LOOK_S)):
+        for line in new_lines(path, mark, while_running(Registry(), entry.id, LOOK_S)):
             output.plain(line)
         output.say(f"{called} has ended")
     output.data({"name": called, "log_file": str(path), "running": entry is not None, "lines": lines})

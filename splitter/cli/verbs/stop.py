@@ -27,25 +27,14 @@ def stop(
     ] = 20.0,
 ) -> None:
     """Stop instances. Returns when their processes are gone and their ports are free."""
-    from splitter.app.instances import named
-    from splitter.errors import EngineError, UsageError
-    from splitter.run.registry import Registry
-    from splitter.run.stopping import stop as stop_them
+    from splitter.app.instances import stop_instances
+    from splitter.errors import UsageError
 
     output = Output("stop", as_json=report.json)
     if bool(names) == everything:
         problem = "--all and a name exclude each other" if names else "no instance is named"
         raise UsageError(problem, "splitter stop NAME, or splitter stop --all")
-    registry = Registry()
-    entries = registry.entries()
-    chosen = entries if everything else [named(entries, name) for name in dict.fromkeys(names or ())]
-    with output.step("stopping"):
-        left = stop_them(registry, chosen, timeout)
-    if left:
-        stuck = ", ".join(f"{entry.name} (pid {entry.supervisor_pid})" for entry in left)
-        raise EngineError(
-            f"still running after it was killed: {stuck}", "it is probably stuck in the driver: restart the machine"
-        )
+    chosen = stop_instances(None if everything else names, timeout, output)
     for entry in chosen:
         output.show(f"{entry.name} is stopped, port {entry.port} is free")
     if not chosen:

@@ -1,6 +1,5 @@
 """`splitter tune`: measures neighbours of the plan and keeps the fastest that survives."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,24 +58,17 @@ def tune(
 ) -> None:
     """Measure small changes of the plan and keep the fastest. It becomes a profile, with its evidence."""
     from splitter.app.answers import tune_data
-    from splitter.app.planning import resolve, solve
-    from splitter.app.profiles import rig_values
-    from splitter.app.tuning import TuneWishes, prepare, run, save_winner
+    from splitter.app.tuning import TuneWishes, tune_model
     from splitter.bench.tune.run import TrialShape
     from splitter.cli.flags import wishes_of
     from splitter.cli.views.tune import tune_view
 
     output = Output("tune", as_json=report.json)
     wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    planned = solve(resolve(wishes, output, fetches=True), output)
     shape = TrialShape(prompt_tokens, generate, start_timeout)
     asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
-    job = prepare(planned, wishes.settings(), asked, output)
-    tuned = run(job, output)
-    failed = not tuned.scores(tuned.best.key)
-    name = save_profile or f"{Path(goal.profile or planned.plan.facts.path).stem}-tuned"
-    path = None if failed else save_winner(job, tuned, rig_values(wishes), name)
+    job, tuned, path = tune_model(wishes, asked, save_profile, output)
     output.show(*tune_view(tuned, path))
-    output.data(tune_data(job, tuned, path), "error" if failed else "ok")
-    if failed:
+    output.data(tune_data(job, tuned, path), "ok" if path else "error")
+    if path is None:
         raise typer.Exit(4)
