@@ -79,6 +79,12 @@ WORLD = {
     "app/looking.py": "asks for the environment's variables",
     "app/listing.py": "owns the time for solving many models",
     "app/tuning.py": "owns a tune's clock",
+    "web/serve.py": "listens, and keeps the session's key",
+    "web/work.py": "a process for each piece of long work",
+    "web/worker.py": "that process: its input and its output",
+    "web/watching.py": "a thread that samples an instance",
+    "web/desk.py": "keeps headers and rigs for a while, by the clock",
+    "web/api.py": "looks every now and then whether long work has news",
     "app/scripting.py": "quotes a line for Windows as subprocess would",
 }
 EFFECTS = {"os", "subprocess", "socket", "urllib", "http", "time", "psutil", "pynvml", "shutil", "tempfile", "signal",

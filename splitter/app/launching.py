@@ -165,6 +165,11 @@ def words_again(name: str) -> tuple[str, ...]:
     return ("launch", "--quiet", "--profile", str(path), "--name", name)
 
 
+def launched_before(name: str) -> bool:
+    """Whether it is kept how the instance `name` was launched."""
+    return _kept_profile(name).is_file()
+
+
 def _kept_profile(name: str) -> Path:
     return state_folder() / "launches" / f"{name}.yaml"
 

@@ -302,10 +302,8 @@ def _script_text(asked: Given, events: Events) -> Any:
     planned = plan_script(asked.wishes(), events)
     kinds = Kinds(asked["kcpps"], asked["systemd"], asked["portable"], asked["task_xml"])
     files = rendered(planned, kinds, asked["name"], "splitter ui")
-    return {
-        "files": [{"name": file.name, "text": file.content.decode("utf-8", "replace")} for file in files],
-        "argv": list(planned.command.argv),
-    }
+    texts = [{"name": file.name, "text": file.content.decode("utf-8", "replace")} for file in files]
+    return {"files": texts, "argv": list(planned.command.argv)}
 
 
 # What runs
@@ -373,7 +371,7 @@ def _bench(asked: Given, events: Events) -> Any:
         save=asked["save"],
         label=asked["label"],
         events=events,
-        **keywords,  # type: ignore[typeddict-item]
+        **keywords,
     )
     return bench_data(record)
 

@@ -45,8 +45,8 @@ def plan_report(planned: "Planned", line: str, model_line: str, verdict: str) ->
         made_at=now(),
         verdict=verdict,
         fits=plan.fits(),
-        figures=_figures(plan),
-        memories=(_memory(plan),),
+        figures=plan_figures(plan),
+        memories=(plan_memory(plan),),
         speeds=_speeds(plan),
         reasons=plan.reasons,
         warnings=tuple(warnings),
@@ -55,7 +55,8 @@ def plan_report(planned: "Planned", line: str, model_line: str, verdict: str) ->
     )
 
 
-def _figures(plan: Plan) -> tuple[Figure, ...]:
+def plan_figures(plan: Plan) -> tuple[Figure, ...]:
+    """The headline numbers of a plan."""
     on_gpu = sum(owner is not None for owner in plan.placement.layers)
     tightest = min(plan.devices, key=lambda planned: planned.headroom_bytes(), default=None)
     figures = [
@@ -74,7 +75,8 @@ def _speed_figure(name: str, found: float | None, within: tuple[float, float] | 
     return Figure(name, f"{'about ' * (within is not None)}{rate(found)} t/s", f"{basis}{between}")
 
 
-def _memory(plan: Plan) -> Memory:
+def plan_memory(plan: Plan) -> Memory:
+    """What each card and the host hold."""
     layers = tuple(index for index, owner in enumerate(plan.placement.layers[:-1]) if owner is None)
     free = plan.rig.host.ram_free_bytes
     host = host_row(plan.footprint.host, free, layers, plan.placement.layers[-1] is None)

@@ -32,6 +32,7 @@ VERBS = {
     "launch": "Plan, start the engine, and watch it.",
     "calibrate": "Measure each card.",
     "tune": "Measure small changes of the plan and keep the fastest.",
+    "ui": "See the plan in a browser, launch it, watch it, measure it.",
     "ps": "List the running instances.",
     "logs": "Show the log of an instance that runs or has ended.",
     "stop": "Stop instances.",

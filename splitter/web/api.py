@@ -78,8 +78,11 @@ def _add(router: APIRouter, question: Question, reach: Reach, works: Works) -> N
     router.add_api_route(f"/{question.name}", post, methods=["POST"], operation_id=f"post_{name}",
                          status_code=code, responses=REFUSALS, **kinds)  # fmt: skip
     if question.reads:
-        router.add_api_route(f"/{question.name}", get, methods=["GET"], operation_id=f"get_{name}",
-                             openapi_extra={"parameters": parameters_of(question)}, responses=REFUSALS, **kinds)  # fmt: skip
+        told = {"parameters": parameters_of(question)}
+        router.add_api_route(
+            f"/{question.name}", get, methods=["GET"], operation_id=f"get_{name}", openapi_extra=told,
+            responses=REFUSALS, **kinds,
+        )  # fmt: skip
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -119,8 +122,8 @@ def _asked(question: Question, values: Mapping[str, Any]) -> dict[str, Any]:
     except SplitterError as error:
         return envelope(question.command, status_of(error), None, [error_item(error)])
     except RecursionError:
-        error = UsageError("the values are nested too deep", "send plain values")
-        return envelope(question.command, "error", None, [error_item(error)])
+        nested = UsageError("the values are nested too deep", "send plain values")
+        return envelope(question.command, "error", None, [error_item(nested)])
 
 
 def refused(command: str, error: SplitterError) -> JSONResponse:

@@ -49,7 +49,7 @@ def small_page(message: str, hint: str, *, login: bool = False) -> str:
     field = element(
         "form",
         element("label", "Key", for_="key"),
-        void("input", id="key", name="key", type="password", autocomplete="current-password", required="required"),
+        void("input", id="key", name_="key", type="password", autocomplete="current-password", required="required"),
         element("button", "Open", type="submit"),
         method="post",
         action="/login",

@@ -78,7 +78,7 @@ def _with_headers(send: Send, *, lasts: bool) -> Send:
 
 
 def _headers(kept: str) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in (HEADERS | {"cache-control": kept}).items()]
+    return [(name.encode(), value.encode()) for name, value in {**HEADERS, "cache-control": kept}.items()]
 
 
 async def _answer(refused: Refused, knock: Knock, send: Send) -> None:

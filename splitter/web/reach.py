@@ -37,20 +37,19 @@ class Reach:
 
     def check(self, values: Mapping[str, Any]) -> None:
         """UsageError for a path beyond reach, an address of another machine, a name that is a path."""
-        for name in PATHS:
-            for text in _texts(values.get(name)):
-                if _is_path(name, text) and not self.holds(text):
-                    raise UsageError(f"{name} names a file that this page may not read", HINT)
-        for name in NAMES:
-            for text in _texts(values.get(name)):
-                if _looks_like_path(text):
-                    raise UsageError(f"{name} is a name, not a path", "use letters, digits, dots and dashes")
-        for name in WORDS:
-            for text in _texts(values.get(name)):
-                self._check_words(name, text)
-        for name in URLS:
-            if any(not LOCAL_URL.fullmatch(text) for text in _texts(values.get(name))):
-                raise UsageError("only servers of this machine are measured from here", "splitter bench --url U")
+        for name, value in values.items():
+            for text in _texts(value):
+                self._check_text(name, text)
+
+    def _check_text(self, name: str, text: str) -> None:
+        if name in PATHS and _is_path(name, text) and not self.holds(text):
+            raise UsageError(f"{name} names a file that this page may not read", HINT)
+        if name in NAMES and _looks_like_path(text):
+            raise UsageError(f"{name} is a name, not a path", "use letters, digits, dots and dashes")
+        if name in WORDS:
+            self._check_words(name, text)
+        if name in URLS and not LOCAL_URL.fullmatch(text):
+            raise UsageError("only servers of this machine are measured from here", "splitter bench --url U")
 
     def _check_words(self, name: str, text: str) -> None:
         for word in re.split(r"[\s=,\"'@]+", text):

@@ -25,12 +25,12 @@ class Work:
 
     def __init__(self, name: str, values: Mapping[str, Any]) -> None:
         self.id, self.name, self.values = uuid.uuid4().hex[:12], name, dict(values)
-        self.started_at, self.ended_at = time.time(), None
+        self.started_at = time.time()
+        self.ended_at: float | None = None
         self.said: deque[str] = deque(maxlen=SAID)
         self.step, self.here, self.total = "starting", 0, 0
         self.answer: dict[str, Any] | None = None
         self.version, self.cancelled = 0, False
-        self.ended_at: float | None
         self._process = subprocess.Popen(
             [sys.executable, "-m", "splitter.web.worker"],
             stdin=subprocess.PIPE,

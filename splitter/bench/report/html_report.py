@@ -8,7 +8,7 @@ from splitter.bench.report.markup import element, text
 from splitter.bench.report.svg_bars import memory_bars, pair_bars
 from splitter.bench.report.svg_defs import definitions
 from splitter.bench.report.svg_lines import speed_lines, tune_lines
-from splitter.bench.report.values import Report
+from splitter.bench.report.values import Figure, Report
 
 OPEN_ROWS = 16
 
@@ -18,6 +18,11 @@ def html_report(report: Report) -> str:
     head = element("head", *_head(report))
     body = element("body", definitions(), _header(report), element("main", *_sections(report)), _footer(report))
     return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+
+
+def report_body(report: Report) -> str:
+    """The charts and tables alone, for a page that has its own head and `definitions()`."""
+    return figures_list(report.figures) + "".join(_sections(report))
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -37,10 +42,13 @@ def _header(report: Report) -> str:
         else ""
     )
     title = element("p", "splitter report", class_="kind") + element("h1", text(report.title))
-    return element("header", title, element("p", text(report.subtitle), class_="about"), verdict, _figures(report))
+    return element(
+        "header", title, element("p", text(report.subtitle), class_="about"), verdict, figures_list(report.figures)
+    )
 
 
-def _figures(report: Report) -> str:
+def figures_list(figures: tuple[Figure, ...]) -> str:
+    """Headline numbers side by side."""
     items = (
         element(
             "div",
@@ -48,9 +56,9 @@ def _figures(report: Report) -> str:
             element("dd", text(figure.value), class_="n"),
             element("dd", text(figure.detail), class_="d"),
         )
-        for figure in report.figures
+        for figure in figures
     )
-    return element("dl", *items, class_="figures") if report.figures else ""
+    return element("dl", *items, class_="figures") if figures else ""
 
 
 def _sections(report: Report) -> Iterator[str]:
