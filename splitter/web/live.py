@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from splitter.app.instances import log_lines
 from splitter.app.launching import OWN_WORDS, launched_before
@@ -17,7 +17,7 @@ from splitter.run.entry import Entry
 from splitter.run.reading import Reading
 from splitter.run.registry import Registry
 from splitter.units import format_bytes, format_rate
-from splitter.web.drawing import lines_over_time
+from splitter.web.drawing import drawn, lines_over_time
 from splitter.web.watching import Watched, Watches, planned_bytes
 
 LOG_LINES, SEARCHED, STORY = 200, 20_000, 60
@@ -51,7 +51,7 @@ class Live:
             "phase_words": PHASES.get(entry.phase, entry.phase),
             "loading": None if entry.phase in SERVES else _loaded(entry, reading),
             "restartable": launched_before(name),
-            "speed_lines": Markup(_lines(watched)),
+            "speed_lines": drawn(_lines(watched)),
             "tally": _tally(reading),
             "slots": reading.slots,
             "use": _use(reading),
@@ -155,7 +155,8 @@ def _card_words(card: CardReading, planned: int | None) -> Iterator[str]:
 
 def duration(seconds: float) -> str:
     """The two largest units."""
-    left, parts = max(0, int(seconds)), []
+    left = max(0, int(seconds))
+    parts: list[str] = []
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         count, left = divmod(left, length)
         if count or parts or unit == "s":

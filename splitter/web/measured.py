@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
-
 from splitter.app.events import Silent
 from splitter.app.questions import answered
 from splitter.app.reporting import now
 from splitter.bench.report.html_report import report_body
 from splitter.units import format_rate
+from splitter.web.drawing import drawn
 
 SHOWN = 100
 VERDICTS = {
@@ -36,8 +35,8 @@ class Measured:
         with Records() as kept:
             one = kept.get(number)
             found = kept.list(group=one.group) if one.group else (one,)
-        drawn = report(found, now())
-        return {"title": f"Measurement {number}", "lead": drawn.subtitle, "body": Markup(report_body(drawn))}
+        made = report(found, now())
+        return {"title": f"Measurement {number}", "lead": made.subtitle, "body": drawn(report_body(made))}
 
     def compared(self, first: int, second: int) -> dict[str, Any]:
         """Rows with their verdicts."""

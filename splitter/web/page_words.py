@@ -8,6 +8,8 @@ from typing import Any
 from splitter.engine.engines import ENGINES
 from splitter.memory.setting_table import CACHE_TYPES, SETTINGS, Setting
 from splitter.model.facts import ModelFacts
+from splitter.model.summary import summarize
+from splitter.plan.explain import waits_in_ram
 from splitter.plan.plan import Plan
 from splitter.plan.workload import WORKLOADS
 from splitter.rig.device import Rig
@@ -62,7 +64,8 @@ def controls(facts: ModelFacts, rig: Rig, given: Mapping[str, Any]) -> tuple[Con
 
     longest = facts.context_train or 32768
     listed = [
-        Control("context_size", "Context", "How many tokens the model can look back on. Longer needs more cache memory.",
+        Control("context_size", "Context", "How many tokens the model can look back on. "
+                "Longer needs more cache memory.",
                 "range", text("context_size"), CONTEXT_LEAST, longest, CONTEXT_STEP, unit="tokens"),
         Control("cache_type_k", "Cache type", "How the cache is stored. q8_0 takes half of f16 and loses next to "
                 "nothing; q4_0 takes a quarter and loses some.", "choice", text("cache_type_k"),
@@ -73,7 +76,7 @@ def controls(facts: ModelFacts, rig: Rig, given: Mapping[str, Any]) -> tuple[Con
         Control("parallel", "Slots", "How many requests are served at the same time.", "range", text("parallel"),
                 1, MOST_SLOTS, 1),
     ]  # fmt: skip
-    if facts.expert_count:
+    if summarize(facts).expert_count:
         listed.append(
             Control("n_cpu_moe", "Experts in RAM", "The experts of this many layers stay in RAM: they are large, and "
                     "each token uses few of them.", "range", text("n_cpu_moe"), 0, facts.layers, 1, unit="layers")
@@ -139,14 +142,11 @@ def verdict_line(plan: Plan) -> tuple[str, str]:
     away = sum(owner is None for owner in layers)
     if not plan.rig.devices or away == len(layers):
         return "some", "Fits in RAM alone: no layer is on a card."
-    if away:
-        held = format_bytes(plan.footprint.host.model_bytes)
-        return "some", (
-            f"Does not fit whole on the cards: {away} of {len(layers)} layers wait in RAM ({held}), and each token waits "
-            "for them. It runs."
-        )
-    moved = plan.settings.cpu_moe or plan.settings.n_cpu_moe
-    return ("some", "Fits, with experts in RAM.") if moved else ("good", "Fits: every layer is on a card.")
+    if not waits_in_ram(plan):
+        return "good", "Fits: the whole model is on the cards."
+    held = format_bytes(plan.footprint.host.model_bytes)
+    what = f"{away} of {len(layers)} layers" if away else "parts of some layers"
+    return "some", f"Runs, but does not fit whole on the cards: {what} ({held}) wait in RAM, and each token for them."
 
 
 def _short(plan: Plan) -> Iterator[str]:

@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 
 from splitter.app.events import Silent
 from splitter.app.questions import QUESTIONS, answered
@@ -21,7 +20,7 @@ from splitter.errors import SplitterError
 from splitter.web.api import event, stream, ticks
 from splitter.web.desk import Desk
 from splitter.web.door import Door
-from splitter.web.drawing import small_page
+from splitter.web.drawing import drawn, small_page
 from splitter.web.gate import session_cookie
 from splitter.web.live import Live
 from splitter.web.measured import Measured
@@ -47,7 +46,7 @@ class Paper:
     def page(self, name: str, here: str, title: str, **values: Any) -> HTMLResponse:
         """A whole page."""
         shared = {"here": here, "title": title, "places": PLACES, "csrf": self._door.csrf()}
-        return HTMLResponse(self.text(name, definitions=Markup(definitions()), **shared, **values))
+        return HTMLResponse(self.text(name, definitions=drawn(definitions()), **shared, **values))
 
     def part(self, name: str, **values: Any) -> HTMLResponse:
         """A piece of one."""
@@ -88,7 +87,7 @@ def pages(reach: Reach, works: Works, door: Door, paths: tuple[str, ...]) -> API
     """All pages."""
     router = APIRouter(include_in_schema=False)
     room = Room(reach, works, door, paths)
-    for add in (_static, _sessions, _plan, _running, _working, _models, _measuring):
+    for add in (_static, _sessions, _plan, _running, _working, _watching, _models, _measuring):
         add(router, room)
     return router
 
@@ -196,6 +195,8 @@ def _working(router: APIRouter, room: Room) -> None:
         except SplitterError as error:
             return Response(f"{error.message}. {error.hint}".strip(), 400, media_type="text/plain")
 
+
+def _watching(router: APIRouter, room: Room) -> None:
     @router.get("/work/{number}")
     def work(number: str) -> Response:
         try:
@@ -210,19 +211,7 @@ def _working(router: APIRouter, room: Room) -> None:
         except SplitterError:
             return Response(status_code=204)
 
-        async def told() -> AsyncIterator[str]:
-            seen = -1
-            async for _ in ticks(request):
-                if found.version == seen:
-                    yield ""
-                    continue
-                seen, ended = found.version, found.ended_at is not None
-                yield event("work", room.paper.text("work_state", **_shown(room, number)))
-                if ended:
-                    yield event("end", "")
-                    return
-
-        return stream(told())
+        return stream(_work_told(room, found, request))
 
     @router.post("/work/{number}/cancel")
     def cancel(number: str) -> Response:
@@ -231,6 +220,20 @@ def _working(router: APIRouter, room: Room) -> None:
         except SplitterError:
             return Response(status_code=404)
         return Response(status_code=204)
+
+
+async def _work_told(room: Room, work: Work, request: Request) -> AsyncIterator[str]:
+    """The work's state as markup, each time that it has news, till its end."""
+    seen = -1
+    async for _ in ticks(request):
+        if work.version == seen:
+            yield ""
+            continue
+        seen, ended = work.version, work.ended_at is not None
+        yield event("work", room.paper.text("work_state", **_shown(room, work.id)))
+        if ended:
+            yield event("end", "")
+            return
 
 
 def _started(room: Room, what: str, values: dict[str, Any]) -> Response:

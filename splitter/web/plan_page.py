@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from markupsafe import Markup
-
 from splitter.app.events import Silent
 from splitter.app.keywords import checked_wishes
 from splitter.app.planning import Planned
@@ -24,6 +22,7 @@ from splitter.printable import printable
 from splitter.units import format_bytes
 from splitter.web import page_words as words
 from splitter.web.desk import Desk
+from splitter.web.drawing import drawn
 from splitter.web.reach import Reach
 
 DOWNLOADS = {"bat": ".bat", "sh": ".sh", "kcpps": ".kcpps", "profile": "profile"}
@@ -210,8 +209,8 @@ def _solved(planned: Planned, query: Mapping[str, str]) -> dict[str, Any]:
         "mood": mood,
         "verdict": verdict,
         "solved": words.solved_values(plan),
-        "figures": Markup(figures_list((*_turn(plan), *plan_figures(plan)))),
-        "bars": Markup(memory_bars(memory) + numbers(memory_table(memory))),
+        "figures": drawn(figures_list((*_turn(plan), *plan_figures(plan)))),
+        "bars": drawn(memory_bars(memory) + numbers(memory_table(memory))),
         "others": [_other(other) for other in plan.alternatives],
         "reasons": [printable(line, 600) for line in plan.reasons],
         "warnings": plan.warnings,
@@ -220,7 +219,7 @@ def _solved(planned: Planned, query: Mapping[str, str]) -> dict[str, Any]:
         "downloads": [(kind, suffix) for kind, suffix in DOWNLOADS.items() if _offered(kind, planned)],
         "port": planned.command.server.port,
         "startable": planned.command.engine.path is not None,
-        "why_not": f"{planned.command.engine.kind} is not on this machine: see Engines. The files above run where it is.",
+        "why_not": f"{planned.command.engine.kind} is not on this machine: see Engines. The files run where it is.",
     }
 
 
@@ -234,9 +233,8 @@ def _turn(plan: Plan) -> tuple[Figure, ...]:
     turn = plan.speed.turn
     if turn is None or turn.seconds is None:
         return ()
-    return (
-        Figure("A turn", f"{turn.seconds:.1f} s" if turn.seconds < 10 else f"{turn.seconds:.0f} s", turn_text(turn)),
-    )
+    took = f"{turn.seconds:.1f} s" if turn.seconds < 10 else f"{turn.seconds:.0f} s"
+    return (Figure("A turn", took, turn_text(turn)),)
 
 
 def _other(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""`splitter ui`: its API, its door, and its pages in a real browser."""
