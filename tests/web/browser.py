@@ -46,7 +46,8 @@ class Browser:
 
     def find(self, css: str) -> WebElement:
         """Waits for it."""
-        return self.until(lambda: next(iter(self.driver.find_elements(By.CSS_SELECTOR, css)), None), css)
+        found: WebElement = self.until(lambda: next(iter(self.all(css)), None), css)
+        return found
 
     def all(self, css: str) -> list[WebElement]:
         """Those that are there now."""
@@ -98,7 +99,8 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What stands in the console: scripts that failed, what the policy refused."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        said: Any = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in said if entry["level"] == "SEVERE"]
 
     def shot(self, path: Path) -> None:
         """The whole page as PNG."""
