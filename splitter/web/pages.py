@@ -43,18 +43,18 @@ class Paper:
         self._door = door
         self._templates = Environment(loader=PackageLoader("splitter.web"), autoescape=True)
 
-    def page(self, name: str, here: str, title: str, **values: Any) -> HTMLResponse:
+    def page(self, template: str, here: str, title: str, /, **values: Any) -> HTMLResponse:
         """A whole page."""
-        shared = {"here": here, "title": title, "places": PLACES, "csrf": self._door.csrf()}
-        return HTMLResponse(self.text(name, definitions=drawn(definitions()), **shared, **values))
+        shared = {"title": title, **values, "here": here, "places": PLACES, "csrf": self._door.csrf()}
+        return HTMLResponse(self.text(template, definitions=drawn(definitions()), **shared))
 
-    def part(self, name: str, **values: Any) -> HTMLResponse:
+    def part(self, template: str, /, **values: Any) -> HTMLResponse:
         """A piece of one."""
-        return HTMLResponse(self.text(name, **values))
+        return HTMLResponse(self.text(template, **values))
 
-    def text(self, name: str, **values: Any) -> str:
+    def text(self, template: str, /, **values: Any) -> str:
         """The template, filled in."""
-        return self._templates.get_template(f"{name}.html").render(**values)
+        return self._templates.get_template(f"{template}.html").render(**values)
 
 
 @dataclass(frozen=True)
