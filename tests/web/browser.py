@@ -1,5 +1,7 @@
 """A real Chromium, driven by Debian's chromedriver."""
 
+import base64
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ class Browser:
 
     def __init__(self, at: str, downloads: Path) -> None:
         options = ChromeOptions()
-        for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"):
             options.add_argument(flag)
         options.binary_location = str(PROGRAM)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -31,8 +33,8 @@ class Browser:
         self.look(1440)
 
     def open(self, path: str) -> None:
-        """A page of the server, or any address."""
-        self.driver.get(path if "://" in path else self.at + path)
+        """A page of the server."""
+        self.driver.get(self.at + path)
 
     def look(self, width: int, scheme: str = "light", motion: str = "no-preference") -> None:
         """The window's width in CSS pixels, and what the person prefers."""
@@ -92,6 +94,18 @@ class Browser:
         self.script("arguments[0].scrollIntoView({block:'center'})", element)
         element.click()
 
+    def press(self, css: str, words: str) -> None:
+        """Clicks the one that says `words`."""
+
+        def pressed() -> bool:
+            for element in self.all(css):
+                if element.text == words:
+                    element.click()
+                    return True
+            return False
+
+        self.until(pressed, words)
+
     def solved(self) -> str:
         """Waits for the whole plan; its verdict."""
         self.find("#plan [data-whole]")
@@ -102,10 +116,14 @@ class Browser:
         said: Any = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in said if entry["level"] == "SEVERE"]
 
+    def asked(self) -> list[str]:
+        """The addresses that were asked for since the last look."""
+        said: Any = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
+        events = [json.loads(entry["message"])["message"] for entry in said]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
     def shot(self, path: Path) -> None:
         """The whole page as PNG."""
-        import base64
-
         shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png"})
         path.write_bytes(base64.b64decode(shot["data"]))
 
