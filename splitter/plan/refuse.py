@@ -102,6 +102,7 @@ def _dropping(task: Task, context_size: int) -> list[str]:
         found = best_at(freed, context_size)
         if found is not None:
             value = getattr(found.settings, name)
-            single = not isinstance(value, tuple)
+            helped = found.settings.override_tensors and "override_tensors" not in task.fixed
+            single = not isinstance(value, tuple) and not helped
             hints.append(f"{flag_of(name)} {value} fits" if single else f"it fits without {flag_of(name)}")
     return hints

@@ -141,12 +141,15 @@ def test_07_download_the_bat(browser: Browser, downloads: Path) -> None:
     assert text.count("\n") > 10
 
 
-def test_08_download_the_sh_and_the_profile(browser: Browser, downloads: Path) -> None:
+def test_08_download_the_profile_and_the_sh(browser: Browser, downloads: Path) -> None:
     plan(browser, TINY, "rig=phoenix&context_size=2048")
-    for kind, name, words in (("sh", "splitter-tiny.sh", "#!/bin/sh"), ("profile", "tiny.yaml", "context_size: 2048")):
-        browser.click(f"a[href^='/download/{kind}']")
-        browser.until((downloads / name).is_file, name)
-        assert words in (downloads / name).read_text(encoding="utf-8")
+    browser.click("a[href^='/download/profile']")
+    browser.until((downloads / "tiny.yaml").is_file, "the download")
+    assert "context_size: 2048" in (downloads / "tiny.yaml").read_text(encoding="utf-8")
+    script = browser.script(  # Chromium keeps no .sh without a person's word
+        "const done = fetch(document.querySelector(\"a[href^='/download/sh']\").href).then(a => a.text());return done"
+    )
+    assert script.startswith("#!/bin/sh")
 
 
 def test_09_koboldcpp_has_its_own_file(browser: Browser, downloads: Path) -> None:
@@ -309,6 +312,7 @@ def test_22_the_server_is_killed_and_comes_back(browser: Browser, served: Served
     served.start()
     browser.until(lambda: not browser.find("#away").is_displayed())
     browser.reads("#live", "ready")
+    browser.complaints()  # that the server did not answer
 
 
 def test_23_restart_it(browser: Browser, served: Served) -> None:
@@ -359,7 +363,7 @@ def test_26_stop_it(browser: Browser, served: Served) -> None:
     browser.reads("#live", "Stop")
     browser.click("#live button.stop")
     browser.reads("#live", "does not run any more")
-    assert "listening" in browser.reads("#log", "listening")  # its log stays
+    browser.until(lambda: len(browser.text("#log").splitlines()) > 10)  # its log stays
     assert served.ask("/api/v1/ps").json()["data"] == {"instances": []}
 
 
