@@ -77,7 +77,7 @@ class Desk:
         return solve(self.job(keywords), Silent())
 
     def sketched(self, keywords: Mapping[str, Any]) -> Planned:
-        """The plan without alternatives and reasons."""
+        """The plan without alternatives and reasons; a refusal does not say what would fit."""
         task = self.job(keywords)
-        plan = task.planner.solve(task.facts, task.request, details=False)
+        plan = task.planner.solve(task.facts, replace(task.request, hints=False), details=False)
         return commanded(task, task.planner.as_measured(plan))

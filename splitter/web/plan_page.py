@@ -89,8 +89,9 @@ class Plans:
             full = bool(query.get("full"))
             planned = self._desk.planned(keywords) if full else self._sketch(keywords, query)
         except SplitterError as error:
-            ways = words.ways_out(error.hint) if isinstance(error, DoesNotFitError) else ()
-            return {"error": error, "ways": ways, "fixed": fixed}
+            short = isinstance(error, DoesNotFitError)
+            return {"error": error, "ways": words.ways_out(error.hint) if short else (), "fixed": fixed,
+                    "looking": short and not query.get("full")}  # fmt: skip
         return {"error": None, "fixed": fixed, "full": full, **_solved(planned, query)}
 
     def _sketch(self, keywords: Mapping[str, Any], query: Mapping[str, str]) -> Planned:
