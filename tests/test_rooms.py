@@ -83,6 +83,7 @@ WORLD = {
     "web/work.py": "a process for each piece of long work",
     "web/worker.py": "that process: its input and its output",
     "web/watching.py": "a thread that samples an instance",
+    "web/live.py": "tells how long an instance has been running",
     "web/desk.py": "keeps headers and rigs for a while, by the clock",
     "web/api.py": "looks every now and then whether long work has news",
     "app/scripting.py": "quotes a line for Windows as subprocess would",

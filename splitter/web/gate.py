@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from splitter.app.wire import envelope
@@ -41,10 +40,8 @@ class Gate:
 def knock_of(scope: Scope) -> Knock:
     """The request as the door sees it."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    try:
-        cookies = {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
-    except CookieError:
-        cookies = {}
+    pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+    cookies = {name: value for name, _, value in pairs if name}
     return Knock(scope["method"], scope["path"], headers, cookies)
 
 
