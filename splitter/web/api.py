@@ -17,7 +17,7 @@ from splitter.app.wire import envelope, error_item, status_of
 from splitter.errors import SplitterError, UsageError
 from splitter.profile.keys import KEYS
 from splitter.web.reach import Reach
-from splitter.web.work import Work, Works
+from splitter.web.work import LongWork, Works
 
 ROOT = "/api/v1"
 LOOK_S, ALIVE_S = 0.2, 15.0
@@ -221,7 +221,7 @@ def _of_work(works: Works, number: str, *, cancels: bool = False) -> JSONRespons
     return JSONResponse(envelope("work", "ok", work.data()))
 
 
-async def _told(work: Work, request: Request) -> AsyncIterator[str]:
+async def _told(work: LongWork, request: Request) -> AsyncIterator[str]:
     seen = -1
     async for _ in ticks(request):
         if work.version != seen:

@@ -19,7 +19,7 @@ VERDICTS = {
 }
 
 
-class Measured:
+class RecordPages:
     """Records as rows, as charts, and two of them side by side."""
 
     def rows(self) -> list[dict[str, Any]]:

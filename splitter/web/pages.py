@@ -23,10 +23,10 @@ from splitter.web.door import Door
 from splitter.web.drawing import drawn, small_page
 from splitter.web.gate import session_cookie
 from splitter.web.live import Live
-from splitter.web.measured import Measured
+from splitter.web.measured import RecordPages
 from splitter.web.plan_page import Plans
 from splitter.web.reach import Reach
-from splitter.web.work import Work, Works
+from splitter.web.work import LongWork, Works
 
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 PLACES = (
@@ -79,8 +79,8 @@ class Room:
         return Live()
 
     @cached_property
-    def measured(self) -> Measured:
-        return Measured()
+    def measured(self) -> RecordPages:
+        return RecordPages()
 
 
 def pages(reach: Reach, works: Works, door: Door, paths: tuple[str, ...]) -> APIRouter:
@@ -222,7 +222,7 @@ def _watching(router: APIRouter, room: Room) -> None:
         return Response(status_code=204)
 
 
-async def _work_told(room: Room, work: Work, request: Request) -> AsyncIterator[str]:
+async def _work_told(room: Room, work: LongWork, request: Request) -> AsyncIterator[str]:
     """The work's state as markup, each time that it has news, till its end."""
     seen = -1
     async for _ in ticks(request):
@@ -271,7 +271,7 @@ def _shown(room: Room, number: str) -> dict[str, Any]:
     return {"work": work, "about": QUESTIONS[work.name].about, "links": tuple(_links(work))}
 
 
-def _links(work: Work) -> list[tuple[str, str]]:
+def _links(work: LongWork) -> list[tuple[str, str]]:
     """Where the answer leads."""
     data = (work.answer or {}).get("data") or {}
     if work.name in {"launch", "restart"} and data.get("name"):

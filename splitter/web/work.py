@@ -20,7 +20,7 @@ SAID = 400  # lines of each
 STOP_S = 40.0
 
 
-class Work:
+class LongWork:
     """One question in a process of its own. `version` grows with everything that it tells."""
 
     def __init__(self, name: str, values: Mapping[str, Any]) -> None:
@@ -114,12 +114,12 @@ class Works:
     """All work of this server, the newest last."""
 
     def __init__(self) -> None:
-        self._works: dict[str, Work] = {}
+        self._works: dict[str, LongWork] = {}
         self._lock = threading.Lock()
 
-    def start(self, name: str, values: Mapping[str, Any]) -> Work:
+    def start(self, name: str, values: Mapping[str, Any]) -> LongWork:
         """Starts one."""
-        work = Work(name, values)
+        work = LongWork(name, values)
         with self._lock:
             self._works[work.id] = work
             ended = [key for key, other in self._works.items() if other.ended_at is not None]
@@ -127,14 +127,14 @@ class Works:
                 del self._works[key]
         return work
 
-    def get(self, number: str) -> Work:
+    def get(self, number: str) -> LongWork:
         """SplitterError where there is none."""
         work = self._works.get(number)
         if work is None:
             raise SplitterError(f"there is no work {number!r}", "ask for the list of work")
         return work
 
-    def all(self) -> tuple[Work, ...]:
+    def all(self) -> tuple[LongWork, ...]:
         """Everything that can still be looked at."""
         with self._lock:
             return tuple(self._works.values())
