@@ -7,7 +7,7 @@ from splitter.memory.compute.model import ComputeModel, ComputeUse
 from splitter.memory.context import context_bytes as layer_context_bytes
 from splitter.memory.footprint import Footprint, MemoryUse, Placement
 from splitter.memory.host_ram import Growth, growth
-from splitter.memory.rules import LLAMA_CPP, MemoryRules
+from splitter.memory.rules import LLAMA_CPP, Cut, MemoryRules
 from splitter.memory.settings import Settings
 from splitter.memory.speculation import uses_mtp
 from splitter.memory.tensor_split import TensorSplit
@@ -44,7 +44,8 @@ class MemoryModel:
 
         `like` is a model of the same facts under other settings, whose reading of the tensors is reused.
         """
-        self.facts = facts
+        own = rules.own
+        self.facts = facts = own.loaded(facts) if own else facts
         self.rules, self.asked = rules, settings
         self.settings = settings = rules.seen(settings)
         self._like: MemoryModel | None = like if like is None or like._like is None else like._like
@@ -54,6 +55,7 @@ class MemoryModel:
         self._read: dict[tuple[object, ...], Weights] = alike._read if alike else {}
         self.weights = self._weights()
         self.caches: tuple[LayerCache, ...] = alike.caches if alike else cache_layers(facts, mtp=self.mtp)
+        self.caches = own.caches(facts, settings, self.caches) if own else self.caches
         known = family(facts.architecture)
         flash = known is None or known.flash
         self.layer_model_bytes = self.weights.device
@@ -64,8 +66,8 @@ class MemoryModel:
         self.fixed_device_bytes = self.weights.fixed
         self.input_bytes = self.weights.input_bytes
         self.everywhere_bytes = self.weights.everywhere_bytes
-        self._last_split: TensorSplit | None = None
-        self.notes = (*_notes(facts, settings), *((OTHER_GRAPH_NOTE,) if rules.other_graph else ()))
+        self._last_split: Cut | None = None
+        self.notes = (*_notes(facts, settings, rules), *((OTHER_GRAPH_NOTE,) if own else ()))
 
     def _weights(self) -> Weights:
         """The tensors where the settings put them, read once for all models of the same facts."""
@@ -119,7 +121,20 @@ class MemoryModel:
             drafting = self.compute_model.mtp_use(placement)
             devices = tuple(_sums(list(devices), _per_device(drafting, placement)))
             host += drafting.host
-        return devices, host
+        if self.rules.own is None:
+            return devices, host
+        layers = placement.layers[:-1]
+        held = [bool(placement.shares) or number in layers for number in range(placement.devices)]
+        raised = tuple(max(size, self._least[0] * has) for size, has in zip(devices, held, strict=True))
+        return raised, max(host, self._least[1] * (None in layers))
+
+    @cached_property
+    def _least(self) -> tuple[int, int]:
+        """What the buffer of a device with a layer has at least, and the host's."""
+        own = self.rules.own
+        if own is None:
+            return 0, 0
+        return own.least_compute(self.facts, self.settings, True), own.least_compute(self.facts, self.settings, False)
 
     def model_bytes(self, placement: Placement) -> tuple[list[int], int]:
         """Weight bytes of each device, and the host's."""
@@ -153,14 +168,15 @@ class MemoryModel:
             devices = _sums(devices, [size * contexts for size in once])
         return devices, host
 
-    def _split(self, placement: Placement) -> TensorSplit:
+    def _split(self, placement: Placement) -> Cut:
         """The cut of `-sm tensor`: by -ts itself where the shares come from it, for llama.cpp's own rounding."""
+        own = self.rules.own
         given = self.settings.tensor_split[: placement.devices]
         total = sum(given)
         same = total > 0 and all(abs(g / total - s) < 1e-9 for g, s in zip(given, placement.shares, strict=False))
         split = given + (0.0,) * (placement.devices - len(given)) if same else placement.shares
         if self._last_split is None or self._last_split.split != split:
-            self._last_split = TensorSplit(self.facts, split)
+            self._last_split = own.cut(self.facts, split) if own else TensorSplit(self.facts, split)
         return self._last_split
 
 
@@ -169,10 +185,10 @@ def _per_device(use: ComputeUse, placement: Placement) -> tuple[int, ...]:
     return (max(use.devices),) * placement.devices if placement.shares else use.devices
 
 
-def _notes(facts: ModelFacts, settings: Settings) -> tuple[str, ...]:
+def _notes(facts: ModelFacts, settings: Settings, rules: MemoryRules) -> tuple[str, ...]:
     if not is_known(facts):
         return (UNKNOWN_NOTE.format(facts.architecture),)
-    refused = settings.split_mode == "tensor" and not supports_tensor_split(facts.architecture)
+    refused = settings.split_mode == "tensor" and rules.own is None and not supports_tensor_split(facts.architecture)
     return (REFUSED_NOTE.format(facts.architecture),) if refused else ()
 
 

@@ -2,9 +2,50 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
 from splitter.memory.speculation import drafted_tokens
+from splitter.memory.weights import Weights
+from splitter.model.attention import LayerCache
+from splitter.model.facts import ModelFacts
+
+
+class Cut(Protocol):
+    """The shares of one model among devices that compute every layer together."""
+
+    split: tuple[float, ...]
+
+    def weights(self, weights: Weights, placement: Placement) -> tuple[int, ...]:
+        """Bytes of all weights that are not in RAM, on each device."""
+        ...
+
+    def caches(
+        self, caches: Sequence[LayerCache], settings: Settings, placement: Placement, window_padding: int = 0
+    ) -> tuple[int, ...]:
+        """Bytes of all caches that are not in RAM, on each device."""
+        ...
+
+
+class OwnGraph(Protocol):
+    """What an engine whose graph is not llama.cpp's holds otherwise."""
+
+    def loaded(self, facts: ModelFacts) -> ModelFacts:
+        """`facts` with the tensors that the engine makes of others while it loads; `facts` itself where it has them."""
+        ...
+
+    def caches(self, facts: ModelFacts, settings: Settings, caches: tuple[LayerCache, ...]) -> tuple[LayerCache, ...]:
+        """What each layer caches, where llama.cpp caches `caches`."""
+        ...
+
+    def least_compute(self, facts: ModelFacts, settings: Settings, on_device: bool) -> int:
+        """Bytes that its compute buffer has at least where a layer is, on a device or in RAM."""
+        ...
+
+    def cut(self, facts: ModelFacts, split: Sequence[float]) -> Cut:
+        """How it cuts every layer among devices by the shares `split`."""
+        ...
 
 WITHOUT_HOST_BUFFER = ("MTL", "RPC", "GPUOpenCL", "WebGPU")  # backends whose get_host_buffer_type is NULL
 
@@ -32,7 +73,7 @@ class MemoryRules:
     `host_buffer`: a device that offers one keeps the weights in RAM as the file has them (make_cpu_buft_list in
     src/llama-model.cpp); without it (--no-host) the CPU backend repacks what it can.
 
-    `other_graph`: the engine's graph is not llama.cpp's, so that compute buffers are an estimate.
+    `own`: what an engine holds whose graph is not llama.cpp's, so that compute buffers are an estimate.
 
     `prompt_cache_mib` is the most RAM that the cache of old prompts takes by default (--cache-ram), `checkpoints` the
     most context checkpoints of a slot (--ctx-checkpoints); 0: there is none.
@@ -50,7 +91,7 @@ class MemoryRules:
     extra_sequences: int = 0
     window_padding: int = 0
     contexts: int = 1
-    other_graph: bool = False
+    own: OwnGraph | None = None
     pipelines_whole_batches: bool = True
     draft_sees_all: bool = False
     host_buffer: bool = True

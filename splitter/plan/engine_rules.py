@@ -1,6 +1,6 @@
 """EngineRules: the engine as the planner sees it, which compares no engine's name or version: it asks these rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,12 +10,13 @@ from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.model.ggml_types import fork_types
+from splitter.plan.tensor_mode import refusal
 from splitter.rig.backend import backend_of_id, prefix_of
 from splitter.rig.device import Device
 
 
 class PlacementRule(Protocol):
-    """How an engine divides layers among devices in `-sm layer`, where not as llama.cpp does."""
+    """How an engine divides a model among devices, where not as llama.cpp does."""
 
     def place(self, facts: ModelFacts, settings: Settings, free_bytes: Sequence[int]) -> Placement:
         """Where `settings` put the layers on devices with `free_bytes`, in the order of its device_order."""
@@ -42,8 +43,9 @@ class EngineRules:
     - `device_flag`: the flag that names the devices to use; None: only their backend's variable hides them.
     - `backends`: the backends whose devices it can use, as the letters of their ids (None: any); `one_backend`: of
       several it uses one.
-    - `first_experts`: -ncmoe N takes the experts of the first N layers; else of the last, shared among the devices.
     - `told_cores`: its own number of threads is a poor one, so that it is told the host's cores.
+    - `cannot_share`: why it would not do `-sm tensor`, None where it would; `shares_unasked`: what that costs is known,
+      so that a plan may take it by itself.
     - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
@@ -70,8 +72,9 @@ class EngineRules:
     one_backend: bool = False
     told_cores: bool = False
     device_flag: str | None = "--device"
-    first_experts: bool = True
     split_modes: tuple[str, ...] = LAYER_MODES
+    cannot_share: Callable[[ModelFacts, Settings], str | None] = refusal
+    shares_unasked: bool = True
     cache_types: tuple[str, ...] = tuple(CACHE_TYPES)
     batch_sizes: tuple[int, ...] | None = None
     one_batch: bool = False

@@ -87,7 +87,7 @@ class Scene:
         """Where the engine puts the layers under `settings`."""
         free = tuple(device.free_bytes for device in self.devices(settings.device_order))
         rule = self.engine.placement
-        if rule is not None and settings.split_mode == "layer" and len(free) > 1:
+        if rule is not None and settings.split_mode != "none" and len(free) > 1:
             return rule.place(self.facts, settings, free)
         return placement_of(placed_layers(self.facts), settings, free)
 

@@ -10,7 +10,6 @@ from splitter.plan.given import ideal_s
 from splitter.plan.microbatch import ubatch
 from splitter.plan.speed import BOUND
 from splitter.plan.task import Task
-from splitter.plan.tensor_mode import refusal
 from splitter.rig.device import Device
 
 PAYS = 0.9  # of the turn in layer mode: below, the experimental mode is taken
@@ -30,7 +29,12 @@ def shared_solution(task: Task, like: Solution, below_s: float = float("inf")) -
     settings = like.settings
     quantised = settings.cache_type_k != "f16" or settings.cache_type_v != "f16"
     known = "tensor" in task.scene.engine.split_modes and len(task.scene.usable()) > 1
-    if DECIDED & set(task.fixed) or quantised or not known or refusal(task.scene.facts.architecture, settings):
+    if (
+        DECIDED & set(task.fixed)
+        or quantised
+        or not known
+        or task.scene.engine.cannot_share(task.scene.facts, settings)
+    ):
         return None
     same = replace(task, fixed={**task.fixed, "split_mode": "tensor"})
     found = find_fastest(same, settings.context_size, below_s=below_s, **ubatch(task, settings.ubatch_size))
@@ -41,8 +45,8 @@ def paying(task: Task, layered: Solution) -> Solution | None:
     """The `-sm tensor` that is to be taken instead of `layered`: a turn shorter by a tenth, no experts, one backend
     that reduces well, and links that carry it. None where there is none."""
     scene = task.scene
-    typical = scene.constants.basis != BOUND.basis  # bytes over bandwidth know no price of sharing
-    if not typical or "moe" in scene.model_class() or not any(map(_reduces_well, scene.usable())):
+    priced = scene.constants.basis != BOUND.basis and scene.engine.shares_unasked  # bytes over bandwidth know no price
+    if not priced or "moe" in scene.model_class() or not any(map(_reduces_well, scene.usable())):
         return None
     if len(task.devices()) < 2 or _least_s(task, layered.settings) >= layered.seconds * PAYS:
         return None

@@ -11,7 +11,6 @@ from splitter.memory.speculation import uses_mtp
 from splitter.model.hparams import has_mtp
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.tensor_mode import refusal
 from splitter.rig.device import Device
 
 FIELDS = frozenset(field.name for field in fields(Settings))
@@ -139,7 +138,7 @@ def _check_numbers(task: Task) -> None:
             "plan without --spec-type draft-mtp, or take a file that was converted with them",
         )
     if task.split_mode() == "tensor":
-        reason = refusal(task.scene.facts.architecture, settings)
+        reason = task.scene.engine.cannot_share(task.scene.facts, settings)
         if reason:
             raise UsageError(reason, "use -sm layer, or turn flash attention on")
 

@@ -1,6 +1,7 @@
 """Whether `-sm tensor` is possible: what llama.cpp refuses."""
 
 from splitter.memory.settings import Settings
+from splitter.model.facts import ModelFacts
 
 # llm_arch_supports_sm_tensor in src/llama-arch.cpp, build 11434.
 UNSUPPORTED = frozenset(
@@ -39,10 +40,10 @@ UNSUPPORTED = frozenset(
 )
 
 
-def refusal(architecture: str, settings: Settings) -> str | None:
+def refusal(facts: ModelFacts, settings: Settings) -> str | None:
     """Why the engine would refuse tensor mode, None if it would not."""
-    if architecture in UNSUPPORTED:
-        return f"-sm tensor is not implemented for {architecture}"
+    if facts.architecture in UNSUPPORTED:
+        return f"-sm tensor is not implemented for {facts.architecture}"
     if settings.flash_attention == "off":
         return "-sm tensor needs flash attention"
     return None

@@ -7,7 +7,7 @@ import pytest
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
 from splitter.engine.engines import rules_of
-from splitter.engine.ik_llama.placement import BY_BYTES, layer_sizes, split_layers
+from splitter.engine.ik_llama.placement import ByBytes, layer_sizes, split_layers
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.complete import complete_settings
 from splitter.memory.footprint import Placement
@@ -56,10 +56,10 @@ def test_the_shares_of_a_placement_give_it_back(of: str, seed: int) -> None:
     on_devices = [device for device, size in enumerate(sizes) for _ in range(size)]
     placement = Placement((None,) * (count - held) + tuple(on_devices), devices)
     chosen = settings(devices, ubatch_size=rng.choice((64, 512, 2048)), cache_type_k=rng.choice(("f16", "q8_0")))
-    shares = BY_BYTES.shares(facts, chosen, placement)
+    shares = ByBytes().shares(facts, chosen, placement)
     asked = Settings(**{**{f: getattr(chosen, f) for f in chosen.__dataclass_fields__}, "gpu_layers": held,
                         "tensor_split": shares})  # fmt: skip
-    assert BY_BYTES.place(facts, asked, ()).layers == placement.layers
+    assert ByBytes().place(facts, asked, ()).layers == placement.layers
 
 
 @pytest.mark.parametrize("of", MODELS)

@@ -10,7 +10,6 @@ from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
 from splitter.plan.placement import PIPELINE_OFF, counts_of, in_ram
 from splitter.plan.plan import Plan
-from splitter.plan.tensor_mode import refusal
 
 MOST = 14  # neighbours measured per round
 STEPS = (1, 2, 4, 8)  # layers moved at once
@@ -185,7 +184,7 @@ def _smaller_batches(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]
 def _allows(base: Plan, mode: str) -> bool:
     if mode == base.settings.split_mode or mode not in base.engine.split_modes:
         return False
-    return mode != "tensor" or refusal(base.facts.architecture, base.settings) is None
+    return mode != "tensor" or base.engine.cannot_share(base.facts, base.settings) is None
 
 
 def _varied(space: Space, base: Plan) -> Iterator[Varied]:

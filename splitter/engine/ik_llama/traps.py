@@ -2,15 +2,9 @@
 
 from collections.abc import Iterator
 
+from splitter.engine.ik_llama.graph_cut import GRAPH_ARCHITECTURES
 from splitter.engine.reading.case import Case, Trap
 from splitter.plan.plan import Notice
-
-# Architectures that its -sm graph knows (is_model_split_supported in src/llama.cpp); for others it falls back to layer.
-_GRAPH = """
-llama qwen3moe glm4moe mistral3 command-r cohere2 mimo2 qwen3 qwen3vl hunyuan-moe gpt-oss ernie4_5-moe minimax-m2
-seed_oss step35 qwen35 qwen35moe gemma4
-"""
-GRAPH_ARCHITECTURES = frozenset(_GRAPH.split())
 
 
 def graph_needs_two(case: Case) -> Iterator[Notice]:

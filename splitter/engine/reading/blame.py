@@ -84,8 +84,6 @@ def piled_experts(plan: Plan) -> str | None:
     holding = [device for device in plan.devices if device.layers]
     if not 0 < settings.n_cpu_moe < layers or settings.split_mode != "layer" or len(holding) < 2:
         return None
-    if not plan.engine.first_experts:
-        return None
     last = holding[-1]
     others = max(device.memory.model_bytes for device in holding[:-1])
     if last.memory.model_bytes < 2 * others:
