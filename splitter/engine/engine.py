@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from splitter.engine.http import Answer, Slots
     from splitter.engine.reading.case import Trap
     from splitter.engine.reading.value import Findings, ReadCommand, ReadText
+    from splitter.memory.settings import Settings
     from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
@@ -127,6 +128,10 @@ class Engine:
     ) -> dict[str, Any]:
         """`given`, the fields of Settings that `read` sets, with what this version adds by itself."""
         raise NotImplementedError
+
+    def settled(self, settings: "Settings", facts: "ModelFacts", free_bytes: Sequence[int]) -> "Settings":  # noqa: ARG002
+        """`settings` of a command as they are on devices with `free_bytes`, where it decides something by them."""
+        return settings
 
     def traps(self) -> "tuple[Trap, ...]":
         """What goes wrong with its commands alone."""

@@ -30,6 +30,8 @@ def _devices(plan: Plan) -> Args:
     """Without devices no --device: `none` is no word of it. Its -ngl counts repeating layers; the output layer comes
     with one more than all of them."""
     order, layers = plan.settings.device_order, plan.settings.gpu_layers
+    if _partly(plan) and order and _is_graph(plan):
+        raise UsageError("-sm graph is planned with all layers on devices", "plan without -ngl, or with -sm layer")
     if not order:
         return ("-ngl", "0")
     return ("-dev", ",".join(order), "-ngl", str(max(layers - 1, 0) if _partly(plan) else layers))
@@ -40,16 +42,19 @@ def _partly(plan: Plan) -> bool:
     return plan.settings.gpu_layers < len(plan.placement.layers)
 
 
+def _is_graph(plan: Plan) -> bool:
+    """Whether each layer is shared by the devices."""
+    return plan.settings.split_mode == "tensor" and len(plan.settings.device_order) > 1
+
+
 def _split(plan: Plan) -> Args:
     settings = plan.settings
-    if settings.split_mode == "tensor":
-        raise UsageError("ik_llama.cpp has no split mode tensor", "plan with -sm layer")
     if len(settings.device_order) < 2:
         return ()
     if settings.split_mode == "none":
         return ("-sm", "none", "-mg", str(settings.main_gpu))
     shares = ",".join(number(share) for share in settings.tensor_split)
-    return ("-sm", "layer", *(("-ts", shares) if shares else ()))
+    return ("-sm", "graph" if _is_graph(plan) else "layer", *(("-ts", shares) if shares else ()))
 
 
 def _batch(plan: Plan) -> Args:
@@ -66,13 +71,18 @@ def _cache(plan: Plan) -> Args:
 
 
 def _experts(plan: Plan) -> Args:
-    """Its -ncmoe spreads the layers over several cards, so there the layers are named."""
+    """In -sm layer its -ncmoe spreads the layers over several cards, so there the layers are named."""
     settings = plan.settings
     if settings.cpu_moe:
         return ("-cmoe",)
-    if settings.n_cpu_moe and len(settings.device_order) < 2:
+    if settings.n_cpu_moe and _counts_from_start(plan):
         return ("-ncmoe", str(settings.n_cpu_moe))
     return ()
+
+
+def _counts_from_start(plan: Plan) -> bool:
+    """Whether -ncmoe means the first layers."""
+    return len(plan.settings.device_order) < 2 or _is_graph(plan)
 
 
 def _overrides(plan: Plan) -> Args:
@@ -83,7 +93,7 @@ def _overrides(plan: Plan) -> Args:
     output = plan.placement.layers[-1]
     if _partly(plan) and output is not None and OUTPUT_ON_HOST not in settings.override_tensors:
         named.append(f"{OUTPUT}={settings.device_order[output]}")
-    if settings.n_cpu_moe and not settings.cpu_moe and len(settings.device_order) > 1:
+    if settings.n_cpu_moe and not settings.cpu_moe and not _counts_from_start(plan):
         layers = "|".join(map(str, range(settings.n_cpu_moe)))
         named.append(rf"blk\.({layers}){EXPERTS}=CPU")
     return ("-ot", ",".join(named)) if named else ()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from splitter.engine.command import EngineCommand, EngineRef, Server
     from splitter.engine.reading.case import Trap
     from splitter.engine.reading.value import Findings, ReadCommand, ReadText
+    from splitter.memory.settings import Settings
     from splitter.model.facts import ModelFacts
     from splitter.plan.engine_rules import EngineRules
     from splitter.plan.plan import Plan
@@ -33,6 +34,12 @@ class IkLlama(LlamaServer):
         from splitter.engine.ik_llama.rules import ik_rules
 
         return ik_rules(self.name, version)
+
+    def rules_of_command(self, read: "ReadCommand", version: str | None) -> "EngineRules":
+        from splitter.engine.ik_llama.read import latent_of
+        from splitter.engine.ik_llama.rules import ik_rules
+
+        return ik_rules(self.name, version, latent_of(read))
 
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         from splitter.engine.ik_llama.command import ik_llama_command
@@ -76,6 +83,11 @@ class IkLlama(LlamaServer):
         from splitter.engine.ik_llama.read import fill_ik_llama
 
         return fill_ik_llama(read, given, facts, findings)
+
+    def settled(self, settings: "Settings", facts: "ModelFacts", free_bytes: Sequence[int]) -> "Settings":
+        from splitter.engine.ik_llama.read import settled
+
+        return settled(settings, facts, free_bytes)
 
     def traps(self) -> "tuple[Trap, ...]":
         from splitter.engine.ik_llama.traps import IK_LLAMA_TRAPS

@@ -31,8 +31,6 @@ OWN_WORDS = {
 }
 # What each of them changes in memory, for those whose effect the figures leave out.
 UNJUDGED = {
-    "-mla": "the latent cache is counted as -mla 3 keeps it",
-    "-amb": "-amb bounds the attention's compute buffer",
     "-ser": "-ser skips experts",
     "-rtr": "-rtr repacks the tensors in RAM and turns mmap off",
     "-ctk-first": "the first layers' own cache type",

@@ -73,9 +73,15 @@ def _grain(down: TensorInfo) -> int:
     return max(LEAST_GRAIN, ALL_TYPES[down.ggml_type].block_elements)
 
 
+def divides(facts: ModelFacts) -> bool:
+    """Whether the fork divides the model at all; else it falls back to layer."""
+    per_layer_inputs = any("per_layer_token_embd" in tensor.name for tensor in facts.tensors)
+    return facts.architecture in GRAPH_ARCHITECTURES and not per_layer_inputs
+
+
 def refusal(facts: ModelFacts, settings: Settings) -> str | None:
     """Why `-sm graph` is no plan for the model, None where it is one."""
-    if facts.architecture not in GRAPH_ARCHITECTURES or any("per_layer_token_embd" in t.name for t in facts.tensors):
+    if not divides(facts):
         return f"ik_llama.cpp does not divide {facts.architecture} by -sm graph"
     if any(read_hparams(facts).recurrent):
         return f"splitter does not know how -sm graph divides the recurrent layers of {facts.architecture}"
@@ -235,7 +241,8 @@ class _Cutter:
 def _cache_bytes(cache: LayerCache, settings: Settings, streams: Streams, keys: float, values: float) -> int:
     k, v = round(cache.k_width * keys), round(cache.v_width * values)
     parts = (kv_bytes(settings, streams, k, 0), kv_bytes(settings, streams, 0, v))
-    return sum(map(_malloc, parts)) + extra_bytes(cache, settings, streams)
+    states = cache.recurrent_bytes * settings.parallel
+    return sum(map(_malloc, parts)) + extra_bytes(cache, settings, streams) + states
 
 
 class GraphCut:

@@ -1,21 +1,28 @@
 """Reads ik_llama.cpp's arguments: its own flags by themselves, the rest as llama-server's."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from splitter.engine.ik_llama.command import OUTPUT, OUTPUT_ON_HOST
 from splitter.engine.ik_llama.flags import MISSING, OWN_SWITCHES, OWN_VALUES, UNJUDGED
+from splitter.engine.ik_llama.graph_cut import divides
+from splitter.engine.ik_llama.latent import Latent
+from splitter.engine.ik_llama.placement import ByBytes, experts_in_ram
 from splitter.engine.ik_llama.rules import OWN_CACHE_TYPES
 from splitter.engine.llama_server.read import read_llama
 from splitter.engine.reading.value import AUTO, Findings, ReadCommand
 from splitter.errors import UsageError
 from splitter.masking import masked_argv
+from splitter.memory.patterns import EXPERTS
+from splitter.memory.settings import Settings
+from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 
 # Refusals of llama-server that are none here: a bare -fa and other flags come and go from build to build of the fork.
 NOT_ITS = frozenset({"flag_removed", "fit_value", "flash_attention_value", "unknown_flag"})
-SPLIT_MODES = {"graph": "layer", "attn": "layer"}
+SPLIT_MODES = {"graph": "tensor", "attn": "layer"}
 CACHE_FLAGS = {"-ctk": "cache_type_k", "--cache-type-k": "cache_type_k", "-ctv": "cache_type_v",
                "--cache-type-v": "cache_type_v"}  # fmt: skip
 
@@ -58,7 +65,7 @@ def _without_own(args: list[str], own: dict[str, Any], settings: dict[str, Any],
             findings.refuse("split_mode", f"ik_llama.cpp has no split mode {value}", "use -sm layer, or -sm graph")
             at += 2
         elif word in {"-sm", "--split-mode"} and value in SPLIT_MODES:
-            own["split_mode"] = value
+            own["split_mode"], settings["split_mode"] = value, SPLIT_MODES[value]
             at += 2
         elif word in CACHE_FLAGS and value in OWN_CACHE_TYPES:
             settings[CACHE_FLAGS[word]] = value
@@ -84,8 +91,8 @@ def _note_own(own: Mapping[str, Any], unknown: Sequence[str], findings: Findings
     spelled = [flag if value is True else f"{flag} {value}" for flag, value in own.items() if flag != "split_mode"]
     spelled = [f"-sm {mode}"] * bool(mode) + spelled
     left_out = [text for flag, text in UNJUDGED.items() if flag in own]
-    if mode:
-        left_out.insert(0, f"-sm {mode} divides every layer among the cards (counted here as -sm layer)")
+    if mode == "attn":
+        left_out.insert(0, "-sm attn divides the attention among the cards (counted here as -sm layer)")
     said = f" with {', '.join(spelled)} of its own" if spelled else ""
     left_out += [f"{word}, which the build that splitter knows does not have" for word in unknown]
     doubt = f"; the figures leave out: {'; '.join(left_out)}" if left_out else ""
@@ -100,6 +107,8 @@ def fill_ik_llama(read: ReadCommand, given: dict[str, Any], facts: ModelFacts, f
     out: dict[str, Any] = {
         "batch_size": 2048, "ubatch_size": 512, "gpu_layers": AUTO, "flash_attention": "on", "swa_full": True,
     } | given  # fmt: skip
+    if out.get("split_mode") == "tensor" and not divides(facts):
+        out["split_mode"] = "layer"
     out |= {"parallel": max(out.get("parallel", 1), 1), "kv_unified": True}
     if out["flash_attention"] == "auto":
         out["flash_attention"] = "on"
@@ -114,6 +123,32 @@ def fill_ik_llama(read: ReadCommand, given: dict[str, Any], facts: ModelFacts, f
         findings.note("fit_decides", found, "give -ngl, -ts and -ncmoe instead to have exactly one placement")
         out["gpu_layers"] = AUTO
     return out
+
+
+def latent_of(read: ReadCommand) -> Latent:
+    """What a command says of -mla and -amb. UsageError for what is no number."""
+    plain = Latent()
+    mla = _number(read, ("-mla", "--mla-use"), plain.mla)
+    return Latent(mla, _number(read, ("-amb", "--attention-max-batch"), plain.batch_mib))
+
+
+def _number(read: ReadCommand, names: Sequence[str], otherwise: int) -> int:
+    text = next((str(read.flags[name]) for name in names if name in read.flags), str(otherwise))
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise UsageError(f"{names[0]} takes a number, not {text[:40]!r}", f"correct the value after {names[0]}")
+    return int(text)
+
+
+def settled(settings: Settings, facts: ModelFacts, free_bytes: Sequence[int]) -> Settings:
+    """-ncmoe on several cards by the layers that it means: of each card's the last, unless -sm graph divides them or
+    it takes all."""
+    devices, layers = len(settings.device_order), placed_layers(facts)
+    if devices < 2 or settings.split_mode != "layer" or not 0 < settings.n_cpu_moe < layers:
+        return settings
+    owners = ByBytes().place(facts, settings, free_bytes).layers[:-1]
+    moved = "|".join(map(str, experts_in_ram(owners, settings.n_cpu_moe, devices)))
+    overrides = (*settings.override_tensors, rf"blk\.({moved}){EXPERTS}=CPU")
+    return replace(settings, n_cpu_moe=0, override_tensors=overrides)
 
 
 def _layers(out: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from splitter.engine.ik_llama.graph_cut import GRAPH_ARCHITECTURES
+from splitter.engine.ik_llama.graph_cut import divides
 from splitter.engine.reading.case import Case, Trap
 from splitter.plan.plan import Notice
 
@@ -15,7 +15,7 @@ def graph_needs_two(case: Case) -> Iterator[Notice]:
 
 
 def _falls_back(case: Case) -> bool:
-    return case.plan is not None and case.plan.facts.architecture not in GRAPH_ARCHITECTURES
+    return case.plan is not None and not divides(case.plan.facts)
 
 
 def graph_falls_back(case: Case) -> Iterator[Notice]:

@@ -35,6 +35,8 @@ def complete_settings(read: ReadCommand, facts: ModelFacts, rig: Rig, engine_ver
     given |= named_devices(read, rig)
     filled = ENGINES[read.kind].fill(read, given, facts, version, findings)
     settings = Settings(**_effective(filled, facts, read))
+    free = {device.id: device.free_bytes for device in rig.devices}
+    settings = ENGINES[read.kind].settled(settings, facts, [free.get(name, 0) for name in settings.device_order])
     return Completed(settings, tuple(findings.notices))
 
 
