@@ -47,6 +47,7 @@ class OwnGraph(Protocol):
         """How it cuts every layer among devices by the shares `split`."""
         ...
 
+
 WITHOUT_HOST_BUFFER = ("MTL", "RPC", "GPUOpenCL", "WebGPU")  # backends whose get_host_buffer_type is NULL
 
 
