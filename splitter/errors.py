@@ -4,6 +4,8 @@ Exit codes: 0 ok, 1 handled error, 2 usage, 3 does not fit, 4 engine failed, 5 n
 130 interrupted.
 """
 
+from errno import ENAMETOOLONG, ENOSPC
+
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -82,3 +84,15 @@ class RecordsError(SplitterError):
     """The file of measurements cannot be read or written."""
 
     code = "bad_records"
+
+
+def refused_by_system(error: Exception) -> SplitterError | None:
+    """What the system may refuse any program: a full disk, a name that is too long, a home folder of nobody."""
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        where = error.filename or "standard output"
+        return SplitterError(f"{where} cannot be written: {error.strerror}", "free some space, or write elsewhere")
+    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+        return UsageError(f"{str(error.filename)[:80]}...: {error.strerror}", "check the path")
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib, for ~nobody/file
+        return UsageError("a path begins with ~, and that home folder is not known", "write the path in full")
+    return None

@@ -7,8 +7,9 @@ is hidden wherever it stands.
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from urllib.parse import quote
 
 MASK = "***"
@@ -16,7 +17,8 @@ MASK = "***"
 SECRET_FLAGS = frozenset({
     "--api-key", "--password", "--adminpassword", "--hordekey", "--hf-token", "-hft", "--agent-api-key",
 })  # fmt: skip
-SECRET_NAME = re.compile(r"KEY|TOKEN|PASSWORD|SECRET", re.IGNORECASE)
+# Flags and variables whose value is a secret: --api-key, --hordekey, -hft, KCPP_PASSWORD, LLAMA_API_KEY.
+SECRET_NAME = re.compile(r"(?:(?:^|[-_]|api|horde)(?:key|token)|password|secret|^-hft)$", re.IGNORECASE)
 SHORT = 8  # characters; a shorter secret may be an everyday word, and is hidden only where it stands alone
 
 _FLAGS = "|".join(sorted(map(re.escape, SECRET_FLAGS), key=len, reverse=True))
@@ -91,6 +93,15 @@ def secrets_in(argv: Sequence[str]) -> frozenset[str]:
     """The values that `masked_argv` hides."""
     pairs = zip(argv, masked_argv(argv), strict=True)
     return frozenset(word.partition("=")[2] if shown != MASK else word for word, shown in pairs if word != shown)
+
+
+def without_secrets(text: str, arguments: Iterable[str]) -> str:
+    """`text` without the keys that stand in `arguments`: a command given to `check` may contain one."""
+    words = [word for argument in arguments for word in re.split(r"[\s=\"']+", argument)]
+    secrets = {value for flag, value in pairwise(words) if SECRET_NAME.search(flag) and not value.startswith("-")}
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return masked(text)
 
 
 def _hidden(found: re.Match[str]) -> str:

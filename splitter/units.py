@@ -43,6 +43,11 @@ def format_rate(tokens_per_s: float | None, *, measured: bool = False) -> str:
     return f"{tokens_per_s:.2f}" if tokens_per_s < (10 if measured else 1) else f"{tokens_per_s:.1f}"
 
 
+def format_bandwidth(bytes_per_s: float | None) -> str:
+    """GB (10^9 bytes) per second, as makers print it: 448 GB/s; '?' when unknown."""
+    return "?" if bytes_per_s is None else f"{bytes_per_s / 1e9:.0f} GB/s"
+
+
 def format_count(count: int) -> str:
     """A number of parameters for people: 7.24 B, 1.4 M, 12 K, 300."""
     if count >= 1e9:

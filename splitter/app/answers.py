@@ -5,7 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitter.app.wire import error_item, model_data, settings_data
+from splitter.app.wire import engine_data, error_item, model_data, settings_data
+from splitter.bench.plain import to_plain
+from splitter.bench.records.record import to_dict
+from splitter.bench.stats import spread
+from splitter.memory.model import MemoryModel
+from splitter.memory.settings import Settings
+from splitter.model.attention import cache_layers
+from splitter.model.summary import summarize
 
 if TYPE_CHECKING:
     from splitter.app.calibrating import Calibrated
@@ -64,18 +71,12 @@ def cache_growth(facts: "ModelFacts") -> tuple[int, int]:
 
 
 def _cache_bytes(facts: "ModelFacts", tokens: int) -> int:
-    from splitter.memory.model import MemoryModel
-    from splitter.memory.settings import Settings
-
     settings = Settings(context_size=tokens, gpu_layers=0, device_order=(), parallel=1)
     return sum(MemoryModel(facts, settings).layer_context_bytes)
 
 
 def inspect_data(facts: "ModelFacts") -> dict[str, Any]:
     """What a header says."""
-    from splitter.model.attention import cache_layers
-    from splitter.model.summary import summarize
-
     summary = summarize(facts)
     per_token, fixed = cache_growth(facts) if facts.layers else (0, 0)
     cached = [asdict(layer) for layer in cache_layers(facts)] if facts.layers else []
@@ -120,8 +121,6 @@ def _file_data(file: "RankedFile") -> dict[str, Any]:
 
 def tune_data(job: "TuneJob", tuned: "Tuned", profile: Path | None) -> dict[str, Any]:
     """A tune, trial by trial."""
-    from splitter.bench.plain import to_plain
-
     return {
         "start": _candidate_data(tuned, tuned.start),
         "best": _candidate_data(tuned, tuned.best),
@@ -133,14 +132,11 @@ def tune_data(job: "TuneJob", tuned: "Tuned", profile: Path | None) -> dict[str,
             {"label": trial.label, "record_id": trial.record_id, **to_plain(trial.outcome)} for trial in tuned.trials
         ],
         "profile": str(profile) if profile else None,
-        "engine": {"kind": job.task.engine.kind, "version": job.task.engine.version, "path": job.task.engine.path},
+        "engine": engine_data(job.task.engine),
     }
 
 
 def _candidate_data(tuned: "Tuned", found: "Candidate") -> dict[str, Any]:
-    from splitter.bench.plain import to_plain
-    from splitter.bench.stats import spread
-
     speed = spread(tuned.speeds(found.key))
     return {
         "label": found.label,
@@ -153,8 +149,6 @@ def _candidate_data(tuned: "Tuned", found: "Candidate") -> dict[str, Any]:
 
 def calibrated_data(rig: "Rig", done: "Calibrated") -> dict[str, Any]:
     """What a calibration measured."""
-    from splitter.bench.plain import to_plain
-
     known = {device.id: device for device in rig.devices}
     flops = dict(done.fitted.flops)
     return {
@@ -178,15 +172,11 @@ def calibrated_data(rig: "Rig", done: "Calibrated") -> dict[str, Any]:
 
 def kept_data(kept: "Sequence[Kept]") -> dict[str, Any]:
     """The calibrations that are kept."""
-    from splitter.bench.plain import to_plain
-
     return {"calibrations": [to_plain(item) for item in kept]}
 
 
 def bench_data(record: "Record") -> dict[str, Any]:
     """The record as JSON, with the figures of its first point in front."""
-    from splitter.bench.records.record import to_dict
-
     data = to_dict(record)
     if not record.points:
         return data

@@ -4,7 +4,7 @@ Each function is a use case that the terminal has as well. Keywords are the prof
 `splitter.errors.SplitterError` with a sentence and the next step. Nothing is printed: `events` is told instead.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -127,11 +127,20 @@ def bench(
     told = events or Silent()
     check_keeping(save)
     if url is not None:
-        key: Any = keywords.get("api_key_file")
+        key = _only_key(model, profile, keywords)
         record = bench_url(url, None if key is None else read_key(key), asked, told)
     else:
         record = bench_model(_with_free_port(checked_wishes(model, profile, keywords)), asked, told)
     return kept(record) if save else record
+
+
+def _only_key(model: Text | None, profile: Text | None, keywords: Mapping[str, Any]) -> Text | None:
+    """The key's file for a server that runs already. UsageError for what would have to be planned or launched."""
+    given = {"model": model, "profile": profile, **keywords}
+    wrong = [name for name, value in given.items() if value is not None and name != "api_key_file"]
+    if wrong:
+        raise UsageError(f"url measures a running server as it is, without {', '.join(wrong)}", "leave one of them out")
+    return keywords.get("api_key_file")
 
 
 def _with_free_port(wishes: Wishes) -> Wishes:

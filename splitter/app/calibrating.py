@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from statistics import median
 from typing import Any
 
 from splitter.app.events import Events
@@ -12,7 +13,7 @@ from splitter.app.recording import trial_record
 from splitter.app.wishes import Wishes, ask
 from splitter.bench.calibrate.fit import Fitted, Run, fit
 from splitter.bench.calibrate.runs import Load, Solve, launch_loads, loads
-from splitter.bench.calibrate.store import keep_calibration
+from splitter.bench.calibrate.store import Kept, all_calibrations, forget_calibrations, keep_calibration
 from splitter.bench.records.records import Records
 from splitter.bench.tune.run import Measured, TrialShape, run_trial
 from splitter.engine.engines import ENGINES
@@ -23,6 +24,7 @@ from splitter.plan.plan import Plan
 from splitter.rig.device import Rig
 from splitter.shipped import shipped_folder
 
+SPARE_TOKENS = 64  # of context beside the prompt and the answer
 LIGHT, LIGHT_CONTEXT = TrialShape(32, 64), 512  # of the tiny model, which was trained on 4096 tokens
 
 
@@ -40,8 +42,20 @@ def calibrate_model(wishes: Wishes, shape: TrialShape, repetitions: int, events:
     if ENGINES[kind].cpu_only:
         raise UsageError(f"the {kind} engine computes on the CPU: no card to calibrate", "name another --engine")
     task = resolve(wishes, events, fetches=True)
-    context_size = shape.n_prompt + shape.n_generate + 64
+    context_size = shape.n_prompt + shape.n_generate + SPARE_TOKENS
     return task.rig, calibrate_rig(task, shape, repetitions, context_size, events)
+
+
+def kept_calibrations() -> tuple[Kept, ...]:
+    """Those that were measured on this machine."""
+    with Records() as records:
+        return all_calibrations(records)
+
+
+def forget_kept() -> int:
+    """Deletes all calibrations; how many there were."""
+    with Records() as records:
+        return forget_calibrations(records)
 
 
 def calibrate_rig(task: Job, shape: TrialShape, repetitions: int, context_size: int, events: Events) -> Calibrated:
@@ -99,7 +113,7 @@ def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
         raise EngineError("no load could be measured", "see why above; `splitter launch` shows the engine's whole log")
     return fit(
         [
-            Run(work, 1 / _median(found.outcome.generation), _prompt_s(found) if load.heavy else None, not load.heavy)
+            Run(work, 1 / median(found.outcome.generation), _prompt_s(found) if load.heavy else None, not load.heavy)
             for load, found, work in measured
             if load.heavy or {name for name, _ in work.bytes_read} <= known
         ]
@@ -108,14 +122,8 @@ def fit_measured(done: Sequence[tuple[Load, Measured]]) -> Fitted:
 
 def _prompt_s(found: Measured) -> float | None:
     known = [value for value in found.outcome.prompt if value > 0]
-    return 1 / _median(tuple(known)) if known else None
-
-
-def _median(values: tuple[float, ...]) -> float:
-    import statistics
-
-    return statistics.median(values)
+    return 1 / median(tuple(known)) if known else None
 
 
 def _speed(found: Measured) -> str:
-    return f"{_median(found.outcome.generation):.2f} t/s"
+    return f"{median(found.outcome.generation):.2f} t/s"

@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitter.app.events import Events
-from splitter.app.planning import find_planner
+from splitter.app.extra_models import known_extra_models
+from splitter.app.planning import find_planner, plan_model
+from splitter.app.wire import Status, plan_data, remedy_data
 from splitter.app.wishes import Wishes, ask
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.reading.command import MAX_TEXT, read_command, read_flags
+from splitter.engine.reading.edits import line_of, rewritten
+from splitter.engine.reading.judge import Oracle, judge
 from splitter.engine.reading.value import SCRIPT_SUFFIXES, ReadCommand
 from splitter.errors import ModelNotFoundError, UsageError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
+from splitter.model.load import load_model
+from splitter.model.locate import locate
 from splitter.plan.plan import Notice, Plan
 from splitter.plan.planner import Planner
 from splitter.plan.request import Request
@@ -47,11 +53,14 @@ class Checked:
         """Whether the engine would start, and every device and the host have room."""
         return not self.refusals and self.plan.fits()
 
+    @property
+    def status(self) -> Status:
+        """The JSON object's status."""
+        return "error" if self.refusals else "ok" if self.fits else "does_not_fit"
+
     def data(self) -> dict[str, Any]:
         """As JSON has it (design.md 3)."""
-        from splitter.app.wire import plan_data
-
-        return plan_data(self.plan, self.engine, self.command)
+        return plan_data(self.plan, self.engine, self.command) | {"remedy": remedy_data(self)}
 
 
 def read_target(target: str | None, line: str | None, flags: list[str], wishes: Wishes) -> ReadCommand:
@@ -64,7 +73,7 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
         raise UsageError("nothing to check", "give a model with flags, --command 'LINE', or a .bat, .sh or .kcpps file")
     if target.startswith("-"):
         raise UsageError(
-            f"{target} stands where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
+            f"{target} was given where the model belongs", "the model comes first: splitter check MODEL -ngl 40"
         )
     if _is_script(target):
         name, _, entry = target.partition("#")
@@ -78,8 +87,6 @@ def read_target(target: str | None, line: str | None, flags: list[str], wishes: 
 
 def read_profile(wishes: Wishes, events: Events) -> ReadCommand:
     """The command that the profile of `wishes` makes, as if it had been typed."""
-    from splitter.app.planning import plan_model
-
     planned = plan_model(wishes, events)
     command = planned.command
     read = read_command(list(command.argv), command.env, kind=command.engine.kind, version=command.engine.version)
@@ -126,8 +133,6 @@ def evaluate_read(
     `rig` stands in for the machine's own; one that the user names counts more. `names` are the settings of `read` that
     were given beside its words: the commands of the answer have them.
     """
-    from splitter.engine.reading.judge import judge
-
     asked, facts = ask(wishes), _load(read, events)
     own = rig is None or any(wishes.values.get(f"rig.{key}") for key in ("name", "file", "gpus"))
     needed = own and read.settings.get("gpu_layers") != 0
@@ -148,8 +153,6 @@ def _commands(
     judged: "Judged", names: tuple[str, ...], version: str | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The command and what to run instead, each told the settings `names`."""
-    from splitter.engine.reading.edits import line_of, rewritten
-
     read, instead = judged.read, judged.instead
     line = " ".join(read.argv)
     if names:
@@ -166,9 +169,6 @@ def _command(read: ReadCommand, line: str) -> dict[str, Any]:
 
 def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) -> "Oracle":
     """The plans of `facts` by `planner`, beside what can be read of the other models that settings name."""
-    from splitter.app.extra_models import known_extra_models
-    from splitter.engine.reading.judge import Oracle
-
     known = cache(known_extra_models)
     evaluators: dict[tuple[int, str | None, str | None], Callable[[Settings], Plan]] = {}
 
@@ -190,9 +190,6 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
 
 
 def _load(read: ReadCommand, events: Events) -> ModelFacts:
-    from splitter.model.load import load_model
-    from splitter.model.locate import locate
-
     if not read.model:
         raise UsageError("the command names no model", "add -m FILE, or name the model first: splitter check MODEL ...")
     with events.step("reading the model's header"):

@@ -6,14 +6,16 @@ from typing import Any
 
 from splitter.app.checking import Checked, evaluate_read
 from splitter.app.events import Events
+from splitter.app.wire import Status, error_item, remedy_data
 from splitter.app.wishes import Wishes
 from splitter.engine.engines import DEFAULT
 from splitter.engine.log.explain import Explained, explain_log
 from splitter.engine.log.story import LoggedDevice, LogStory, read_log
 from splitter.engine.reading.command import read_command
 from splitter.engine.reading.value import ReadCommand
-from splitter.errors import UsageError
+from splitter.errors import EngineError, UsageError
 from splitter.rig.device import Device, Host, Rig
+from splitter.rig.files import rig_from_gpus
 from splitter.units import MIB
 
 MAX_LOG = 64 * MIB
@@ -30,6 +32,21 @@ class LogChecked:
 
     def failed(self) -> bool:
         return self.story.short is not None or self.story.failure is not None
+
+    @property
+    def status(self) -> Status:
+        """The JSON object's status."""
+        return "does_not_fit" if self.story.short else "error" if self.story.failure else "ok"
+
+    def errors(self) -> list[dict[str, str]]:
+        """Why the engine ended, where memory is not to blame."""
+        failure = None if self.story.short else self.story.failure
+        return [error_item(EngineError(failure.sentence, failure.hint))] if failure else []
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it: what the log does not say is null; with the header of its model also the remedy."""
+        data = log_data(self)
+        return data if self.checked is None else data | {"remedy": remedy_data(self.checked)}
 
 
 def read_text(name: str, standard_input: Any) -> str:
@@ -108,8 +125,6 @@ def _known(card: LoggedDevice) -> LoggedDevice:
 
 
 def _catalogued(card: LoggedDevice) -> Device | None:
-    from splitter.rig.files import rig_from_gpus
-
     try:
         return rig_from_gpus(card.name).devices[0] if card.name else None
     except UsageError:

@@ -6,6 +6,9 @@ from dataclasses import replace
 from splitter.app.events import Events
 from splitter.errors import ModelError
 from splitter.model.facts import ModelFacts
+from splitter.model.load import load_model
+from splitter.model.locate import locate
+from splitter.model.read_facts import kind_of
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.request import Request
 
@@ -22,8 +25,6 @@ def with_extra_models(request: Request, events: Events, fetched: Callable[[str],
 def _read(
     named: str, read: Callable[[str], ModelFacts], events: Events, fetched: Callable[[str], str] | None
 ) -> tuple[str, ModelFacts]:
-    from splitter.model.locate import locate
-
     reference = locate(named)
     reference = fetched(reference) if fetched else reference
     with events.step(f"reading the header of {reference}"):
@@ -56,9 +57,6 @@ def read_projector(reference: str) -> ModelFacts:
 
 
 def _of_kind(reference: str, wanted: str, flag: str, what: str) -> ModelFacts:
-    from splitter.model.load import load_model
-    from splitter.model.read_facts import kind_of
-
     facts = load_model(reference)
     if kind_of(facts) != wanted:
         raise ModelError(f"{flag} takes {what}; {reference} is not one.", f"Give {flag} another file.")

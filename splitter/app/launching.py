@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from splitter.app.background import Background
 from splitter.app.events import Events
 from splitter.app.planning import Planned
+from splitter.app.replanning import Announcer, Replanner
 from splitter.app.wishes import Wishes, ask
 from splitter.errors import UsageError
 from splitter.folders import state_folder
@@ -19,6 +20,9 @@ from splitter.run.entry import Entry, draft
 from splitter.run.log_file import LogFile
 from splitter.run.registry import Claim, Registry
 from splitter.run.snapshot import Watcher
+from splitter.run.spill_warner import SpillWarner
+from splitter.run.supervisor import launch
+from splitter.script.render import script_name
 from splitter.units import from_mib
 from splitter.whole_file import write_whole
 
@@ -38,7 +42,6 @@ class LaunchPlace:
     wishes: Wishes
     name: str | None
     log_file: str | None
-    quiet: bool
     began_at: float
     background: Background | None = None
     on_stop: Callable[[], None] | None = None
@@ -86,10 +89,6 @@ def started(
 ) -> Iterator[Started]:
     """The engine in its place, started and supervised until the block ends. `show` gets each line of its log, `told`
     hear of every plan that takes the place of `planned`."""
-    from splitter.app.replanning import Announcer, Replanner
-    from splitter.run.spill_warner import SpillWarner
-    from splitter.run.supervisor import launch
-
     with seated(planned, place, show) as seat:
         spill = SpillWarner(planned.plan, events.say)
         replanner = Replanner(planned, events, (*told, seat.claim.replanned, spill.expect))
@@ -181,8 +180,6 @@ def _wanted(planned: Planned, place: LaunchPlace, profile: str | None) -> Entry:
 
 def _name(given: str | None, otherwise: str) -> str:
     """The user's word as it is, or a name made of `otherwise`. UsageError for a word that cannot name a file."""
-    from splitter.script.render import script_name
-
     if given is None:
         return script_name(otherwise)
     if script_name(given) != given:

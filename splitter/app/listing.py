@@ -11,6 +11,8 @@ from splitter.app.wishes import Asked, Wishes, ask
 from splitter.errors import DoesNotFitError, NoDeviceError, SplitterError
 from splitter.model.caches import FoundModel
 from splitter.model.facts import ModelFacts
+from splitter.model.found import find_models
+from splitter.model.load import load_model
 from splitter.model.read_facts import Kind, kind_of
 from splitter.plan.explain import waits_in_ram
 from splitter.plan.plan import Plan
@@ -55,8 +57,6 @@ def list_models(text: str, wishes: Wishes, events: Events) -> Listing:
 
     Solved as long as the time for it lasts (30 s in all); the rest with its header alone.
     """
-    from splitter.model.found import find_models
-
     asked = ask(wishes)
     with events.step("looking into the caches"):
         found = find_models()
@@ -78,8 +78,6 @@ def _listed(
 
 def look_at(found: FoundModel, planner: Planner | None, request: Request) -> ListedModel:
     """One model's header and plan."""
-    from splitter.model.load import load_model
-
     try:
         facts = load_model(found.path)
     except SplitterError as error:

@@ -4,7 +4,13 @@ import os
 from typing import TYPE_CHECKING
 
 from splitter.app.events import Events
-from splitter.run.diagnosis import Finding, diagnose
+from splitter.engine.engines import ENGINES, NAMES
+from splitter.engine.find import find_engine
+from splitter.engine.llama_server.dry_run import find_dry_run
+from splitter.errors import EngineNotFoundError
+from splitter.rig.probe import probe_rig
+from splitter.run.diagnosis import Finding, Seen, diagnose
+from splitter.run.endpoint import is_free, port_owner
 
 if TYPE_CHECKING:
     from splitter.engine.command import EngineRef
@@ -18,12 +24,6 @@ def look_around(events: Events) -> tuple[Finding, ...]:
 
 
 def _look() -> "Seen":
-    from splitter.engine.engines import ENGINES, NAMES
-    from splitter.engine.llama_server.dry_run import find_dry_run
-    from splitter.rig.probe import probe_rig
-    from splitter.run.diagnosis import Seen
-    from splitter.run.endpoint import is_free, port_owner
-
     found: dict[str, EngineRef | None] = {name: _engine(name) for name in NAMES}
     here = [(ENGINES[name], engine) for name, engine in found.items() if engine]
     lister = next((path for kind, engine in here if (path := kind.lister(engine.path))), None)
@@ -38,9 +38,6 @@ def _look() -> "Seen":
 
 
 def _engine(kind: str) -> "EngineRef | None":
-    from splitter.engine.find import find_engine
-    from splitter.errors import EngineNotFoundError
-
     try:
         return find_engine(kind)
     except EngineNotFoundError:

@@ -9,7 +9,6 @@ from splitter.app.planning import Planned, plan_launch, resolve_engine
 from splitter.app.recording import header_sha256, host_info, now, plan_fields, planned_record
 from splitter.app.wishes import Wishes
 from splitter.bench.alternatives import Alternative, alternatives, given
-from splitter.bench.cards import read_cards
 from splitter.bench.client import Target, identify
 from splitter.bench.duel import Duel, DuelOutcome, duel
 from splitter.bench.measure import Sweep, measure_points
@@ -19,6 +18,8 @@ from splitter.engine.reading.value import ReadCommand
 from splitter.errors import UsageError
 from splitter.rig.card_reading import Readings
 from splitter.rig.device import Rig
+from splitter.rig.sensors import read_cards
+from splitter.run.supervisor import Instance, launch
 
 LLAMA_BENCH_REPETITIONS = 5
 NO_BUDGET_S = 24 * 3600.0
@@ -26,11 +27,11 @@ NO_BUDGET_S = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class BenchWishes:
-    """What the command line says about measuring."""
+    """What is asked for about measuring: the points, and how the record is called and kept."""
 
     sweep: Sweep
-    label: str
-    save: bool
+    label: str = ""
+    save: bool = False
     rounds: int = 3
     budget_given: bool = False
 
@@ -80,17 +81,18 @@ def bench_model(wishes: Wishes, asked: BenchWishes, events: Events) -> Record:
 
 def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     """Launches the plan, measures, stops."""
-    from splitter.run.keys import key_of
-    from splitter.run.supervisor import launch
-
-    command = planned.command
-    with launch(command) as instance:
+    with launch(planned.command) as instance:
         with events.step("loading the model"):
             instance.wait_ready()
-        found = identify(instance.url, key_of(command.server), None, wishes.sweep.timeout_s)
-        target = replace(found, log=lambda: instance.lines)
-        fields = measured(target, wishes, events, planned.plan.rig)
-    return planned_record(planned, command, target.build, **fields)
+        return bench_instance(planned, instance, wishes, events)
+
+
+def bench_instance(planned: Planned, instance: Instance, wishes: BenchWishes, events: Events) -> Record:
+    """Measures the plan's engine, which is ready."""
+    found = identify(instance.url, instance.api_key, None, wishes.sweep.timeout_s)
+    target = replace(found, log=lambda: instance.lines)
+    fields = measured(target, wishes, events, planned.plan.rig)
+    return planned_record(planned, planned.command, target.build, **fields)
 
 
 def bench_llama_bench(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
@@ -112,10 +114,8 @@ def bench_llama_bench(planned: Planned, wishes: BenchWishes, events: Events) -> 
 def plan_beside(wishes: Wishes, read: ReadCommand | None, events: Events) -> Planned:
     """The proven plan; with the context of the command `read`, where the wishes name none."""
     context = read.settings.get("context_size") if read else None
-    key = "settings.context_size"
-    if isinstance(context, int) and context > 0 and key not in wishes.values:
-        wishes = replace(wishes, values={**wishes.values, key: context})
-    return plan_launch(wishes, events)
+    given = {"settings.context_size": context} if isinstance(context, int) and context > 0 else {}
+    return plan_launch(wishes.over(given), events)
 
 
 def contenders(planned: Planned, read: ReadCommand | None) -> tuple[Alternative, ...]:

@@ -6,6 +6,7 @@ from functools import partial
 from splitter.bench.records.place import records_path
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import rules_of
+from splitter.engine.learnt import learnt_overhead
 from splitter.errors import SplitterError
 from splitter.model.facts import ModelFacts
 from splitter.plan.calibrated import Calibration
@@ -45,8 +46,6 @@ def driver_version(rig: Rig) -> str | None:
 
 
 def _lessons(engine: EngineRef, facts: ModelFacts, rig: Rig) -> Overhead:
-    from splitter.engine.learnt import learnt_overhead
-
     return learnt_overhead(facts, rig, engine)
 
 

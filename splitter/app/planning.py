@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING, Any
 from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
 from splitter.app.planner import planner_for
+from splitter.app.wire import command_data, plan_data
 from splitter.app.wishes import Asked, Wishes, ask
 from splitter.engine.command import EngineCommand, EngineRef, Server
+from splitter.engine.commands import build_command
+from splitter.engine.engines import ENGINES
+from splitter.engine.find import find_engine
+from splitter.engine.rendering import command_line
 from splitter.engine.supervision import Supervision
 from splitter.errors import EngineNotFoundError, NoDeviceError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
+from splitter.model.load import is_remote, load_model
+from splitter.model.locate import locate
 from splitter.plan.plan import Plan, PlannedDevice, Speed
 from splitter.plan.planner import Planner
 from splitter.plan.request import Request
-from splitter.profile.profile import LogSettings
 from splitter.rig.device import Rig
+from splitter.rig.files import load_rig, rig_from_gpus
+from splitter.run.keys import named, secured
 
 if TYPE_CHECKING:
     from splitter.profile.profile import RigChoice
@@ -33,7 +41,6 @@ class Job:
     request: Request
     server: Server
     supervision: Supervision = field(default_factory=Supervision)
-    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def rig(self) -> Rig:
@@ -72,14 +79,10 @@ class Planned:
     @property
     def line(self) -> str:
         """The command for the rig's shell."""
-        from splitter.engine.rendering import command_line
-
         return command_line(self.command, self.plan.rig.host.os)
 
     def data(self) -> dict[str, Any]:
         """As JSON has it (design.md 3)."""
-        from splitter.app.wire import command_data, plan_data
-
         return plan_data(self.plan, self.task.engine, command_data(self.command, self.line))
 
 
@@ -103,8 +106,6 @@ def plan_launch(wishes: Wishes, events: Events) -> Planned:
 def resolve(wishes: Wishes, events: Events, *, fetches: bool = False, makes_key: bool = False) -> Job:
     """Reads the model, finds the engine and the rig. `fetches`: the files must be here, and are fetched if they are
     not. `makes_key`: an API key is made where the server needs one, for what starts an engine or writes what does."""
-    from splitter.model.locate import locate
-
     asked = ask(wishes)
     fetched = partial(fetch_model, events=events) if fetches else None
     reference = locate(asked.model())
@@ -115,8 +116,6 @@ def resolve(wishes: Wishes, events: Events, *, fetches: bool = False, makes_key:
 
 def read_model(reference: str, events: Events) -> ModelFacts:
     """The header of a model's file."""
-    from splitter.model.load import load_model
-
     with events.step("reading the model's header"):
         return load_model(reference)
 
@@ -134,7 +133,7 @@ def job_of(
     wanted, (engine, planner) = asked.task, found
     request = replace(wanted.request, engine=planner.engine)
     server = _keyed(wanted.server, events, makes_key)
-    return Job(facts, engine, planner, request, server, wanted.supervision, wanted.log)
+    return Job(facts, engine, planner, request, server, wanted.supervision)
 
 
 def find_planner(
@@ -154,8 +153,6 @@ def find_planner(
 
 def _keyed(server: Server, events: Events, makes_key: bool) -> Server:
     """The server with an API key where others can reach it; the key's file is told, the key never."""
-    from splitter.run.keys import named, secured
-
     server, said = secured(server) if makes_key else named(server)
     for line in said:
         events.say(line)
@@ -170,7 +167,6 @@ def _wants_devices(request: Request) -> bool:
 def fetch_model(reference: str, events: Events) -> str:
     """The local path of what `reference` names; downloads from the Hub."""
     from splitter.model.fetch import fetch
-    from splitter.model.load import is_remote
 
     if not is_remote(reference):
         return reference
@@ -185,8 +181,6 @@ def fetch_model(reference: str, events: Events) -> str:
 
 def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRef:
     """The engine at hand, or the one planned for when none is here."""
-    from splitter.engine.find import find_engine
-
     try:
         return find_engine(kind, path, version)
     except EngineNotFoundError:
@@ -198,9 +192,6 @@ def resolve_engine(kind: str, path: str | None, version: str | None) -> EngineRe
 def resolve_rig(choice: "RigChoice", engine: EngineRef, *, needed: bool = True) -> Rig:
     """The named rig, or the host's own, as its backend numbers it; NoDeviceError (exit 5) when the host has none and
     one is needed."""
-    from splitter.engine.engines import ENGINES
-    from splitter.rig.files import load_rig, rig_from_gpus
-
     named = choice.name or choice.file
     if named:
         return load_rig(named, choice.backend)
@@ -230,15 +221,15 @@ def solve(task: Job, events: Events) -> Planned:
 
 def commanded(task: Job, plan: Plan) -> Planned:
     """`plan` with its command."""
-    from splitter.engine.commands import build_command
-
     return Planned(task, plan, build_command(plan, task.engine, task.server))
 
 
 def _findable(planned: Planned) -> Planned:
-    from splitter.script.write import anchored
+    from splitter.script.write import absolute, anchored
 
-    return commanded(planned.task, anchored(planned.plan))
+    key = planned.task.server.api_key_file
+    server = replace(planned.task.server, api_key_file=key and absolute(key))
+    return commanded(replace(planned.task, server=server), anchored(planned.plan))
 
 
 def prove(planned: Planned, events: Events) -> Planned:
@@ -254,7 +245,6 @@ def prove(planned: Planned, events: Events) -> Planned:
 def prove_if_possible(planned: Planned, events: Events) -> Planned:
     """`prove` where the engine has a dry run; elsewhere the estimate as it is, for a command that the engine itself
     has read. EngineError where it would refuse to start."""
-    from splitter.engine.engines import ENGINES
     from splitter.engine.llama_server.dry_run import find_dry_run
 
     if find_dry_run(planned.task.engine) is None:

@@ -7,7 +7,14 @@ from typing import Any
 from splitter.app.events import Events
 from splitter.app.wishes import Wishes, ask
 from splitter.errors import ProfileError, UsageError
-from splitter.profile.profile import RIG_KEYS
+from splitter.folders import config_folder
+from splitter.profile.edit import edit_profile
+from splitter.profile.files import PATH_KEYS, find_profile, read_text, save_profile
+from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
+from splitter.profile.profile import RIG_KEYS, built_in, merge, to_request
+from splitter.profile.schema import read_layer
+from splitter.profile.write import command_values, plan_values
+from splitter.shipped import shipped_folder
 from splitter.whole_file import write_whole
 
 GIVEN_KEYS = ("engine.path", "engine.version", "margin_mib")
@@ -19,7 +26,6 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
     from splitter.app.taking_over import folder_of, model_in, program_of
     from splitter.engine.reading.kept import not_kept
     from splitter.engine.reading.value import SCRIPT_SUFFIXES
-    from splitter.profile.write import command_values
 
     if not name.lower().endswith(SCRIPT_SUFFIXES):
         raise UsageError(f"{name} is not a script that splitter can read", f"give one of {', '.join(SCRIPT_SUFFIXES)}")
@@ -34,16 +40,15 @@ def values_of_script(name: str, wishes: Wishes, events: Events) -> dict[str, Any
         values["model"] = model_in(folder, read.model)
     lost = not_kept(read)
     if lost:
-        events.say(f"{path.name}: not in the profile, which has no word for it: {', '.join(lost)}")
+        events.say(f"{path.name}: left out, because a profile has no setting for it: {', '.join(lost)}")
     if any(word.split()[0] == "--launch" for word in lost):
-        events.say("instead of --launch: splitter launch --open")
+        events.say("for --launch, use `splitter launch --open`")
     return values | program_of(read, path.parent) | _given(wishes)
 
 
 def values_of_plan(wishes: Wishes, events: Events) -> dict[str, Any]:
     """The solved plan, fixed: planning with these values again gives the same."""
     from splitter.app.planning import plan_model
-    from splitter.profile.write import plan_values
 
     planned = plan_model(wishes, events)
     values = plan_values(planned.plan, planned.task.server)
@@ -68,7 +73,6 @@ def _rig(wishes: Wishes) -> dict[str, Any]:
 
 def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Paths of files that lie beside `folder`'s script, from the root: a profile may lie and be used anywhere."""
-    from splitter.profile.files import PATH_KEYS
 
     def absolute(key: str, value: Any) -> Any:
         path = folder / str(value)
@@ -79,8 +83,6 @@ def _anchored(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def value_of_words(key: str, words: str) -> Any:
     """The text of one command-line word as the profile key `key` wants it; left as it is where it makes no sense."""
-    from splitter.profile.keys import BY_PATH, SYNONYMS, nearest
-
     if key not in BY_PATH:
         best = SYNONYMS.get(key.lower()) or nearest(key.rpartition(".")[2], key.rpartition(".")[0])
         raise ProfileError(f"unknown key {key!r}", f"did you mean {best}?" if best else "see `splitter profile schema`")
@@ -104,9 +106,6 @@ def _number(text: str) -> int | float | str:
 
 def edit(name: str, key: str, words: str) -> tuple[Path, bool]:
     """The profile `name` with one value changed: where it lies now, and whether that is a copy of a shipped one."""
-    from splitter.profile.edit import edit_profile
-    from splitter.profile.files import read_text
-
     path, target, copied = _own(name)
     edited = edit_profile(read_text(path), key, value_of_words(key, words), str(path))
     return _keep(edited, target), copied
@@ -115,8 +114,6 @@ def edit(name: str, key: str, words: str) -> tuple[Path, bool]:
 def edit_text(name: str, edits: Callable[[str], str | None]) -> tuple[Path, bool, bool]:
     """The profile `name` as `edits` returns its text, and whether that changed it. ProfileError, and the old one stays,
     for text that makes no sense; what was typed is kept beside it."""
-    from splitter.profile.files import read_text
-
     path, target, copied = _own(name)
     text = read_text(path)
     edited = edits(text)
@@ -133,18 +130,11 @@ def edit_text(name: str, edits: Callable[[str], str | None]) -> tuple[Path, bool
 
 def _own(name: str) -> tuple[Path, Path, bool]:
     """The file of profile `name`, where an edited one goes, and whether that is a copy of a shipped one."""
-    from splitter.folders import config_folder
-    from splitter.profile.files import find_profile, shipped
-
     path = find_profile(name)
-    copied = path in {profile.path for profile in shipped()}
+    copied = path.parent == shipped_folder("profiles")
     return path, config_folder() / "profiles" / path.name if copied else path, copied
 
 
 def _keep(text: str, target: Path) -> Path:
-    from splitter.profile.files import save_profile
-    from splitter.profile.profile import built_in, merge, to_request
-    from splitter.profile.schema import read_layer
-
     to_request(merge([built_in(), read_layer(text, str(target))], target.stem))
     return save_profile(text, str(target), overwrite=True)

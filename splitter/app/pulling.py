@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from splitter.app.events import Events
 from splitter.app.planning import fetch_model
@@ -22,6 +23,11 @@ class Pulled:
     path: str
     size_bytes: int
     ranking: Ranking | None
+
+    def data(self) -> dict[str, Any]:
+        """As JSON has it."""
+        reason = self.ranking.advice.reason if self.ranking else None
+        return {"model": self.reference, "path": self.path, "bytes": self.size_bytes, "reason": reason}
 
 
 def pull(wishes: Wishes, events: Events) -> Pulled:

@@ -10,9 +10,11 @@ from splitter.app.events import Events
 from splitter.app.extra_models import with_extra_models
 from splitter.app.planning import Job, prepare
 from splitter.app.wishes import Asked, Wishes, ask
-from splitter.errors import ModelError, ModelNotFoundError, SplitterError
+from splitter.errors import ModelError, ModelNotFoundError, SplitterError, UsageError
 from splitter.model.facts import ModelFacts
 from splitter.model.hub_reference import RepoFile, model_files, parse_hub_reference
+from splitter.model.load import load_model
+from splitter.model.read_facts import kind_of
 from splitter.plan.advise import Advice, RankedModel, advise
 from splitter.rig.device import Rig
 
@@ -77,7 +79,9 @@ class Ranking:
 
 
 def rank(choice: ModelSet, events: Events) -> Ranking:
-    """Every model solved and ranked. ModelError when none can be read."""
+    """Every model solved and ranked. UsageError for none, ModelError when none can be read."""
+    if not choice.files:
+        raise UsageError("no model to rank", "name GGUF files, a folder of them, or hf:OWNER/REPO")
     read = read_headers(choice, events)
     first = next((facts for facts in read.values() if isinstance(facts, ModelFacts)), None)
     if first is None:
@@ -109,9 +113,6 @@ def read_headers(choice: ModelSet, events: Events) -> dict[str, ModelFacts | Spl
 
 
 def _read(choice: ModelSet, file: str) -> ModelFacts | SplitterError:
-    from splitter.model.load import load_model
-    from splitter.model.read_facts import kind_of
-
     try:
         facts = load_model(choice.reference_of(file))
     except SplitterError as error:
@@ -121,8 +122,6 @@ def _read(choice: ModelSet, file: str) -> ModelFacts | SplitterError:
 
 
 def _candidate(file: str, facts: ModelFacts | SplitterError, task: Job) -> RankedModel:
-    from splitter.model.cursor import DAMAGED_HINT
-
     if isinstance(facts, SplitterError):
         return RankedModel(file, None, facts)
     planner = task.planner
@@ -130,6 +129,3 @@ def _candidate(file: str, facts: ModelFacts | SplitterError, task: Job) -> Ranke
         return RankedModel(file, facts, planner.as_measured(planner.solve(facts, task.request, details=False)))
     except SplitterError as error:
         return RankedModel(file, facts, error)
-    except KeyError as error:
-        lacking = ModelError(f"{file} lacks {error.args[0]}, which its architecture needs.", DAMAGED_HINT)
-        return RankedModel(file, facts, lacking)

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,14 @@ from splitter.app.planning import Planned
 from splitter.app.wire import device_data, rig_data, settings_data
 from splitter.bench.records.record import EngineInfo, HostInfo, Kind, ModelInfo, Predicted, Record
 from splitter.bench.records.records import Records
+from splitter.bench.tune.record import point_of
 from splitter.engine.command import EngineCommand, EngineRef
 from splitter.errors import RecordsError, SplitterError
 from splitter.model.facts import ModelFacts
+from splitter.model.header import read_header
+from splitter.model.source import open_local
 from splitter.plan.plan import Plan
+from splitter.rig.host import probe_host
 
 if TYPE_CHECKING:
     from splitter.bench.tune.run import Measured, TrialShape
@@ -27,9 +32,6 @@ def now() -> str:
 
 def header_sha256(path: str) -> str | None:
     """SHA-256 of the file's header (everything before the weights); None for what is no local GGUF file."""
-    from splitter.model.header import read_header
-    from splitter.model.source import open_local
-
     try:
         source = open_local(path)
         return hashlib.sha256(source.read(0, read_header(source).data_offset)).hexdigest()
@@ -45,8 +47,6 @@ def model_info(facts: ModelFacts) -> ModelInfo:
 
 def host_info() -> HostInfo:
     """This machine."""
-    from splitter.rig.host import probe_host
-
     host = probe_host()
     return HostInfo(host.os, cpu_name(), host.cores, host.ram_total_bytes)
 
@@ -102,8 +102,6 @@ def trial_record(
     kind: Kind, plan: Plan, engine: EngineRef, done: "Measured", shape: "TrialShape", *, group: str, label: str
 ) -> Record:
     """The record of one launch of a tune or a calibration, made now."""
-    from splitter.bench.tune.record import point_of
-
     return Record(
         kind=kind,
         engine=EngineInfo(engine.kind, engine.version, engine.path),
@@ -117,6 +115,20 @@ def trial_record(
         **plan_fields(plan),
         **(command_fields(done.command) if done.command else {}),
     )
+
+
+def chosen_records(ids: Iterable[int], group: str | None) -> tuple[Record, ...]:
+    """Those of the numbers, or of the group, else the newest with its group. RecordsError where there are none."""
+    numbers = tuple(dict.fromkeys(ids))
+    with Records() as kept:
+        if numbers:
+            return tuple(kept.get(number) for number in numbers)
+        newest = kept.list(group=group) if group else kept.list(limit=1)
+        if group and not newest:
+            raise RecordsError(f"there is no group {group}", "`splitter bench list` shows them")
+        if not newest:
+            raise RecordsError("nothing has been measured yet", "run `splitter bench MODEL` first")
+        return kept.list(group=newest[0].group) if newest[0].group else newest
 
 
 def keep(records: tuple[Record, ...]) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from splitter.app.events import Events
 from splitter.app.planning import Job, Planned, prove_if_possible, solve
 from splitter.engine.command import EngineCommand
+from splitter.engine.engines import ENGINES
+from splitter.engine.learnt import keep_lessons, known_lessons, put_lessons
 from splitter.engine.log.shortage import Shortage
 from splitter.engine.supervision import Supervision
 from splitter.errors import DoesNotFitError, SplitterError
@@ -15,6 +17,8 @@ from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan
 from splitter.rig.combine import ENGINE
 from splitter.rig.device import Rig
+from splitter.rig.sensors import read_cards
+from splitter.run.replan import Learnt, as_it_is_now, learn, lessons, taken_since, what_changed
 from splitter.run.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -33,9 +37,6 @@ class Replanner:
     def __call__(self, short: Shortage) -> EngineCommand:
         """The command of the next start. DoesNotFitError when no stricter plan obeys what the user fixed: then nothing
         is kept, for the same request may work once another program is closed."""
-        from splitter.engine.learnt import known_lessons, put_lessons
-        from splitter.run.replan import what_changed
-
         before, kept = self.planned, known_lessons()
         try:
             now = looked_again(before.task, short, before.command.env)
@@ -51,8 +52,6 @@ class Replanner:
     def _taken(self, short: Shortage) -> "Learnt | None":
         """Plans again with what is free now, where that explains the failure; no lesson is kept. Where it does not,
         the plan in force is at least checked against it."""
-        from splitter.run.replan import Learnt, as_it_is_now, taken_since
-
         before = self.planned
         free = free_now(before.task.rig, short)
         now = as_it_is_now(before.plan, free)
@@ -67,9 +66,6 @@ class Replanner:
     def _learn(self, short: Shortage) -> "Learnt":
         """Plans again with what was learnt. A plan that the lesson does not change had room to spare by our figures
         and would fail again: so more is missing than the failure showed, and twice as much is assumed each time."""
-        from splitter.engine.learnt import keep_lessons
-        from splitter.run.replan import Learnt, learn, lessons
-
         failed, learnt = self.planned.plan.settings, Learnt({})
         task = as_split(self.planned.task, failed)
         for _ in range(MOST_LESSONS):
@@ -98,7 +94,6 @@ def on_devices(settings: Settings) -> Settings:
 def looked_again(task: Job, short: Shortage, env: Mapping[str, str]) -> Shortage:
     """`short` with what the engine finds free now that its process is gone, where it can be asked; what it found while
     it loaded counts too. A rig whose driver tells of every device needs no engine for that."""
-    from splitter.engine.engines import ENGINES
     from splitter.rig.listing import list_devices
 
     lister = ENGINES[task.engine.kind].lister(task.engine.path)
@@ -115,8 +110,6 @@ def looked_again(task: Job, short: Shortage, env: Mapping[str, str]) -> Shortage
 def free_now(rig: Rig, short: Shortage) -> dict[str, int]:
     """What is free on the devices whose free memory was asked for, asked in the same way again: the engine looks from
     inside its context, the driver from outside."""
-    from splitter.rig.sensors import read_cards
-
     by_driver = told_by_driver(rig)
     cards = read_cards(rig).cards if by_driver else ()
     by_card = {card.device_id: card.free_bytes for card in cards}

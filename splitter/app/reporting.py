@@ -5,15 +5,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from splitter.app.saving import save_text
+from splitter.app.sentences import model_line, verdict
+from splitter.bench.report.html_report import html_report
 from splitter.bench.report.memory import host_row, planned_row
 from splitter.bench.report.values import Command, Figure, Memory, Report, ReportTable, Series, SpeedByDepth, Value
-from splitter.bench.report.words import bandwidth, rate, size
+from splitter.bench.report.words import rate, size
 from splitter.memory.model import MemoryModel
 from splitter.plan.plan import Plan
 from splitter.plan.speed import BOUND, Constants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.speed_words import speed_text
 from splitter.plan.turn import predict
+from splitter.units import format_bandwidth
 
 if TYPE_CHECKING:
     from splitter.app.planning import Planned
@@ -26,15 +29,13 @@ def now() -> str:
 
 def save_report(path: str, report: Report) -> int:
     """Writes the page; its size in bytes."""
-    from splitter.bench.report.html_report import html_report
-
     page = html_report(report)
     save_text(path, page)
     return len(page.encode())
 
 
-def plan_report(planned: "Planned", line: str, model_line: str, verdict: str) -> Report:
-    """What the plan says, to be drawn; `line` is its command line, `model_line` and `verdict` are its sentences."""
+def plan_report(planned: "Planned") -> Report:
+    """What the plan says, to be drawn."""
     plan = planned.plan
     engine = planned.task.engine
     parts = (f"{engine.kind} {engine.version or ''}".strip(), plan.facts.quantization or "", plan.rig.name)
@@ -43,15 +44,15 @@ def plan_report(planned: "Planned", line: str, model_line: str, verdict: str) ->
         title=plan.facts.name or "Plan",
         subtitle=" \N{MIDDLE DOT} ".join(("plan", *(part for part in parts if part))),
         made_at=now(),
-        verdict=verdict,
+        verdict=verdict(plan),
         fits=plan.fits(),
         figures=plan_figures(plan),
         memories=(plan_memory(plan),),
         speeds=_speeds(plan),
         reasons=plan.reasons,
         warnings=tuple(warnings),
-        sheets=tuple(_sheets(plan, model_line)),
-        commands=(Command(engine.kind, line),),
+        sheets=tuple(_sheets(plan)),
+        commands=(Command(engine.kind, planned.line),),
     )
 
 
@@ -109,17 +110,17 @@ def depths(context_size: int) -> tuple[int, ...]:
     return tuple(a for a, b in pairwise([*steps, -1]) if a != b)
 
 
-def _sheets(plan: Plan, model_line: str) -> list[ReportTable]:
+def _sheets(plan: Plan) -> list[ReportTable]:
     words = ("device", "name")
     rows = [
-        (d.id, d.name, size(d.total_bytes), size(d.free_bytes), bandwidth(d.bandwidth_bytes_per_s))
+        (d.id, d.name, size(d.total_bytes), size(d.free_bytes), format_bandwidth(d.bandwidth_bytes_per_s))
         for d in plan.rig.devices
     ]
     host = plan.rig.host
     rows.append(("host", host.os, size(host.ram_total_bytes), size(host.ram_free_bytes),
-                 bandwidth(host.ram_bandwidth_bytes_per_s)))  # fmt: skip
+                 format_bandwidth(host.ram_bandwidth_bytes_per_s)))  # fmt: skip
     sheets = [ReportTable("Rig", ("device", "name", "memory", "free", "bandwidth"), tuple(rows), frozenset(words))]
-    facts = (("model", model_line), ("model file", plan.facts.path), ("rig", plan.rig.name))
+    facts = (("model", model_line(plan.facts)), ("model file", plan.facts.path), ("rig", plan.rig.name))
     sheets.append(ReportTable("What was planned", ("fact", "value"), facts, frozenset({"fact", "value"})))
     if plan.alternatives:
         sheets.append(_alternatives(plan))

@@ -24,7 +24,7 @@ class Running:
     """
 
     def __init__(self, planned: Planned, wishes: Wishes, events: Events, *, name: str | None, log_file: str | None):
-        place = LaunchPlace(wishes, name, log_file, True, time.time(), on_stop=self._ask_stop)
+        place = LaunchPlace(wishes, name, log_file, time.time(), on_stop=self._ask_stop)
         self._planned, self._place, self._events = planned, place, events
         self._watch = Watch(planned.plan.rig)
         self._started: Started | None = None
@@ -135,6 +135,7 @@ class Running:
         finally:
             if self._started is not None:
                 self._code = self._started.instance.exit_code
+            self._watch.close()
             self._ended.set()
             self._ready.set()
 

@@ -3,11 +3,12 @@
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from splitter.app.planning import Planned
 from splitter.errors import UsageError
 from splitter.script.file import ScriptFile
+from splitter.script.render import render, render_kcpps_file, render_task_file, render_unit_file
 
 # Options of `splitter script` that say where, not what.
 PLACES = {"-o", "--output"}
@@ -24,19 +25,12 @@ class Kinds:
 
 
 def rendered(planned: Planned, kinds: Kinds, name: str | None, remake: str) -> tuple[ScriptFile, ...]:
-    """The files of a plan, its relative paths named from the root. UsageError for kinds that exclude each other."""
-    from splitter.engine.commands import build_command
-    from splitter.script.render import render, render_kcpps_file, render_task_file, render_unit_file
-    from splitter.script.write import absolute, anchored
-
+    """The files of a plan whose paths are named from the root. UsageError for kinds that exclude each other."""
     if kinds.systemd and kinds.one_folder:
         raise UsageError("a systemd unit needs full paths, which --portable leaves out", "give one of them")
     if kinds.task and kinds.one_folder:
         raise UsageError("a Windows task needs full paths, which --portable leaves out", "give one of them")
-    key = planned.task.server.api_key_file
-    server = replace(planned.task.server, api_key_file=key and absolute(key))
-    plan = anchored(planned.plan)
-    command = build_command(plan, planned.task.engine, server)
+    plan, command = planned.plan, planned.command
     extra = []
     if kinds.kcpps:
         extra.append(render_kcpps_file(plan, command, name, remake, one_folder=kinds.one_folder))

@@ -22,10 +22,14 @@ from splitter.bench.tune.run import Measured, TrialShape, run_trial
 from splitter.bench.tune.store import begin_tune, forget_tune, keep_trial, saved_tune
 from splitter.bench.tune.trial import Candidate, Outcome, Trial, candidate
 from splitter.bench.tune.tune import Tuned, tune
+from splitter.engine.reading.command import read_command
+from splitter.engine.reading.complete import complete_settings
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
 from splitter.plan.extra_models import ExtraModels
 from splitter.plan.plan import Plan
+from splitter.profile.files import save_profile
+from splitter.profile.write import plan_values, render_profile
 
 # What a request means: the same in every trial, whatever else is varied.
 MEANT = (
@@ -86,9 +90,6 @@ def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, even
 
 
 def _settings_of_line(line: str, task: Job, events: Events) -> Settings:
-    from splitter.engine.reading.command import read_command
-    from splitter.engine.reading.complete import complete_settings
-
     read = read_command(line, kind=task.engine.kind, version=task.engine.version)
     if read.kind != task.engine.kind:
         raise UsageError(f"--from is a command of {read.kind}", f"tune it with --engine {read.kind}")
@@ -190,9 +191,6 @@ def speed_text(outcome: Outcome) -> str:
 
 def save_winner(job: TuneJob, tuned: Tuned, kept: Mapping[str, Any], name: str) -> Path:
     """The winner as a profile; its comment holds the evidence."""
-    from splitter.profile.files import save_profile
-    from splitter.profile.write import plan_values, render_profile
-
     plan = job.space.evaluate(tuned.best.settings)
     values = {**plan_values(plan, job.task.server), **kept, "model": str(Path(plan.facts.path).resolve())}
     return save_profile(render_profile(values, evidence(job, tuned)), name, overwrite=True)
@@ -218,9 +216,7 @@ def confirmation(tuned: Tuned) -> str:
     """How the gain was confirmed, in words; "" where it was not."""
     found = tuned.confirmed
     if found is None:
-        return (
-            "" if tuned.best.key == tuned.start.key else " (not measured a second time, so probably a little too high)"
-        )
+        return "" if tuned.best.key == tuned.start.key else " (not measured again, so probably a little too high)"
     between = ""
     if found.low is not None and found.high is not None:
         between = f", 95 % between {100 * (found.low - 1):+.1f} and {100 * (found.high - 1):+.1f} %"

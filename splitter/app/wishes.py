@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from splitter.errors import UsageError
-from splitter.profile.profile import Profile, ProfileTask
+from splitter.profile.files import load_profile
+from splitter.profile.profile import Profile, ProfileTask, to_request
 
 RIG = ("rig.name", "rig.file")
 
@@ -48,9 +49,6 @@ class Asked:
 
 def ask(wishes: Wishes) -> Asked:
     """`wishes` over the profile and the settings of user and project, before a model or a device is looked at."""
-    from splitter.profile.files import load_profile
-    from splitter.profile.profile import to_request
-
     if wishes.values.get("rig.gpus") and any(wishes.values.get(key) for key in RIG):
         raise UsageError("--rig and --gpus both name the devices", "give one of them")
     profile = load_profile(wishes.profile, wishes.values)

@@ -1,33 +1,22 @@
 """What the cards say while something is measured: clocks, temperature, power, energy."""
 
-import importlib
 import threading
 import time
 from types import TracebackType
 from typing import Self
 
 from splitter.bench.energy import Energy, Timed, energy_of
-from splitter.rig.card_reading import Readings
 from splitter.rig.device import Rig
+from splitter.rig.sensors import Sensors
 
 POWER_EVERY_S = 0.25
-
-
-def read_cards(rig: Rig | None = None) -> Readings:
-    """The cards now; none where they cannot be asked."""
-    try:
-        sensors = importlib.import_module("splitter.rig.sensors")
-    except ImportError:
-        return Readings(note="this splitter cannot read the cards' sensors")
-    readings: Readings = sensors.read_cards(rig)
-    return readings
 
 
 class EnergyMeter:
     """Readings at the start and at the end of a `with`, and between them where the power must be integrated."""
 
     def __init__(self, rig: Rig | None = None) -> None:
-        self._rig = rig
+        self._sensors = Sensors(rig)
         self._readings: list[Timed] = []
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -47,6 +36,7 @@ class EnergyMeter:
         if self._thread:
             self._thread.join()
         self._read()
+        self._sensors.close()
 
     @property
     def energy(self) -> Energy | None:
@@ -54,7 +44,7 @@ class EnergyMeter:
         return energy_of(self._readings)
 
     def _read(self) -> None:
-        said = read_cards(self._rig)
+        said = self._sensors.read()
         self._readings.append((time.monotonic(), said))
 
     def _watch(self) -> None:

@@ -5,41 +5,38 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.wishes import Wishes
-from splitter.cli.options import EngineOptions, FlagOptions, GoalOptions, MarginOptions, RigOptions, ServerOptions
+from splitter.cli.options import FlagOptions, RigOptions
 from splitter.errors import UsageError
 from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
 
-NO_GOAL, NO_FLAGS, NO_SERVER = GoalOptions(), FlagOptions(), ServerOptions()
+NO_FLAGS = FlagOptions()
+# The options that are a profile's key as they are.
+KEYS: Mapping[str, str] = {
+    "backend": "rig.backend",
+    "engine": "engine.kind",
+    "engine_path": "engine.path",
+    "engine_version": "engine.version",
+    "goal": "goal",
+    "workload": "workload",
+    "host": "server.host",
+    "port": "server.port",
+    "api_key_file": "server.api_key_file",
+}
 
 
-def wishes_of(
-    model: str | None,
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions = NO_GOAL,
-    flags: FlagOptions = NO_FLAGS,
-    server: ServerOptions = NO_SERVER,
-) -> Wishes:
-    """What the command line asks for, by the profile's dotted keys."""
+def wishes_of(model: str | None, asked: RigOptions, flags: FlagOptions = NO_FLAGS) -> Wishes:
+    """What the command line asks for, by the profile's dotted keys; `asked` may hold more options than a rig's."""
     given: dict[str, Any] = {
         "model": model or None,
-        **rig_values(devices.rig),
-        "rig.gpus": card_names(devices.gpus),
-        "rig.backend": devices.backend,
-        "engine.kind": engine.engine,
-        "engine.path": engine.engine_path,
-        "engine.version": engine.engine_version,
-        "goal": goal.goal,
-        "workload": goal.workload,
-        "margin_mib": numbers("--margin", margin.margin),
-        "server.host": server.host,
-        "server.port": server.port,
-        "server.api_key_file": server.api_key_file,
+        **rig_values(asked.rig),
+        "rig.gpus": card_names(asked.gpus),
+        **{key: getattr(asked, name, None) for name, key in KEYS.items()},
+        "margin_mib": numbers("--margin", getattr(asked, "margin", None)),
         "settings.context_size": "max" if flags.typed.get("context_size") == "max" else None,
     }
     settings = {f"settings.{name}": value for name, value in fixed_settings(flags).items()}
-    return Wishes({key: value for key, value in given.items() if value is not None} | settings, goal.profile)
+    given = {key: value for key, value in given.items() if value is not None} | settings
+    return Wishes(given, getattr(asked, "profile", None))
 
 
 def card_names(text: str | None) -> tuple[str, ...] | None:

@@ -5,11 +5,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from splitter.app.serving_metrics import serving_metrics
 from splitter.cli.output import Output
-from splitter.errors import UsageError
 from splitter.run.snapshot import Snapshot, Watcher
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from splitter.app.planning import Planned
     from splitter.plan.plan import Plan
-    from splitter.run.metrics_address import MetricsAddress
     from splitter.run.reading import Expected, Reading
     from splitter.run.tally import Tally
     from splitter.run.watch import Watch
@@ -128,33 +127,5 @@ def watching(output: Output, planned: "Planned", *, quiet: bool, metrics: str | 
 
     watch = Watch(planned.plan.rig, interval_s=INTERVAL_S if seen.shows_live else METRICS_INTERVAL_S)
     seen.attach(watch, planned.plan)
-    with ExitStack() as stack:
-        if metrics is not None:
-            address = _address(metrics, planned)
-            stack.enter_context(_serving(address, watch, seen.expected, output))
-        stack.enter_context(watch)
+    with serving_metrics(metrics, planned, watch, seen.expected, output), watch:
         yield seen
-
-
-def _address(text: str, planned: "Planned") -> "MetricsAddress":
-    from splitter.run.metrics_address import metrics_address
-
-    address = metrics_address(text)
-    if address.port == planned.command.server.port:
-        raise UsageError(f"--metrics and the engine both want port {address.port}", "use another port for --metrics")
-    return address
-
-
-@contextmanager
-def _serving(
-    address: "MetricsAddress", watch: "Watch", expected: "Callable[[], Expected]", output: Output
-) -> Iterator[None]:
-    from splitter.run.metrics_server import serving_metrics
-
-    with serving_metrics(address, lambda: watch.latest, expected):
-        output.say(f"metrics at {address.url()}")
-        if address.beyond_loopback():
-            output.say(
-                "anyone who can reach that address can read the metrics: no key is needed, and they contain no prompts"
-            )
-        yield

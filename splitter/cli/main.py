@@ -7,11 +7,10 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from errno import EIO, ENAMETOOLONG, ENOSPC
+from errno import EIO, ENOSPC
 from io import TextIOWrapper
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,9 @@ import typer
 from splitter.app.wire import envelope, error_item, status_of
 from splitter.cli.app import app
 from splitter.cli.output import print_error, print_json, reported
-from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError
-from splitter.masking import MASK, masked
-
-# Flags and variables whose value is a secret: --api-key, --password, -hft, KCPP_PASSWORD, LLAMA_API_KEY.
-SECRET_NAME = re.compile(r"(?:key|token|password|secret|^-hft)$", re.IGNORECASE)
+from splitter.cli.signals import take_signals
+from splitter.errors import EXIT_BUG, EXIT_INTERRUPTED, SplitterError, UsageError, refused_by_system
+from splitter.masking import without_secrets
 
 # Typer's own usage errors; its copy of click is private, its BadParameter is not.
 _ClickUsageError: Any = typer.BadParameter.__mro__[1]
@@ -36,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(100_000, 50, 50)  # planning makes many small values and no cycles: collecting costs a tenth
     _replace_unprintable()
+    take_signals()
     try:
         code = run(arguments)
     except KeyboardInterrupt:  # once more, while the first was answered
@@ -163,17 +161,11 @@ def _report_interrupt(arguments: list[str]) -> int:
 
 
 def _refused(error: Exception) -> SplitterError | None:
-    """What the system may refuse any program: a full disk, a name that is too long, a home folder of nobody."""
+    """What the system refused; after a full disk nothing more is written."""
     if isinstance(error, OSError) and error.errno == ENOSPC:
         sys.stdout = None  # else its rest is written once more at exit
         reported.set(True)
-        where = error.filename or "standard output"
-        return SplitterError(f"{where} cannot be written: {error.strerror}", "free some space, or write elsewhere")
-    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
-        return UsageError(f"{str(error.filename)[:80]}...: {error.strerror}", "check the path")
-    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib, for ~nobody/file
-        return UsageError("a path begins with ~, and that home folder is not known", "write the path in full")
-    return None
+    return refused_by_system(error)
 
 
 def _report_bug(arguments: list[str]) -> int:
@@ -185,16 +177,6 @@ def _report_bug(arguments: list[str]) -> int:
     error.code = "bug"
     _report(error, arguments)
     return EXIT_BUG
-
-
-def without_secrets(text: str, arguments: Iterable[str]) -> str:
-    """`text` without the keys that stand in `arguments`: a command given to `check` may contain one."""
-    words = [word for argument in arguments for word in re.split(r"[\s=\"']+", argument)]
-    secrets = {value for flag, value in pairwise(words) if SECRET_NAME.search(flag)}
-    secrets = {value for value in secrets if value and not value.startswith("-")}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return masked(text)
 
 
 def _replace_unprintable() -> None:

@@ -44,7 +44,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class RigOptions:
-    """Which devices to plan for; without any of them the host's own."""
+    """Which devices and which engine to plan for; without any of them the host's own."""
 
     rig: Annotated[
         str | None, rig_option("--rig", text="A rig file, or a shipped rig's name.", metavar="FILE|NAME")
@@ -56,25 +56,19 @@ class RigOptions:
         BackendOption | None,
         rig_option("--backend", text="The engine's backend (default: CUDA for NVIDIA alone, else Vulkan)."),
     ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """Which engine to plan for."""
-
     engine: Annotated[EngineName | None, rig_option("--engine", text=f"The engine (default: {DEFAULT.name}).")] = None
     engine_path: Annotated[
         str | None, rig_option("--engine-path", text="The engine's file, or its folder.", metavar="P")
     ] = None
     engine_version: Annotated[
         str | None,
-        rig_option("--engine-version", text="Plan for this version; the engine need not be here.", metavar="V"),
+        rig_option("--engine-version", text="Plan for this version; the engine need not be installed.", metavar="V"),
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
-class MarginOptions:
-    """Free memory kept per device."""
+class MachineOptions(RigOptions):
+    """The same, and the free memory kept per device."""
 
     margin: Annotated[
         str | None,
@@ -82,9 +76,15 @@ class MarginOptions:
     ] = None
 
 
+SaveOption = Annotated[
+    str | None,
+    typer.Option("--save", help="Also write the JSON to this file.", metavar="FILE", rich_help_panel=GOAL_PANEL),
+]
+
+
 @dataclass(frozen=True, slots=True)
-class GoalOptions:
-    """What the solver is to prefer, and where the plan comes from or goes to."""
+class PlanOptions(MachineOptions):
+    """The same, what the solver is to prefer, where the plan comes from or goes to, and where the engine listens."""
 
     goal: Annotated[
         GoalName | None, typer.Option("--goal", help="What to prefer (default: speed).", rich_help_panel=GOAL_PANEL)
@@ -93,7 +93,7 @@ class GoalOptions:
         str | None,
         typer.Option(
             "--workload",
-            help="The turn to make short: chat (default), agent, rag, writing, or tokens in and out.",
+            help="What to plan for: chat (default), agent, rag, writing, or tokens in and out.",
             metavar="NAME|IN:OUT[@DEPTH]",
             rich_help_panel=GOAL_PANEL,
         ),
@@ -102,9 +102,11 @@ class GoalOptions:
         str | None,
         typer.Option("--profile", "-p", help="A profile's name or file.", metavar="P", rich_help_panel=GOAL_PANEL),
     ] = None
-    save: Annotated[
-        str | None,
-        typer.Option("--save", help="Also write the JSON to this file.", metavar="FILE", rich_help_panel=GOAL_PANEL),
+    save: SaveOption = None
+    host: Annotated[str | None, typer.Option("--host", help="Address to bind (default: loopback).")] = None
+    port: Annotated[int | None, typer.Option("--port", help="Port (default: 8080).", min=1, max=65535)] = None
+    api_key_file: Annotated[
+        str | None, typer.Option("--api-key-file", help="File with the API key.", metavar="FILE")
     ] = None
 
 
@@ -134,17 +136,6 @@ def typed_as(setting: Setting) -> tuple[Any, Any]:
         return Literal[setting.choices] | None, None
     kinds: dict[str, Any] = {"integer": int | None, "items": list[str] | None}
     return kinds.get(setting.kind, str | None), None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """Where the engine listens."""
-
-    host: Annotated[str | None, typer.Option("--host", help="Address to bind (default: loopback).")] = None
-    port: Annotated[int | None, typer.Option("--port", help="Port (default: 8080).", min=1, max=65535)] = None
-    api_key_file: Annotated[
-        str | None, typer.Option("--api-key-file", help="File with the API key.", metavar="FILE")
-    ] = None
 
 
 def with_options(*groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

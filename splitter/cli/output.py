@@ -10,17 +10,19 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from splitter.app.saving import place_of, save_text
 from splitter.app.wire import Status, bounded, envelope
 from splitter.errors import SplitterError
 from splitter.printable import printable_lines
 
 
 class Output:
-    """Where a verb reports to; `as_json` silences everything but the one object."""
+    """Where a verb reports to; `as_json` silences everything but the one object, `save` is a file that gets it too."""
 
-    def __init__(self, command: str, *, as_json: bool) -> None:
+    def __init__(self, command: str, *, as_json: bool, save: str | None = None) -> None:
         self.command = command
         self.as_json = as_json
+        self.save = None if save is None else place_of(save)  # a wrong one is refused before any work
         self.out = Console(highlight=False, markup=False, emoji=False)
         self.words = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=as_json)
 
@@ -45,7 +47,10 @@ class Output:
             sys.stderr.write(printable_lines(line) + "\n")
 
     def data(self, data: Any, status: Status = "ok", errors: list[dict[str, str]] | None = None) -> None:
-        """The JSON object, on standard output; nothing without --json."""
+        """The JSON object: on standard output with --json, and in the file of --save."""
+        if self.save is not None:
+            save_text(self.save, json.dumps(envelope(self.command, status, data, errors), indent=2) + "\n")
+            self.say(f"wrote {self.save}")
         if self.as_json:
             print_json(envelope(self.command, status, data, errors))
 

@@ -30,12 +30,12 @@ class ProfileFile:
 
 def shipped() -> tuple[ProfileFile, ...]:
     """The profiles that come with splitter."""
-    return _listed(shipped_folder("profiles"), "shipped")
+    return _listed(_folders()[1], "shipped")
 
 
 def available() -> tuple[ProfileFile, ...]:
     """The user's profiles, then the shipped ones that the user has not replaced by name."""
-    own = _listed(config_folder() / "profiles", "user")
+    own = _listed(_folders()[0], "user")
     names = {profile.name for profile in own}
     return own + tuple(profile for profile in shipped() if profile.name not in names)
 
@@ -62,7 +62,7 @@ def find_profile(name_or_path: str) -> Path:
         if path.is_file():
             return path
         raise ProfileError(f"there is no profile file {name_or_path}", "see `splitter profile list`")
-    known = {profile.name: profile.path for profile in available()}
+    known = {file.stem: file for folder in reversed(_folders()) for file in _files(folder)}
     if name_or_path in known:
         return known[name_or_path]
     raise ProfileError(f"there is no profile called {name_or_path!r}", _nearest_name(name_or_path, known))
@@ -72,7 +72,7 @@ def save_profile(text: str, name_or_path: str, *, overwrite: bool = False) -> Pa
     """Writes a profile to a path, or by name into the user's profiles. ProfileError when it exists or cannot be."""
     path = Path(name_or_path).expanduser()
     if path.suffix not in {".yaml", ".yml"} and len(path.parts) == 1:
-        path = config_folder() / "profiles" / f"{name_or_path}.yaml"
+        path = _folders()[0] / f"{name_or_path}.yaml"
     read_layer(text, str(path))
     if path.exists() and not overwrite:
         raise ProfileError(f"{path} exists already", "choose another name, or replace it with --force")
@@ -113,9 +113,17 @@ def _anchored(key: str, value: Any, folder: Path) -> Any:
     return str(path) if value.startswith("~") else value
 
 
+def _folders() -> tuple[Path, Path]:
+    """Where profiles that can be named lie: the user's, which go before, and the shipped ones."""
+    return config_folder() / "profiles", shipped_folder("profiles")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.y*ml")) if folder.is_dir() else []
+
+
 def _listed(folder: Path, origin: str) -> tuple[ProfileFile, ...]:
-    paths = sorted(folder.glob("*.y*ml")) if folder.is_dir() else []
-    return tuple(_described(path, origin) for path in paths)
+    return tuple(_described(path, origin) for path in _files(folder))
 
 
 def _described(path: Path, origin: str) -> ProfileFile:

@@ -56,6 +56,10 @@ class Profile:
         found = self.values.get(key)
         return found.value if found else None
 
+    def sourced(self) -> dict[str, dict[str, Any]]:
+        """Every value with its source, as JSON has it."""
+        return {key: {"value": found.value, "source": found.source} for key, found in sorted(self.values.items())}
+
     def section(self, name: str) -> dict[str, Any]:
         """The set values of one section, by their short names."""
         prefix = f"{name}."

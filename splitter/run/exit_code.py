@@ -11,8 +11,8 @@ MISSING_BUILD = "it needs instructions that this CPU lacks: take a build for old
 CRASHED = "the engine crashed: a damaged or unknown model, the graphics driver or a bug; read its log"
 # https://man7.org/linux/man-pages/man7/signal.7.html
 SIGNAL_HINTS: Mapping[str, str] = {
-    "SIGKILL": "somebody or the system killed it; when RAM is short, Linux does (see `dmesg | grep -i kill`)",
-    "SIGTERM": "somebody or the system asked it to end",
+    "SIGKILL": "it was killed by somebody, or by Linux because RAM ran out: `dmesg | grep -i kill` tells",
+    "SIGTERM": "it was asked to end, by somebody or by the system",
     "SIGHUP": "its terminal was closed",
     "SIGSEGV": CRASHED,
     "SIGBUS": CRASHED,
@@ -25,7 +25,7 @@ STATUS_NAMES: Mapping[int, tuple[str, str]] = {
     0xC0000005: ("access violation", CRASHED),
     0xC000001D: ("illegal instruction", MISSING_BUILD),
     0xC0000135: ("a DLL is missing", "install what the engine's release page asks for (CUDA runtime, VC++ runtime)"),
-    0xC000013A: ("ended by Ctrl-C", "somebody asked it to end"),
+    0xC000013A: ("ended by Ctrl-C", "it was asked to end"),
     0xC00000FD: ("stack overflow", CRASHED),
     0xC0000409: ("stack damaged or abort()", CRASHED),
 }

@@ -57,9 +57,9 @@ class LogFile:
                 shift(path, self._files)
             self._file = opened(path, "wb")
         except OSError as error:
-            raise EngineError(f"the log file {path} cannot be written: {error.strerror}", "choose another place") from (
-                None
-            )
+            raise EngineError(
+                f"the log file {path} cannot be written: {error.strerror}", "choose another file with --log-file"
+            ) from (None)
         self._size = self._file.tell()
 
     def write(self, line: str) -> None:

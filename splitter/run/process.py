@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import IO
 
 from splitter.engine.command import EngineCommand
 from splitter.errors import EngineError, EngineNotFoundError
-from splitter.masking import masked, masker, secrets_in
+from splitter.masking import SECRET_NAME, masked, masker, secrets_in
 from splitter.run.guard import Guard
 from splitter.run.job_object import JobObject
 from splitter.run.keys import read_key
@@ -23,7 +22,6 @@ RING_LINES = 2000
 LONGEST_LINE = 16384  # characters of a longer line are cut into lines of this length
 LONGEST_READ = 1 << 20  # bytes of a line that never ends
 HELD_BACK = 4096  # bytes before such a cut in which a word may go on: no secret is cut in two
-SECRET_VARIABLE = re.compile(r"(?:_KEY|_TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
 SHORTEST_SECRET = 4  # of what may be hidden anywhere in a log: a shorter key would take half of its words
 JOIN_S = 2.0  # how long a dead engine's output may take to drain
 
@@ -159,7 +157,7 @@ def secrets(command: EngineCommand) -> dict[str, str]:
 
 def hidden(command: EngineCommand) -> frozenset[str]:
     """What its log must never show beside `secrets`: keys in its arguments, its key file and the environment."""
-    inherited = {name: value for name, value in {**os.environ, **command.env}.items() if SECRET_VARIABLE.search(name)}
+    inherited = {name: value for name, value in {**os.environ, **command.env}.items() if SECRET_NAME.search(name)}
     return frozenset(
         secret
         for secret in (*secrets_in(command.argv), *keys_of(command), *inherited.values())

@@ -7,6 +7,7 @@ back twice as far, so that a few starts are enough. Where the engine's log told 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from splitter.engine.lessons import OUT_OF_MEMORY, Lesson
 from splitter.engine.log.shortage import Shortage
@@ -137,7 +138,7 @@ def _differences(before: Plan, after: Plan) -> list[str]:
     parts = [text for text in (_moved(before, after), *_flags(before, after)) if text]
     old, new = before.speed.generation_tokens_per_s, after.speed.generation_tokens_per_s
     if parts and old and new and f"{old:.1f}" != f"{new:.1f}":
-        parts.append(f"{new:.1f} instead of {old:.1f} tokens per second are expected")
+        parts.append(f"expect {new:.1f} tokens per second instead of {old:.1f}")
     return parts
 
 
@@ -166,4 +167,9 @@ def _layers(plan: Plan) -> dict[str, int]:
 def _flags(before: Plan, after: Plan) -> list[str]:
     """The settings that changed besides the layers' places."""
     pairs = ((flag_of(name), getattr(before.settings, name), getattr(after.settings, name)) for name in NAMED)
-    return [f"{flag} {new} instead of {old}" for flag, old, new in pairs if new != old]
+    return [f"{flag} {_said(new)} instead of {_said(old)}" for flag, old, new in pairs if new != old]
+
+
+def _said(value: Any) -> str:
+    """A value as its flag takes it."""
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)

@@ -15,6 +15,7 @@ from splitter.engine.supervision import UNSUPERVISED, Supervision
 from splitter.errors import EngineError, SplitterError
 from splitter.run import endpoint
 from splitter.run.failure import describe
+from splitter.run.interrupts import leave, listen
 from splitter.run.keys import key_of
 from splitter.run.lifecycle import (
     Action,
@@ -33,7 +34,6 @@ from splitter.run.lifecycle import (
     step,
 )
 from splitter.run.process import Process
-from splitter.run.signals import leave, listen
 from splitter.run.snapshot import Snapshot, Watcher
 
 WORKING_S = 0.05  # CPU time that an engine which is merely slow to answer spends during one probe
@@ -54,11 +54,11 @@ class Hooks:
 
 
 class Instance:
-    """A launched engine. Use it in a `with`: leaving it stops the engine, also on Ctrl-C, SIGTERM and SIGHUP.
+    """A launched engine. Use it in a `with`: leaving it stops the engine, whatever happens.
 
-    While one that was made in the main thread lives, SIGTERM, SIGHUP and Ctrl-Break raise KeyboardInterrupt there as
-    Ctrl-C does; while it stops, each of them climbs one rung of the stop ladder instead. Made in another thread it
-    leaves the signals alone. `wait_ready` and `wait` run the loop, in one thread: restarts happen inside them.
+    One that was made in the main thread hears of every interrupt (`run.interrupts`): each raises KeyboardInterrupt
+    there; while it stops, each climbs one rung of the stop ladder instead. It touches no signal. `wait_ready` and
+    `wait` run the loop, in one thread: restarts happen inside them.
     """
 
     def __init__(self, command: EngineCommand, supervision: Supervision, hooks: Hooks) -> None:
@@ -73,7 +73,7 @@ class Instance:
         self._refusal: SplitterError | None = None
         self._shortage: Shortage | None = None
         self._interrupted = False
-        self._on_signal: Callable[[], bool] = self._interrupt
+        self._on_interrupt: Callable[[], bool] = self._interrupt
         listen(self._hear)
         try:
             self._start()
@@ -158,7 +158,7 @@ class Instance:
     def stop(self) -> int | None:
         """Stops it and everything it started; the exit code. EngineError when it cannot be killed. Twice is fine."""
         if not self._state.ended:
-            self._on_signal = self._climb
+            self._on_interrupt = self._climb
             self._interrupted = False
             if self.phase != "stopping" or not self._state.asked:
                 self._handle(StopAsked())
@@ -225,7 +225,7 @@ class Instance:
 
     def _hear(self) -> bool:
         """A stop signal came, to the main thread."""
-        return self._on_signal()
+        return self._on_interrupt()
 
     def _interrupt(self) -> bool:
         """What Ctrl-C does, and a note of it: Python drops an exception that is raised in a finalizer or a callback of
@@ -239,7 +239,7 @@ class Instance:
         return False
 
     def _start(self) -> None:
-        with self._signals_wait():
+        with self._interrupts_wait():
             self._started_at = time.time()
             self._process = Process(
                 self.command,
@@ -293,7 +293,7 @@ class Instance:
                 watcher(snapshot)
 
     @contextmanager
-    def _signals_wait(self) -> Iterator[None]:
+    def _interrupts_wait(self) -> Iterator[None]:
         """A signal between the birth of a process and its being known here would leave an orphan: it waits."""
         came: list[bool] = []
 
@@ -301,11 +301,11 @@ class Instance:
             came.append(True)
             return False
 
-        self._on_signal = note
+        self._on_interrupt = note
         try:
             yield
         finally:
-            self._on_signal = self._interrupt
+            self._on_interrupt = self._interrupt
         if came:
             self._close_started()
             raise KeyboardInterrupt

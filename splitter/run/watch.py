@@ -47,7 +47,7 @@ class Watch:
         self._snapshot: Snapshot | None = None
         self._tally = Tally()
         self._key: str | None = None
-        self._lock = threading.Lock()
+        self._lock, self._sampling = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
         self._history: deque[tuple[float, int]] = deque(maxlen=30)
         self._own = ProcessMeter()
@@ -61,7 +61,13 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(timeout=3 * ASK_S)
-        self._sensors.close()
+        self.close()
+
+    def close(self) -> None:
+        """Gives the driver back: from now on `sample` is the last one. Twice is fine."""
+        self._ended.set()
+        with self._sampling:
+            self._sensors.close()
 
     def watcher(self, snapshot: Snapshot) -> None:
         """Takes the supervisor's news; returns at once."""
@@ -79,7 +85,13 @@ class Watch:
             self._tally = after_line(self._tally, line)
 
     def sample(self) -> Reading:
-        """Everything now."""
+        """Everything now; once it is closed, as it was last."""
+        with self._sampling:
+            if not self._ended.is_set():
+                self.latest = self._sample()
+            return self.latest
+
+    def _sample(self) -> Reading:
         snapshot = self._snapshot
         slots = self._ask_slots(snapshot) if snapshot and snapshot.pid and snapshot.phase in SERVING else None
         with self._lock:
@@ -100,7 +112,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            self.latest = self.sample()
+            self.sample()
             if self.on_reading:
                 self.on_reading(self.latest)
             self._ended.wait(self._interval_s)

@@ -37,6 +37,14 @@ def test_every_block_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert len(BLOCKS) >= 7
 
 
+def test_the_page_is_typed(tmp_path: Path) -> None:
+    """A strict type checker knows what every function of the page takes and returns."""
+    (tmp_path / "page.py").write_text("\n".join(BLOCKS), encoding="utf-8")
+    words = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(ROOT / ".mypy_cache")]
+    done = subprocess.run([*words, str(tmp_path / "page.py")], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_function_is_a_room_as_well() -> None:
     import splitter.plan.solve as solving
 
@@ -155,6 +163,14 @@ def test_ranking_takes_a_folder_or_files() -> None:
     files = splitter.rank([TINY], rig="phoenix")
     assert Path(folder.recommended or "").name == "tiny.gguf"
     assert files.recommended == TINY
+    with pytest.raises(UsageError, match="no model to rank"):
+        splitter.rank([], rig="phoenix")
+
+
+def test_a_running_server_is_measured_as_it_is() -> None:
+    """What would have to be planned or launched is refused, not left out in silence."""
+    with pytest.raises(UsageError, match="without model, context_size"):
+        splitter.bench(TINY, url="http://127.0.0.1:1", context_size=512)
 
 
 def test_two_engines_in_one_program() -> None:
@@ -177,6 +193,8 @@ def test_two_engines_in_one_program() -> None:
         assert one.phase == "ready"
         assert {entry.name for entry in Registry().entries()} == {"one"}
         assert two.stop() == two.stop()
+        last = two.metrics()  # of an engine that has ended: as it was, and the driver is not asked again
+        assert (last["phase"], last["restarts"]) == ("exited", 0)
     assert Registry().entries() == ()
 
 

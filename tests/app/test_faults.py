@@ -17,7 +17,7 @@ from splitter.run.stopping import stop
 from splitter.run.supervisor import launch
 from splitter.whole_file import write_whole
 from tests.cli.conftest import TINY, Splitter
-from tests.run.test_supervisor import fake, gone, nothing_left
+from tests.run.test_supervisor import fake, gone, nothing_left, signals_taken
 
 __all__ = ["nothing_left"]
 
@@ -59,7 +59,7 @@ def test_two_instances_of_one_process_stop_one_by_one(tmp_path: Path) -> None:
 def test_ctrl_c_reaches_every_instance_of_the_process() -> None:
     import signal
 
-    with launch(fake()) as first, launch(fake()) as second:
+    with signals_taken(), launch(fake()) as first, launch(fake()) as second:
         first.wait_ready()
         second.wait_ready()
         with pytest.raises(KeyboardInterrupt):

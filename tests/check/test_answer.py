@@ -6,7 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from splitter.cli.views.checked import SCREEN, checked_view, on_a_screen, traps_to_tell
+from splitter.app.sentences import traps_to_tell
+from splitter.cli.views.checked import SCREEN, checked_view, on_a_screen
 from splitter.engine.reading.edits import line_of
 from splitter.engine.reading.judge import Judged
 from splitter.engine.reading.traps import COSTLIEST, costliest_first

@@ -3,14 +3,20 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from splitter.app.measuring import BenchWishes
+from splitter.bench.measure import Sweep
 from splitter.bench.records.record import from_dict
 from splitter.bench.records.records import Records
 from splitter.cli.main import run
+from splitter.cli.output import Output
+from splitter.cli.verbs.bench import _report_all
 from tests.bench.fake_server import LLAMA_PAGES, LLAMA_STREAM, serving
 from tests.bench.make_record import make_point, make_record
 
@@ -55,6 +61,18 @@ def test_what_cannot_be_kept_is_known_before_measuring(tmp_path: Path, capsys: p
     error = said(capsys, "--url", "http://127.0.0.1:1", code=1)
     assert error["code"] == "bad_records"
     assert "--no-save" in error["hint"]
+
+
+def test_a_plan_that_could_not_be_measured_is_an_error_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code and the object say the same; what the others reached is still there."""
+    failed = replace(make_record("plan", "c", points=()), error="the engine did not start")
+    records = (failed, make_record("the engine's own placement", "c", (make_point(),)))
+    with pytest.raises(typer.Exit) as ended:
+        _report_all(records, BenchWishes(Sweep()), Output("bench", as_json=True))
+    answer = json.loads(capsys.readouterr().out)
+    assert (ended.value.exit_code, answer["status"]) == (4, "error")
+    assert "the engine did not start" in answer["errors"][0]["message"]
+    assert len(answer["data"]["alternatives"]) == 2
 
 
 def test_a_first_word_that_is_no_command_is_the_model(capsys: pytest.CaptureFixture[str]) -> None:

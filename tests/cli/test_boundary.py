@@ -124,3 +124,24 @@ def test_a_draft_model_on_the_cpu(splitter: Splitter) -> None:
     assert data["settings"]["draft_device_order"] == []
     assert splitter("profile", "new", "mine.yaml", TINY, "--rig", "phoenix", "-md", TINY, "-devd", "none").code == 0
     assert splitter("plan", "-p", "mine.yaml", "--json").json()["data"]["settings"]["draft_device_order"] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*PLAN, "--save", "."),
+        (*PLAN, "--report", "."),
+        ("plan", str(Path(TINY).parent), "--rig", "phoenix", "--save", "."),
+        ("check", TINY, "-ngl", "3", "--rig", "phoenix", "--save", "."),
+        ("rig", "--rig", "phoenix", "--save", "."),
+        ("bench", "export", "-o", "."),
+        ("bench", "report", "-o", "."),
+        ("tune", TINY, "--rig", "phoenix", "--save", "no-folder/tune.json"),
+    ],
+)
+def test_a_folder_is_no_file_to_write(splitter: Splitter, words: tuple[str, ...], tmp_path: Path) -> None:
+    """Said before anything is planned or measured, and nothing is left."""
+    said = splitter(*words, "--json")
+    assert said.code == 2, said.out
+    assert "cannot write" in said.json()["errors"][0]["message"]
+    assert list(tmp_path.iterdir()) == []

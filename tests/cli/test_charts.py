@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from splitter.bench.report.characters import LOOKS, Canvas
 from splitter.bench.report.of_records import report
-from splitter.cli.views.charts import LOOKS, Canvas, canvas, charts_view
+from splitter.cli.views.charts import canvas, charts_view
 from tests.bench.report_records import compared, hostile, tuned
 from tests.cli.conftest import TINY, Splitter
 

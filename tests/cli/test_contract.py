@@ -1,5 +1,6 @@
 """Every verb that reports: one JSON object of the agreed shape, the right exit code, words elsewhere."""
 
+import json
 import os
 import subprocess
 import sys
@@ -154,11 +155,37 @@ def test_script_writes_both(splitter: Splitter, tmp_path: Path) -> None:
     assert all(Path(path).is_file() for path in said.json()["data"]["files"])
 
 
-def test_save_writes_the_json(splitter: Splitter, tmp_path: Path) -> None:
-    target = tmp_path / "plan.json"
-    assert splitter("plan", TINY, "--rig", "phoenix", "--save", str(target)).code == 0
-    assert '"command": "plan"' in target.read_text(encoding="utf-8")
-    refused = splitter("plan", TINY, "--rig", "phoenix", "--save", str(tmp_path / "no" / "plan.json"))
+def test_a_scripts_json_names_its_files_as_the_script_does(splitter: Splitter, tmp_path: Path) -> None:
+    """From the root: the script may lie and run anywhere."""
+    (tmp_path / "api.key").write_text("a key\n", encoding="utf-8")
+    said = splitter("script", TINY, "--rig", "ampere-mix", "--api-key-file", "api.key", "-o", "out", "--json")
+    data = said.json()["data"]
+    argv, shell = data["argv"], next(Path(path) for path in data["files"] if path.endswith(".sh"))
+    assert argv[argv.index("--api-key-file") + 1] == str(tmp_path / "api.key")
+    assert str(tmp_path / "api.key") in shell.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", TINY, "--rig", "phoenix"),
+        ("plan", str(Path(TINY).parent), "--rig", "phoenix"),
+        ("check", TINY, "-ngl", "3", "--rig", "phoenix"),
+        ("check", TINY, "-ngl", "999", "-c", "2000000", "--gpus", "gt 1030"),
+        ("script", TINY, "--rig", "phoenix", "-o", "scripts"),
+        ("profile", "new", "mine.yaml", TINY, "--rig", "phoenix", "--force"),
+    ],
+)
+def test_save_writes_the_json(splitter: Splitter, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The object that --json prints, with and without it."""
+    target = tmp_path / "said.json"
+    shown = splitter(*words, "--save", str(target))
+    assert f"wrote {target}" in shown.err.replace("\n", "")
+    saved = json.loads(target.read_text(encoding="utf-8"))
+    printed = splitter(*words, "--save", str(target), "--json")
+    assert printed.json() == json.loads(target.read_text(encoding="utf-8"))
+    assert (saved["command"], saved["status"]) == (words[0], printed.json()["status"])
+    refused = splitter(*words, "--save", str(tmp_path / "no" / "plan.json"))
     assert refused.code == 2
 
 

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from splitter.cli.output import Output
-from splitter.cli.views.live import LiveView, duration, memory_bar
+from splitter.cli.views.live import LiveView, memory_bar
+from splitter.cli.views.words import duration
 from splitter.run.endpoint import any_free_port, ask
 from splitter.run.reading import Expected, Reading
 from tests.cli.conftest import TINY, Splitter

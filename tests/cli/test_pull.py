@@ -70,7 +70,7 @@ def test_a_verb_under_another_name(splitter: Splitter, word: str, verb: str) -> 
 
 def test_doctor_fails_where_something_is_broken(splitter: Splitter, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [Finding("ok", "driver", "fine", "")]
-    monkeypatch.setattr("splitter.run.diagnosis.diagnose", lambda _: findings)
+    monkeypatch.setattr("splitter.app.looking.diagnose", lambda _: findings)
     assert splitter("doctor").code == 0
     findings.append(Finding("problem", "ports", "taken", "free it"))
     assert splitter("doctor").code == 1
@@ -151,7 +151,7 @@ def test_taking_over_names_what_is_lost(splitter: Splitter, tmp_path: Path) -> N
     assert "koboldcpp_cu12.exe" in said.out
     (tmp_path / "go.sh").write_text("llama-server -m a.gguf -ngl 3 -c 512 --port 9 -fa on -ts 1,2 --jinja --temp 0.7\n")
     said = splitter("profile", "new", "c", "--from", "go.sh")
-    assert "no word for it: --jinja, --temp 0.7" in " ".join(said.err.split())
+    assert "no setting for it: --jinja, --temp 0.7" in " ".join(said.err.split())
 
 
 def test_last_words() -> None:

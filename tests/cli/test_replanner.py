@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from splitter.app import replanning
 from splitter.app.planner import planner_for
 from splitter.app.planning import Job, Planned, solve
 from splitter.app.replanning import Replanner, looked_again
@@ -15,7 +16,7 @@ from splitter.engine.lessons import OUT_OF_MEMORY, Lesson, lesson_key
 from splitter.engine.log.shortage import Shortage
 from splitter.model.load import load_model
 from splitter.plan.request import Request
-from splitter.rig import listing, sensors
+from splitter.rig import listing
 from splitter.rig.card_reading import CardReading, Readings
 from splitter.rig.device import Rig
 from splitter.rig.files import load_rig
@@ -87,13 +88,13 @@ def test_the_drivers_figures_are_compared_with_the_drivers(
     before = planned("nvml")
     free = free_of(before.task.rig)
     cards = tuple(CardReading(name, name, free_bytes=size) for name, size in free.items())
-    monkeypatch.setattr(sensors, "read_cards", lambda _rig: Readings(cards))
+    monkeypatch.setattr(replanning, "read_cards", lambda _rig: Readings(cards))
     _, said = after_failure(before, free_of(before.task.rig, CUDA1=100), capsys)
     assert "CUDA1 has" in said
     assert "other programs" not in said
     silent, telling = (Shortage("CUDA1", 8 * MIB, "running", None, told) for told in ({}, {"CUDA0": 5, "CUDA1": 100}))
     assert learn(before.plan, telling) == learn(before.plan, silent)
-    monkeypatch.setattr(sensors, "read_cards", lambda _rig: Readings((CardReading("CUDA1", "", free_bytes=0),)))
+    monkeypatch.setattr(replanning, "read_cards", lambda _rig: Readings((CardReading("CUDA1", "", free_bytes=0),)))
     _, said = after_failure(before, {}, capsys)
     assert "other programs have taken 7.62 GiB of CUDA1" in said
 

@@ -120,6 +120,18 @@ def test_several_versions_one_in_use_and_removal(server: ReleaseServer) -> None:
         installed.remove("llama-server", "b1")
 
 
+def test_an_update_keeps_the_backend_that_is_in_use(server: ReleaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who took the CPU's build, for reasons of his own, is not given another with the next release."""
+    engines.install_engine("llama-server", None, "cpu", Silent())
+    monkeypatch.setattr(engines, "this_machine", lambda: Machine("linux", "x64", ("amd",)))
+    names = ("llama-b11500-bin-ubuntu-x64.tar.gz", "llama-b11500-bin-ubuntu-vulkan-x64.tar.gz")
+    server.tag, server.files = "b11500", dict.fromkeys(names, GOOD)
+    assert install().engine.backend == "vulkan"
+    installed.remove("llama-server", "b11500")
+    (newer,) = engines.update_engines(None, Silent())
+    assert (newer.engine.tag, newer.engine.backend) == ("b11500", "cpu")
+
+
 def test_a_broken_line_goes_on_where_it_ended(server: ReleaseServer) -> None:
     server.cut = [100, 50]
     assert install().engine.in_use

@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from splitter.cli.signals import give_signals_back, take_signals
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.supervision import UNSUPERVISED
 from splitter.errors import EngineError, EngineNotFoundError
@@ -41,6 +43,16 @@ def nothing_left() -> Iterator[None]:
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
     assert left == []
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@contextmanager
+def signals_taken() -> Iterator[None]:
+    """As the command line takes them."""
+    take_signals()
+    try:
+        yield
+    finally:
+        give_signals_back()
 
 
 def gone(pid: int) -> bool:
@@ -212,9 +224,12 @@ def test_it_can_be_launched_from_a_thread() -> None:
 
 SUPERVISE = """
 import sys
+from splitter.cli.signals import give_signals_back, take_signals
 from splitter.engine.command import EngineCommand, EngineRef, Server
 from splitter.engine.supervision import Supervision
+from splitter.cli.signals import take_signals
 from splitter.run.supervisor import launch
+take_signals()
 port = int(sys.argv[2])
 command = EngineCommand(EngineRef("llama-server"), (sys.executable, *sys.argv[1:]), {}, Server(port=port))
 try:
@@ -252,13 +267,35 @@ def test_ctrl_c_that_python_drops_stops_the_engine_all_the_same(monkeypatch: pyt
 
     dropped: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda seen: dropped.append(seen.exc_type))
-    with launch(fake()) as instance:
+    with signals_taken(), launch(fake()) as instance:
         instance.wait_ready()
         Dropping()
         assert dropped == [KeyboardInterrupt]
         with pytest.raises(KeyboardInterrupt):
             instance.wait(10)
     assert gone(instance.pid)
+
+
+def test_an_instance_touches_no_signal() -> None:
+    """They belong to the command line: a program that launches has its own."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = [signal.getsignal(number) for number in numbers]
+    with launch(fake()) as instance:
+        assert [signal.getsignal(number) for number in numbers] == before
+        instance.wait_ready()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert gone(instance.pid)
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_nobody_listens_to_does_what_it_always_does(number: signal.Signals) -> None:
+    taken = "import signal; from splitter.cli.signals import take_signals; take_signals()"
+    program = f"{taken}; signal.raise_signal({int(number)})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == -number
+    assert ("KeyboardInterrupt" in done.stderr) == (number == signal.SIGINT)
 
 
 def test_ctrl_c_again_and_again_climbs_the_ladder() -> None:

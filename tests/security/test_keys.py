@@ -11,9 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from splitter.cli.main import run, without_secrets
+from splitter.cli.main import run
 from splitter.engine.command import Server
 from splitter.errors import EngineError
+from splitter.masking import without_secrets
 from splitter.run.endpoint import any_free_port
 from splitter.run.keys import key_file, secured
 from tests.security.attempts import RIG, words

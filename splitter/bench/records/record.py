@@ -95,8 +95,8 @@ class Record:
     """One measurement. `group` ties records of one session: the alternatives of a compare, the trials of a tune.
 
     `created_at` is ISO 8601 in UTC; `argv` the engine's command (keys never stand in it), () for a server that was
-    already running; `settings`, `rig` and `devices` are the plan's, as in design.md 3; `error` is why an alternative
-    could not be measured.
+    already running; `settings`, `rig` and `devices` are the plan's, as in design.md 3, and stay JSON: a record is kept
+    as it was said, whatever the values' classes become; `error` is why an alternative could not be measured.
     """
 
     kind: Kind

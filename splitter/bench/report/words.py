@@ -43,11 +43,6 @@ def size(size_bytes: int | None) -> str:
     return format_bytes(size_bytes)
 
 
-def bandwidth(bytes_per_s: float | None) -> str:
-    """GB (10^9 bytes) per second."""
-    return "?" if bytes_per_s is None else f"{bytes_per_s / 1e9:.0f} GB/s"
-
-
 def finite(number: Any) -> float | None:
     """A number that can be drawn; None for anything else."""
     if isinstance(number, bool) or not isinstance(number, (int, float)):

@@ -1,30 +1,36 @@
 """`splitter bench`: tokens per second of a running server, of a plan launched for the purpose, or of alternatives."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
+from splitter.app.answers import bench_data, duel_data
+from splitter.app.measuring import (
+    BenchWishes,
+    bench_alternatives,
+    bench_llama_bench,
+    bench_plan,
+    bench_url,
+    numbers,
+    plan_beside,
 )
+from splitter.app.recording import check_keeping, keep
+from splitter.app.wire import error_item
+from splitter.bench.measure import Sweep
+from splitter.bench.records.record import Record, to_dict
+from splitter.bench.stopping import Stopping
+from splitter.bench.verdict import compare_records
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import FlagOptions, OutputOptions, PlanOptions, with_options
 from splitter.cli.output import Output
 from splitter.cli.verbs import bench_records, bench_report
-from splitter.errors import EngineError, UsageError
-
-if TYPE_CHECKING:
-    from splitter.app.measuring import BenchWishes
-    from splitter.app.planning import Planned
-    from splitter.bench.records.record import Record
-    from splitter.engine.reading.value import ReadCommand
+from splitter.cli.views.bench_record import duel_view, record_view
+from splitter.engine.command import Server
+from splitter.engine.reading.command import read_command
+from splitter.errors import EngineError, RecordsError, UsageError
+from splitter.run.keys import key_of
 
 EXAMPLES = """Examples:
 
@@ -60,14 +66,10 @@ def bench() -> None:
 
 
 @app.command(MEASURE, epilog=EXAMPLES)
-@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+@with_options(PlanOptions, FlagOptions, OutputOptions)
 def measure(
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions,
+    asked: PlanOptions,
     flags: FlagOptions,
-    server: ServerOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     url: Annotated[str | None, typer.Option("--url", help="A running server.", metavar="U")] = None,
@@ -97,91 +99,58 @@ def measure(
     label: Annotated[str, typer.Option("--label", help="A name for the measurement.", metavar="TEXT")] = "",
 ) -> None:
     """Measure prompt and generation speed, and the latencies. The measurement is kept."""
-    from splitter.app.measuring import BenchWishes, numbers, plan_beside
-    from splitter.app.recording import check_keeping
-    from splitter.bench.measure import Sweep
-    from splitter.bench.stopping import Stopping
-    from splitter.cli.flags import wishes_of
-
-    output = Output("bench", as_json=report.json)
+    output = Output("bench", as_json=report.json, save=asked.save)
     stopping = Stopping(repetitions, budget or Stopping().budget_s)
     lists = numbers(depths, "--depths", 0), numbers(concurrency, "--concurrency", 1)
-    wishes = BenchWishes(
-        Sweep(prompt_tokens, generate, *lists, stopping), label, not no_save, rounds, budget is not None
-    )
-    launching = bool(model or goal.profile or compare or compare_command or llama_bench)
-    if url and launching:
+    sweep = Sweep(prompt_tokens, generate, *lists, stopping)
+    wishes = BenchWishes(sweep, label, not no_save, rounds, budget is not None)
+    if url and (model or asked.profile or compare or compare_command or llama_bench):
         raise UsageError("--url measures a running server as it is", "leave out MODEL and the options that launch one")
     check_keeping(wishes.save)
     if url:
-        report_one(_url_record(url, server, wishes, output), wishes, output)
+        _report_one(bench_url(url, key_of(Server(api_key_file=asked.api_key_file)), wishes, output), wishes, output)
         return
-    read = _read(compare_command, engine)
-    planned = plan_beside(wishes_of(model, devices, engine, margin, goal, flags, server), read, output)
-    if compare or read is not None:
-        _compare(planned, read, wishes, output)
+    rival = None
+    if compare_command is not None:
+        rival = read_command(compare_command, kind=asked.engine, version=asked.engine_version)
+    planned = plan_beside(wishes_of(model, asked, flags), rival, output)
+    if compare or rival is not None:
+        _report_all(bench_alternatives(planned, rival, wishes, output), wishes, output)
         return
-    report_one(_plan_record(planned, wishes, output, llama_bench=llama_bench), wishes, output)
+    measured = bench_llama_bench if llama_bench else bench_plan
+    _report_one(measured(planned, wishes, output), wishes, output)
 
 
-def _url_record(url: str, server: ServerOptions, wishes: "BenchWishes", output: Output) -> "Record":
-    from splitter.app.measuring import bench_url
-    from splitter.engine.command import Server
-    from splitter.run.keys import key_of
-
-    return bench_url(url, key_of(Server(api_key_file=server.api_key_file)), wishes, output)
-
-
-def _plan_record(planned: "Planned", wishes: "BenchWishes", output: Output, *, llama_bench: bool) -> "Record":
-    from splitter.app.measuring import bench_llama_bench, bench_plan
-
-    return (bench_llama_bench if llama_bench else bench_plan)(planned, wishes, output)
-
-
-def _read(line: str | None, engine: EngineOptions) -> "ReadCommand | None":
-    from splitter.engine.reading.command import read_command
-
-    return None if line is None else read_command(line, kind=engine.engine, version=engine.engine_version)
-
-
-def report_one(record: "Record", wishes: "BenchWishes", output: Output) -> None:
+def _report_one(record: Record, wishes: BenchWishes, output: Output) -> None:
     """Shows the record and keeps it: shown first, so that a full disk loses nothing."""
-    from splitter.app.answers import bench_data
-    from splitter.cli.views.bench_record import record_view
-
     output.show(*record_view(record))
     (kept,) = _kept((record,), output) if wishes.save else (record,)
     output.data(bench_data(kept))
 
 
-def _kept(records: "tuple[Record, ...]", output: Output) -> "tuple[Record, ...]":
-    """The records with their ids; when they cannot be kept, they are still put out as JSON."""
-    from splitter.app.recording import keep
-    from splitter.bench.records.record import to_dict
-    from splitter.errors import RecordsError
-
-    try:
-        ids = keep(records)
-    except RecordsError:
-        output.data(to_dict(records[0]) if len(records) == 1 else {"alternatives": [to_dict(r) for r in records]})
-        raise
-    named = ", ".join(map(str, ids))
-    output.show("", f"kept as {named}: `splitter bench show {ids[0]}`")
-    return tuple(replace(record, id=number) for record, number in zip(records, ids, strict=True))
-
-
-def _compare(planned: "Planned", read: "ReadCommand | None", wishes: "BenchWishes", output: Output) -> None:
-    from splitter.app.answers import duel_data
-    from splitter.app.measuring import bench_alternatives
-    from splitter.bench.verdict import compare_records
-    from splitter.cli.views.bench_record import duel_view
-
-    records = bench_alternatives(planned, read, wishes, output)
+def _report_all(records: tuple[Record, ...], wishes: BenchWishes, output: Output) -> None:
+    """The same for alternatives; exit 4 where the plan itself, the first of them, could not be measured."""
     if all(record.error and not record.points for record in records):
         raise EngineError(f"no alternative could be measured; the plan: {records[0].error}", "see `splitter doctor`")
     ratios = [compare_records(records[0], record) for record in records]
     output.show(*duel_view(records, ratios))
-    kept = _kept(records, output) if wishes.save else records
-    output.data(duel_data(kept))
-    if records[0].error:
-        raise typer.Exit(EngineError.exit_code)
+    data = duel_data(_kept(records, output) if wishes.save else records)
+    if not records[0].error:
+        output.data(data)
+        return
+    failed = EngineError(f"the plan could not be measured: {records[0].error}", "`splitter launch` shows the whole log")
+    output.data(data, "error", [error_item(failed)])
+    raise typer.Exit(failed.exit_code)
+
+
+def _kept(records: tuple[Record, ...], output: Output) -> tuple[Record, ...]:
+    """The records with their ids; when they cannot be kept, they are still put out as JSON."""
+    try:
+        ids = keep(records)
+    except RecordsError as error:
+        data = to_dict(records[0]) if len(records) == 1 else {"alternatives": [to_dict(r) for r in records]}
+        output.data(data, "error", [error_item(error)])
+        raise
+    named = ", ".join(map(str, ids))
+    output.show("", f"kept as {named}: `splitter bench show {ids[0]}`")
+    return tuple(replace(record, id=number) for record, number in zip(records, ids, strict=True))

@@ -4,9 +4,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from splitter.app.answers import ratio_data
+from splitter.app.saving import place_of, save_text
+from splitter.bench.records.export import FORMATS, about, summary
+from splitter.bench.records.record import KINDS, to_dict
+from splitter.bench.records.records import Records
+from splitter.bench.verdict import compare_records
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
-from splitter.errors import RecordsError
+from splitter.cli.views.bench_record import comparison_view, list_view, record_view
+from splitter.errors import RecordsError, UsageError
 from splitter.printable import printable_lines
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="A measurement's number, as `bench list` shows it.")]
@@ -29,12 +36,6 @@ def list_records(
     limit: Annotated[int, typer.Option("--limit", help="Show at most this many, newest first.", min=1)] = 50,
 ) -> None:
     """List what was measured, the newest first."""
-    from splitter.bench.records.export import summary
-    from splitter.bench.records.record import KINDS
-    from splitter.bench.records.records import Records
-    from splitter.cli.views.bench_record import list_view
-    from splitter.errors import UsageError
-
     if kind is not None and kind not in KINDS:
         raise UsageError(f"there are no measurements of the kind {kind!r}", f"the kinds are {', '.join(KINDS)}")
     output = Output("bench", as_json=report.json)
@@ -47,11 +48,6 @@ def list_records(
 @with_options(OutputOptions)
 def show(report: OutputOptions, number: Id) -> None:
     """Show one measurement in full."""
-    from splitter.bench.records.export import about
-    from splitter.bench.records.record import to_dict
-    from splitter.bench.records.records import Records
-    from splitter.cli.views.bench_record import record_view
-
     output = Output("bench", as_json=report.json)
     with Records() as kept:
         record = kept.get(number)
@@ -67,11 +63,6 @@ def compare(
     second: Annotated[int, typer.Argument(metavar="B", help="The other measurement's number.")],
 ) -> None:
     """Say whether A and B differ by more than the noise. Per point: Welch's t on the logarithms, 95 %."""
-    from splitter.app.answers import ratio_data
-    from splitter.bench.records.records import Records
-    from splitter.bench.verdict import compare_records
-    from splitter.cli.views.bench_record import comparison_view
-
     output = Output("bench", as_json=report.json)
     with Records() as kept:
         a, b = kept.get(first), kept.get(second)
@@ -90,11 +81,9 @@ def export(
     target: Annotated[str | None, typer.Option("-o", "--output", help="Write to this file.", metavar="FILE")] = None,
 ) -> None:
     """Write measurements as JSON, CSV or Markdown."""
-    from splitter.app.saving import save_text
-    from splitter.bench.records.export import FORMATS
-    from splitter.bench.records.records import Records
-
     output = Output("bench", as_json=report.json)
+    if target:
+        place_of(target)  # a wrong one is refused before anything is read
     with Records() as kept:
         found = tuple(kept.get(number) for number in numbers) if numbers else kept.list()
     if not found:
@@ -116,8 +105,6 @@ def delete(
     ],
 ) -> None:
     """Delete measurements."""
-    from splitter.bench.records.records import Records
-
     output = Output("bench", as_json=report.json)
     with Records() as kept:
         gone = [number for number in numbers if kept.delete(number)]

@@ -1,16 +1,18 @@
 """`splitter bench report`: kept measurements as charts, in the terminal or as one HTML page."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from splitter.app.recording import chosen_records
+from splitter.app.reporting import now, save_report
+from splitter.app.saving import place_of
+from splitter.bench.records.record import to_dict
+from splitter.bench.report.of_records import report as draw
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
-from splitter.errors import RecordsError, UsageError
-
-if TYPE_CHECKING:
-    from splitter.bench.records.record import Record
-    from splitter.bench.records.records import Records
+from splitter.cli.views.charts import canvas, charts_view
+from splitter.errors import UsageError
 
 EXAMPLES = """Examples:
 
@@ -38,19 +40,13 @@ def report(
     ] = None,
 ) -> None:
     """Draw measurements. Memory per card, speed by depth, tune history, plan against measured."""
-    from splitter.app.reporting import now, save_report
-    from splitter.bench.records.record import to_dict
-    from splitter.bench.records.records import Records
-    from splitter.bench.report.of_records import report as draw
-    from splitter.cli.views.charts import canvas, charts_view
-
     if (bool(ids) + bool(group) + last) > 1:
         raise UsageError("numbers, --group and --last are three ways to say the same", "give one of them")
     output = Output("bench", as_json=report.json)
-    with Records() as kept:
-        chosen = _chosen(kept, ids or [], group)
-    drawn = draw(chosen, now())
-    size_bytes = None
+    if page:
+        place_of(page)  # a wrong one is refused before anything is read
+    chosen = chosen_records(ids or (), group)
+    drawn, size_bytes = draw(chosen, now()), None
     if page:
         size_bytes = save_report(page, drawn)
         output.say(f"wrote {page}")
@@ -58,18 +54,3 @@ def report(
         output.show(*charts_view(drawn, canvas(output.out)))
     records = [to_dict(record) for record in chosen]
     output.data({"ids": [record.id for record in chosen], "file": page, "size_bytes": size_bytes, "records": records})
-
-
-def _chosen(kept: "Records", ids: list[int], group: str | None) -> "tuple[Record, ...]":
-    """Those that were named, else the newest with its group."""
-    if ids:
-        return tuple(kept.get(number) for number in dict.fromkeys(ids))
-    if group:
-        found = kept.list(group=group)
-        if not found:
-            raise RecordsError(f"there is no group {group}", "`splitter bench list` shows them")
-        return found
-    newest = kept.list(limit=1)
-    if not newest:
-        raise RecordsError("nothing has been measured yet", "run `splitter bench MODEL` first")
-    return kept.list(group=newest[0].group) if newest[0].group else newest

@@ -4,14 +4,13 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    with_options,
-)
+from splitter.app.answers import calibrated_data, kept_data
+from splitter.app.calibrating import calibrate_model, forget_kept, kept_calibrations
+from splitter.bench.tune.run import TrialShape
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import MachineOptions, OutputOptions, with_options
 from splitter.cli.output import Output
+from splitter.cli.views.calibrate import calibrated_view, kept_view
 from splitter.errors import UsageError
 
 EXAMPLES = """Examples:
@@ -24,11 +23,9 @@ splitter calibrate --forget
 """
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
+@with_options(MachineOptions, OutputOptions)
 def calibrate(
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
+    asked: MachineOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Show what is kept.")] = False,
@@ -38,28 +35,21 @@ def calibrate(
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Measured repetitions.", min=1)] = 3,
 ) -> None:
     """Measure each card. Later plans use what it reached instead of the catalog's figures."""
-    from splitter.app.answers import calibrated_data, kept_data
-    from splitter.app.calibrating import calibrate_model
-    from splitter.bench.calibrate.store import all_calibrations, forget_calibrations
-    from splitter.bench.records.records import Records
-    from splitter.bench.tune.run import TrialShape
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.calibrate import calibrated_view, kept_view
-
     output = Output("calibrate", as_json=report.json)
     if show or forget:
         if model or (show and forget):
             raise UsageError(
                 "--list and --forget cannot be combined with anything else", "leave out MODEL and the other option"
             )
-        with Records() as records:
-            kept = all_calibrations(records)
-            if forget:
-                forget_calibrations(records)
-        output.show(*(kept_view(kept) if show else [f"forgot {len(kept)} calibrations"]))
-        output.data(kept_data(kept) if show else {"forgotten": len(kept)})
+        if forget:
+            count = forget_kept()
+            output.show(f"forgot {count} calibration{'' if count == 1 else 's'}")
+            output.data({"forgotten": count})
+        else:
+            kept = kept_calibrations()
+            output.show(*kept_view(kept))
+            output.data(kept_data(kept))
         return
-    shape = TrialShape(prompt_tokens, generate)
-    rig, done = calibrate_model(wishes_of(model, devices, engine, margin), shape, repetitions, output)
+    rig, done = calibrate_model(wishes_of(model, asked), TrialShape(prompt_tokens, generate), repetitions, output)
     output.show(*calibrated_view(rig, done))
     output.data(calibrated_data(rig, done))

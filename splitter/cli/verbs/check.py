@@ -2,17 +2,18 @@
 
 import sys
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from splitter.app.wire import Status, remedy_data
-from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
+from splitter.app.checking import Checked, evaluate_read, read_profile, read_target
+from splitter.app.sentences import traps_to_tell
+from splitter.app.wishes import Wishes
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import MachineOptions, OutputOptions, SaveOption, with_options
 from splitter.cli.output import Output
-
-if TYPE_CHECKING:
-    from splitter.app.checking import Checked
-    from splitter.app.wishes import Wishes
+from splitter.cli.views.checked import checked_view, on_a_screen
+from splitter.errors import DoesNotFitError, EngineError, SplitterError, UsageError
 
 EXAMPLES = """Examples:
 
@@ -32,12 +33,10 @@ splitter check --log llama-server.log   (why a start failed; with MODEL in front
 WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}  # the engine's own flags
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
+@with_options(MachineOptions, OutputOptions)
 def check(
     context: typer.Context,
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
+    asked: MachineOptions,
     report: OutputOptions,
     target: Annotated[str | None, typer.Argument(metavar="[MODEL|FILE.bat]", help="A model or a script.")] = None,
     command: Annotated[
@@ -50,15 +49,11 @@ def check(
     log: Annotated[
         str | None, typer.Option("--log", help="An engine's log; - reads it from standard input.", metavar="FILE")
     ] = None,
+    save: SaveOption = None,
 ) -> None:
     """Check flags, a command line, a script or a log. What it puts on each card, whether it fits, what is wrong."""
-    from splitter.app.checking import evaluate_read, read_profile, read_target
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.checked import checked_view, on_a_screen, traps_to_tell
-    from splitter.errors import UsageError
-
-    output = Output("check", as_json=report.json)
-    wishes = wishes_of(None, devices, engine, margin)
+    output = Output("check", as_json=report.json, save=save)
+    wishes = wishes_of(None, asked)
     if log is not None:
         _check_log(log, target, wishes, output)
         return
@@ -74,38 +69,26 @@ def check(
     head = tuple(checked_view(checked.plan, checked.refusals, checked.culprit, _instead(checked), checked.better))
     traps = traps_to_tell(checked.plan, checked.refusals, checked.culprit)
     output.show(*on_a_screen(head, traps, output.out))
-    status, code = _verdict(checked)
-    refusals = [asdict(refusal) for refusal in checked.refusals]
-    output.data(checked.data() | {"remedy": remedy_data(checked)}, status, refusals)
-    if code:
-        raise typer.Exit(code)
+    output.data(checked.data(), checked.status, [asdict(refusal) for refusal in checked.refusals])
+    if not checked.fits:
+        raise typer.Exit(SplitterError.exit_code if checked.refusals else DoesNotFitError.exit_code)
 
 
-def _check_log(log: str, model: str | None, wishes: "Wishes", output: Output) -> None:
+def _check_log(log: str, model: str | None, wishes: Wishes, output: Output) -> None:
     """Tells a log; exit 3 where memory was missing, 4 where something else ended the engine."""
-    from splitter.app.checking_log import check_log, log_data, read_text
+    from splitter.app.checking_log import check_log, read_text
     from splitter.cli.views.checked import remedy_view
     from splitter.cli.views.log_story import log_view
 
     found = check_log(read_text(log, sys.stdin), model, wishes, output)
     output.show(*log_view(found.story, found.explained))
-    data = log_data(found)
-    if found.checked is not None:
-        output.show(
-            *remedy_view(found.checked.plan, found.checked.culprit, _instead(found.checked), found.checked.better)
-        )
-        data |= {"remedy": remedy_data(found.checked)}
-    status: Status = "does_not_fit" if found.story.short else "error" if found.story.failure else "ok"
-    output.data(data, status)
+    checked = found.checked
+    if checked is not None:
+        output.show(*remedy_view(checked.plan, checked.culprit, _instead(checked), checked.better))
+    output.data(found.data(), found.status, found.errors())
     if found.failed():
-        raise typer.Exit(3 if found.story.short else 4)
+        raise typer.Exit(DoesNotFitError.exit_code if found.story.short else EngineError.exit_code)
 
 
-def _instead(checked: "Checked") -> str | None:
+def _instead(checked: Checked) -> str | None:
     return checked.instead["line"] if checked.instead else None
-
-
-def _verdict(checked: "Checked") -> tuple[Status, int]:
-    if checked.refusals:
-        return "error", 1
-    return ("ok", 0) if checked.fits else ("does_not_fit", 3)

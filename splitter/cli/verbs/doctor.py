@@ -5,6 +5,7 @@ from dataclasses import asdict
 import typer
 from rich.text import Text
 
+from splitter.app.looking import look_around
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
 from splitter.printable import printable_lines
@@ -22,8 +23,6 @@ def doctor(report: OutputOptions) -> None:
 
     Exit code 1 where something is broken.
     """
-    from splitter.app.looking import look_around
-
     output = Output("doctor", as_json=report.json)
     findings = look_around(output)
     for finding in findings:

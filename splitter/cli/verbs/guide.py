@@ -203,7 +203,8 @@ def _model(question: str, listed: Sequence[str], output: Output, *, fetches: boo
 
 def _show_plan(setup: Setup, model: str, output: Output) -> None:
     from splitter.app.planning import plan_model
-    from splitter.cli.views.plan import memory_sheet, summary_line, verdict
+    from splitter.app.sentences import summary_line, verdict
+    from splitter.cli.views.plan import memory_sheet
 
     plan = plan_model(setup.wishes(model), output).plan
     name = printable_lines(plan.facts.name)

@@ -4,8 +4,12 @@ from typing import Annotated
 
 import typer
 
+from splitter.app.answers import inspect_data
+from splitter.app.planning import read_model
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
+from splitter.cli.views.inspect import inspect_view
+from splitter.model.locate import locate
 
 EXAMPLES = """Examples:
 
@@ -21,13 +25,7 @@ def inspect(
     model: Annotated[str, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")],
 ) -> None:
     """Show what a model's header says. Architecture, sizes per layer, KV per token, quantisation."""
-    from splitter.app.answers import inspect_data
-    from splitter.cli.views.inspect import inspect_view
-    from splitter.model.load import load_model
-    from splitter.model.locate import locate
-
     output = Output("inspect", as_json=report.json)
-    with output.step("reading the model's header"):
-        facts = load_model(locate(model))
+    facts = read_model(locate(model), output)
     output.show(*inspect_view(facts))
     output.data(inspect_data(facts))

@@ -1,27 +1,27 @@
 """`splitter launch`: plans, proves where it can, starts the engine, stays with it, stops it."""
 
+import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
-)
+from splitter.app.background import background, launch_in_background
+from splitter.app.launching import LaunchPlace, started
+from splitter.app.planning import Planned, plan_launch
+from splitter.cli.flags import wishes_of
+from splitter.cli.launch_watch import watching
+from splitter.cli.options import FlagOptions, OutputOptions, PlanOptions, with_options
 from splitter.cli.output import Output
-
-if TYPE_CHECKING:
-    from splitter.app.launching import LaunchPlace
-    from splitter.app.planning import Planned
-    from splitter.engine.supervision import Supervision
+from splitter.cli.views.live import goodbye
+from splitter.cli.views.plan import plan_view
+from splitter.cli.views.ps import detached_view
+from splitter.engine.supervision import Supervision
+from splitter.errors import EngineError
+from splitter.run.browser import open_page as open_in_browser
+from splitter.run.entry import entry_data
+from splitter.run.metrics_address import metrics_address
 
 EXAMPLES = """Examples:
 
@@ -35,15 +35,11 @@ splitter launch model.gguf --engine embedded --port 8081   (no GPU, no engine ne
 RestartName = Literal["never", "on-failure", "always"]
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+@with_options(PlanOptions, FlagOptions, OutputOptions)
 def launch(
     context: typer.Context,
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions,
+    asked: PlanOptions,
     flags: FlagOptions,
-    server: ServerOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     start_timeout: Annotated[
@@ -72,56 +68,43 @@ def launch(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
     """Plan, start the engine, and watch it. Until Ctrl-C or the engine's end."""
-    import time
-
-    from splitter.app.background import background
-    from splitter.app.launching import LaunchPlace
-    from splitter.app.planning import plan_launch
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.plan import plan_view
-    from splitter.run.metrics_address import metrics_address
-
-    supervises, wishes = background(), wishes_of(model, devices, engine, margin, goal, flags, server)
-    output = Output("launch", as_json=report.json and supervises is None)
-    if detach and supervises is None:
+    supervises, wishes = background(), wishes_of(model, asked, flags)
+    in_front = supervises is None
+    output = Output("launch", as_json=report.json and in_front, save=asked.save if in_front else None)
+    if detach and in_front:
         url = _in_background(context.obj, output)
         if open_page:
             _open(url, output)
         return
     if metrics is not None:
         metrics_address(metrics)  # a wrong one is refused before anything is read
-    opens = open_page and supervises is None
-    place = LaunchPlace(wishes, name, log_file, quiet or supervises is not None, time.time(), supervises)
+    opens = open_page and in_front
+    place = LaunchPlace(wishes, name, log_file, time.time(), supervises)
     planned = plan_launch(wishes, output)
     output.show(*plan_view(planned.plan))
     said: dict[str, Any] = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
     kept = replace(planned.task.supervision, **{key: value for key, value in said.items() if value is not None})
-    code = _supervise(planned, place, kept, metrics, output, opens=opens)
+    code = _supervise(planned, place, kept, metrics, output, opens=opens, quiet=quiet or not in_front)
     output.say(f"the engine ended with exit code {code}")
     if code:
-        raise typer.Exit(4)
+        raise typer.Exit(EngineError.exit_code)
 
 
 def _supervise(
-    planned: "Planned",
-    place: "LaunchPlace",
-    supervision: "Supervision",
+    planned: Planned,
+    place: LaunchPlace,
+    supervision: Supervision,
     metrics: str | None,
     output: Output,
     *,
     opens: bool,
+    quiet: bool,
 ) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
-    import time
-
-    from splitter.app.launching import started
-    from splitter.cli.launch_watch import watching
-    from splitter.cli.views.live import goodbye
-
     seen, ready_at = None, None
     try:
         with (
-            watching(output, planned, quiet=place.quiet, metrics=metrics) as seen,
+            watching(output, planned, quiet=quiet, metrics=metrics) as seen,
             started(
                 planned, place, supervision, output, show=seen.on_log, watchers=seen.watchers, told=(seen.expect,)
             ) as running,
@@ -130,7 +113,7 @@ def _supervise(
                 running.instance.wait_ready()
             ready_at = time.time()
             output.show("", f"ready at {running.instance.url} (Ctrl-C stops the engine)")
-            output.show(f"chat: that address in a browser; programs: {running.instance.url}/v1")
+            output.show(f"chat there in a browser; programs use {running.instance.url}/v1")
             output.data(running.data())
             if opens:
                 _open(running.instance.url, output)
@@ -144,17 +127,11 @@ def _supervise(
 
 
 def _open(url: str, output: Output) -> None:
-    from splitter.run.browser import open_page
-
-    if not open_page(url):
-        output.say(f"no browser could be opened here: open {url} in one")
+    if not open_in_browser(url):
+        output.say(f"no browser could be opened: open {url} yourself")
 
 
 def _in_background(arguments: list[str], output: Output) -> str:
-    from splitter.app.background import launch_in_background
-    from splitter.cli.views.ps import detached_view
-    from splitter.run.entry import entry_data
-
     entry, words = launch_in_background(arguments, output.out.width, output)
     output.plain(words.rstrip())
     output.show(*detached_view(entry))

@@ -4,8 +4,12 @@ from typing import Annotated
 
 import typer
 
+from splitter.app.instances import log_lines
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
+from splitter.errors import UsageError
+from splitter.run.log_reader import follow as new_lines
+from splitter.run.registry import Registry, while_running
 
 EXAMPLES = """Examples:
 
@@ -26,9 +30,6 @@ def logs(
     count: Annotated[int, typer.Option("-n", "--lines", help="Show this many of the last lines.", min=0)] = 100,
 ) -> None:
     """Show the log of an instance that runs or has ended."""
-    from splitter.app.instances import log_lines
-    from splitter.errors import UsageError
-
     if follow and report.json:
         raise UsageError("-f cannot be combined with --json", "give one of them")
     output = Output("logs", as_json=report.json)
@@ -36,9 +37,6 @@ def logs(
     for line in lines:
         output.plain(line)
     if follow and entry is not None:
-        from splitter.run.log_reader import follow as new_lines
-        from splitter.run.registry import Registry, while_running
-
         for line in new_lines(path, mark, while_running(Registry(), entry.id, LOOK_S)):
             output.plain(line)
         output.say(f"{called} has ended")

@@ -4,8 +4,12 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
+from splitter.app.answers import models_data
+from splitter.app.listing import list_models
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import MachineOptions, OutputOptions, with_options
 from splitter.cli.output import Output
+from splitter.cli.views.models import models_view
 
 EXAMPLES = """Examples:
 
@@ -17,22 +21,15 @@ splitter models --rig phoenix --json
 """
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, OutputOptions)
+@with_options(MachineOptions, OutputOptions)
 def models(
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
+    asked: MachineOptions,
     report: OutputOptions,
     wanted: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only models whose name contains this.")] = "",
 ) -> None:
     """List the models found on this computer. Size, quantisation, whether they fit, how fast they would be."""
-    from splitter.app.answers import models_data
-    from splitter.app.listing import list_models
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.models import models_view
-
     output = Output("models", as_json=report.json)
-    listing = list_models(wanted, wishes_of(None, devices, engine, margin), output)
+    listing = list_models(wanted, wishes_of(None, asked), output)
     output.show(*models_view(listing.models, listing.rig))
     for note in listing.notes:
         output.say(f"note: {note}")

@@ -1,27 +1,18 @@
 """`splitter plan`: the solved placement, why, the alternatives, the command."""
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from splitter.app.wire import Status, envelope
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
-)
+from splitter.app.answers import advice_data
+from splitter.app.planning import plan_model
+from splitter.app.ranking import Ranking, rank, several_models
+from splitter.app.saving import place_of
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import FlagOptions, OutputOptions, PlanOptions, with_options
 from splitter.cli.output import Output
 from splitter.errors import DoesNotFitError
-
-if TYPE_CHECKING:
-    from splitter.app.ranking import Ranking
 
 EXAMPLES = """Examples:
 
@@ -39,15 +30,11 @@ splitter plan model.gguf -ngl 40 --margin 600,400,400 --json
 """
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+@with_options(PlanOptions, FlagOptions, OutputOptions)
 def plan(
     context: typer.Context,
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions,
+    asked: PlanOptions,
     flags: FlagOptions,
-    server: ServerOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, folder, hf:OWNER/REPO[/FILE], or URL.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Prove the plan with llama-fit-params.")] = False,
@@ -56,57 +43,40 @@ def plan(
     ] = None,
 ) -> None:
     """Work out which layer goes where. And why, what else would be possible, and the command."""
-    from splitter.app.planning import plan_model
-    from splitter.app.ranking import rank, several_models
-    from splitter.app.saving import save_text
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.plan import model_line, plan_view, verdict
+    from splitter.cli.views.plan import plan_view
 
-    output = Output("plan", as_json=report.json)
-    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
+    output = Output("plan", as_json=report.json, save=asked.save)
+    wishes = wishes_of(model, asked, flags)
     choice = several_models(wishes, output)
     if choice is not None:
         ranking = rank(choice, output)
         follow_up = ranking.recommended and _next_line(context.obj, model, ranking.recommended)
-        _show_ranking(ranking, follow_up, goal.save, output)
+        _show_ranking(ranking, follow_up, output)
         return
+    if page:
+        place_of(page)  # a wrong one is refused before any work
     planned = plan_model(wishes, output, verify=verify)
-    line, data = planned.line, planned.data()
-    if goal.save:
-        save_text(goal.save, json.dumps(envelope("plan", "ok", data), indent=2) + "\n")
     if page:
         from splitter.app.reporting import plan_report, save_report
 
-        drawn = plan_report(planned, line, model_line(planned.plan.facts), verdict(planned.plan))
-        save_report(page, drawn)
-    output.show(*plan_view(planned.plan))
-    output.show("")
-    output.plain(line)
-    output.data(data)
-    if goal.save:
-        output.say(f"wrote {goal.save}")
+        save_report(page, plan_report(planned))
+    output.show(*plan_view(planned.plan), "")
+    output.plain(planned.line)
+    output.data(planned.data())
     if page:
         output.say(f"wrote {page}")
 
 
-def _show_ranking(ranking: "Ranking", follow_up: str | None, save: str | None, output: Output) -> None:
+def _show_ranking(ranking: Ranking, follow_up: str | None, output: Output) -> None:
     """The ranked table and the command to run next; exit 3 when no file fits."""
-    from splitter.app.answers import advice_data
-    from splitter.app.saving import save_text
     from splitter.cli.views.advice import advice_view
 
     advice = ranking.advice
-    data = advice_data(ranking.name, ranking.rig, advice)
-    status: Status = "ok" if advice.fits() else "does_not_fit"
-    if save:
-        save_text(save, json.dumps(envelope("plan", status, data), indent=2) + "\n")
     output.show(*advice_view(ranking.name, ranking.rig, advice))
     if follow_up:
         output.show("")
         output.plain(follow_up)
-    output.data(data, status)
-    if save:
-        output.say(f"wrote {save}")
+    output.data(advice_data(ranking.name, ranking.rig, advice), "ok" if advice.fits() else "does_not_fit")
     if not advice.fits():
         raise typer.Exit(DoesNotFitError.exit_code)
 

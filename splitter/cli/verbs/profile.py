@@ -4,18 +4,18 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
-)
-from splitter.cli.output import Output
+from splitter.app.profiles import edit, edit_text, values_of_plan, values_of_script
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import FlagOptions, OutputOptions, PlanOptions, with_options
+from splitter.cli.output import Output, print_json
+from splitter.cli.views.profile import profile_sheet
+from splitter.errors import UsageError
 from splitter.printable import printable_lines
+from splitter.profile.files import available, load_profile, save_profile
+from splitter.profile.profile import to_request
+from splitter.profile.schema import profile_schema
+from splitter.profile.write import render_profile
+from splitter.run.editor import edit_in_editor
 
 app = typer.Typer(help="Keep settings as profiles.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A profile's name or file.")]
@@ -40,8 +40,6 @@ splitter profile set mine settings.tensor_split 12,29,24
 @with_options(OutputOptions)
 def list_profiles(report: OutputOptions) -> None:
     """List the profiles that can be named."""
-    from splitter.profile.files import available
-
     output = Output("profile", as_json=report.json)
     found = available()
     for item in found:
@@ -57,25 +55,17 @@ def list_profiles(report: OutputOptions) -> None:
 @with_options(OutputOptions)
 def show_profile(report: OutputOptions, profile: Name) -> None:
     """Show every value of a profile, and where it comes from."""
-    from splitter.cli.views.profile import profile_sheet
-    from splitter.profile.files import load_profile
-
     output = Output("profile", as_json=report.json)
     loaded = load_profile(profile)
     output.show(profile_sheet(loaded))
-    values = {key: {"value": found.value, "source": found.source} for key, found in sorted(loaded.values.items())}
-    output.data({"name": loaded.name, "path": loaded.path, "values": values})
+    output.data({"name": loaded.name, "path": loaded.path, "values": loaded.sourced()})
 
 
 @app.command("new", epilog=NEW_EXAMPLES)
-@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+@with_options(PlanOptions, FlagOptions, OutputOptions)
 def new_profile(
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions,
+    asked: PlanOptions,
     flags: FlagOptions,
-    server: ServerOptions,
     report: OutputOptions,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new profile's name, or a .yaml file.")],
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
@@ -85,15 +75,9 @@ def new_profile(
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of this name.")] = False,
 ) -> None:
     """Save a plan, or the settings of a script, as a profile."""
-    from splitter.app.profiles import values_of_plan, values_of_script
-    from splitter.cli.flags import wishes_of
-    from splitter.errors import UsageError
-    from splitter.profile.files import save_profile
-    from splitter.profile.write import render_profile
-
-    output = Output("profile", as_json=report.json)
-    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    if script and goal.profile:
+    output = Output("profile", as_json=report.json, save=asked.save)
+    wishes = wishes_of(model, asked, flags)
+    if script and asked.profile:
         raise UsageError("--from and --profile both name the settings", "give one of them")
     values = values_of_script(script, wishes, output) if script else values_of_plan(wishes, output)
     if script and model:
@@ -114,8 +98,6 @@ def set_value(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas, such as 12,29,24.")],
 ) -> None:
     """Change one value of a profile. Its comments stay; a shipped profile is copied to your own first."""
-    from splitter.app.profiles import edit
-
     output = Output("profile", as_json=report.json)
     path, copied = edit(profile, key, value)
     output.say(f"wrote {path}" + (" (your own copy of the shipped profile)" if copied else ""))
@@ -126,9 +108,6 @@ def set_value(
 @with_options(OutputOptions)
 def edit_whole(report: OutputOptions, profile: Name) -> None:
     """Open a profile in $EDITOR. What makes no sense is not kept; a shipped profile is copied to your own first."""
-    from splitter.app.profiles import edit_text
-    from splitter.cli.editor import edit_in_editor
-
     output = Output("profile", as_json=report.json)
     path, copied, changed = edit_text(profile, edit_in_editor)
     said = " (your own copy of the shipped profile)" if copied else ""
@@ -140,9 +119,6 @@ def edit_whole(report: OutputOptions, profile: Name) -> None:
 @with_options(OutputOptions)
 def check_profile(report: OutputOptions, profile: Name) -> None:
     """Look for mistakes in a profile."""
-    from splitter.profile.files import load_profile
-    from splitter.profile.profile import to_request
-
     output = Output("profile", as_json=report.json)
     loaded = load_profile(profile)
     to_request(loaded)
@@ -153,7 +129,4 @@ def check_profile(report: OutputOptions, profile: Name) -> None:
 @app.command("schema", epilog="Example: splitter profile schema > splitter-profile.schema.json")
 def print_schema() -> None:
     """Print the JSON Schema of profiles, for editors."""
-    from splitter.cli.output import print_json
-    from splitter.profile.schema import profile_schema
-
     print_json(profile_schema())

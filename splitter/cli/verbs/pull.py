@@ -5,15 +5,11 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    with_options,
-)
+from splitter.app.pulling import pull as pull_model
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import FlagOptions, MachineOptions, OutputOptions, with_options
 from splitter.cli.output import Output
+from splitter.engine.quoting import posix_argument, windows_argument
 
 EXAMPLES = """Examples:
 
@@ -25,31 +21,17 @@ splitter pull OWNER/REPO --gpus "3060,1070" -c 16384
 """
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, FlagOptions, OutputOptions)
+@with_options(MachineOptions, FlagOptions, OutputOptions)
 def pull(
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
+    asked: MachineOptions,
     flags: FlagOptions,
     report: OutputOptions,
     model: Annotated[str, typer.Argument(help="hf:OWNER/REPO[/FILE].")],
 ) -> None:
     """Fetch a model. Of a repository's quantisations the one that this rig runs best."""
-    from splitter.app.pulling import pull as pull_model
-    from splitter.cli.flags import wishes_of
-    from splitter.engine.quoting import posix_argument, windows_argument
-
     output = Output("pull", as_json=report.json)
-    pulled = pull_model(wishes_of(model, devices, engine, margin, flags=flags), output)
+    pulled = pull_model(wishes_of(model, asked, flags), output)
     output.plain(pulled.path)
     argument = windows_argument if sys.platform == "win32" else posix_argument
     output.say(f"next: splitter launch {argument(pulled.reference)}")
-    advice = pulled.ranking.advice if pulled.ranking else None
-    output.data(
-        {
-            "model": pulled.reference,
-            "path": pulled.path,
-            "bytes": pulled.size_bytes,
-            "reason": advice.reason if advice else None,
-        }
-    )
+    output.data(pulled.data())

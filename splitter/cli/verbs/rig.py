@@ -4,9 +4,19 @@ from typing import Annotated
 
 import typer
 
-from splitter.app.wire import error_item
-from splitter.cli.options import EngineOptions, MarginOptions, OutputOptions, RigOptions, with_options
+from splitter.app.planning import find_planner, no_device
+from splitter.app.saving import place_of, save_text
+from splitter.app.wire import cards_data, error_item, rig_data
+from splitter.app.wishes import ask
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import OutputOptions, RigOptions, with_options
 from splitter.cli.output import Output
+from splitter.cli.views.cards import cards_view
+from splitter.cli.views.rig import rig_view
+from splitter.engine.engines import ENGINES
+from splitter.errors import RigError, UsageError
+from splitter.rig.catalog import nearest_names
+from splitter.rig.files import dump_rig, known_cards, load_catalog
 
 EXAMPLES = """Examples:
 
@@ -20,10 +30,9 @@ splitter rig --cards 3060
 """
 
 
-@with_options(RigOptions, EngineOptions, OutputOptions)
+@with_options(RigOptions, OutputOptions)
 def rig(
-    devices: RigOptions,
-    engine: EngineOptions,
+    asked: RigOptions,
     report: OutputOptions,
     save: Annotated[str | None, typer.Option("--save", help="Write a rig file.", metavar="FILE")] = None,
     cards: Annotated[
@@ -35,17 +44,10 @@ def rig(
     if cards or words:
         _known_cards(" ".join(words or ()), report, asked=cards)
         return
-    from splitter.app.planning import find_planner, no_device
-    from splitter.app.saving import save_text
-    from splitter.app.wire import rig_data
-    from splitter.app.wishes import ask
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.rig import rig_view
-    from splitter.engine.engines import ENGINES
-    from splitter.rig.files import dump_rig
-
     output = Output("rig", as_json=report.json)
-    chosen, planner = find_planner(ask(wishes_of(None, devices, engine, MarginOptions())), output, needed=False)
+    if save:
+        place_of(save)  # a wrong one is refused before the devices are looked at
+    chosen, planner = find_planner(ask(wishes_of(None, asked)), output, needed=False)
     found = planner.rig
     if save:
         save_text(save, dump_rig(found))
@@ -61,14 +63,8 @@ def rig(
 
 
 def _known_cards(word: str, report: OutputOptions, *, asked: bool) -> None:
-    from splitter.app.wire import cards_data
-    from splitter.cli.views.cards import cards_view
-    from splitter.errors import RigError, UsageError
-    from splitter.rig.catalog import nearest_names
-    from splitter.rig.files import known_cards, load_catalog
-
     if not asked:
-        raise UsageError(f"splitter rig does not know what {word} is for", f"`splitter rig --cards {word}` lists cards")
+        raise UsageError(f"unexpected: {word}", f"`splitter rig --cards {word}` lists the cards of that name")
     found = known_cards(word)
     if not found:
         near = nearest_names(load_catalog(), word)

@@ -5,17 +5,13 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
-)
+from splitter.app.planning import plan_script
+from splitter.app.scripting import Kinds, remake_line, rendered
+from splitter.app.sentences import model_line, summary_line, verdict
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import FlagOptions, OutputOptions, PlanOptions, with_options
 from splitter.cli.output import Output
+from splitter.script.write import write_files
 
 EXAMPLES = """Examples:
 
@@ -31,15 +27,11 @@ splitter script model.gguf --systemd -o ~/.config/systemd/user
 """
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+@with_options(PlanOptions, FlagOptions, OutputOptions)
 def script(
     context: typer.Context,
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions,
+    asked: PlanOptions,
     flags: FlagOptions,
-    server: ServerOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     folder: Annotated[str, typer.Option("-o", "--output", help="Folder to write to.", metavar="DIR")] = ".",
@@ -53,17 +45,11 @@ def script(
     task_xml: Annotated[bool, typer.Option("--task-xml", help="Also write a Windows Task Scheduler task.")] = False,
 ) -> None:
     """Write the .bat and the .sh that start the planned engine."""
-    from splitter.app.planning import plan_script
-    from splitter.app.scripting import Kinds, remake_line, rendered
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.plan import model_line, summary_line, verdict
-    from splitter.script.write import write_files
-
-    output = Output("script", as_json=report.json)
-    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
+    output = Output("script", as_json=report.json, save=asked.save)
+    wishes = wishes_of(model, asked, flags)
     planned = plan_script(wishes, output)
     remake = remake_line(context.obj or [], planned.plan.rig.host.os == "windows", portable)
-    files = rendered(planned, Kinds(kcpps, systemd, portable, task_xml), name or _profile_name(goal.profile), remake)
+    files = rendered(planned, Kinds(kcpps, systemd, portable, task_xml), name or _profile_name(asked.profile), remake)
     written = write_files(files, folder, force=force)
     output.show(model_line(planned.plan.facts), summary_line(planned.plan), verdict(planned.plan))
     for path in written:

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from splitter.app.instances import stop_instances
 from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
+from splitter.errors import UsageError
 
 EXAMPLES = """Examples:
 
@@ -27,9 +29,6 @@ def stop(
     ] = 20.0,
 ) -> None:
     """Stop instances. Returns when their processes are gone and their ports are free."""
-    from splitter.app.instances import stop_instances
-    from splitter.errors import UsageError
-
     output = Output("stop", as_json=report.json)
     if bool(names) == everything:
         problem = "--all and a name exclude each other" if names else "no instance is named"

@@ -4,17 +4,15 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import (
-    EngineOptions,
-    FlagOptions,
-    GoalOptions,
-    MarginOptions,
-    OutputOptions,
-    RigOptions,
-    ServerOptions,
-    with_options,
-)
+from splitter.app.answers import tune_data
+from splitter.app.tuning import TuneWishes, tune_model
+from splitter.app.wire import error_item
+from splitter.bench.tune.run import TrialShape
+from splitter.cli.flags import wishes_of
+from splitter.cli.options import FlagOptions, OutputOptions, PlanOptions, with_options
 from splitter.cli.output import Output
+from splitter.cli.views.tune import tune_view
+from splitter.errors import EngineError
 
 EXAMPLES = """Examples:
 
@@ -28,14 +26,10 @@ splitter tune model.gguf -c 8192 -ub 512   (the flags you give are never varied)
 """
 
 
-@with_options(RigOptions, EngineOptions, MarginOptions, GoalOptions, FlagOptions, ServerOptions, OutputOptions)
+@with_options(PlanOptions, FlagOptions, OutputOptions)
 def tune(
-    devices: RigOptions,
-    engine: EngineOptions,
-    margin: MarginOptions,
-    goal: GoalOptions,
+    asked: PlanOptions,
     flags: FlagOptions,
-    server: ServerOptions,
     report: OutputOptions,
     model: Annotated[str | None, typer.Argument(help="GGUF file, hf:OWNER/REPO[/FILE], or URL.")] = None,
     minutes: Annotated[
@@ -57,18 +51,16 @@ def tune(
     ] = 600.0,
 ) -> None:
     """Measure small changes of the plan and keep the fastest. It becomes a profile, with its evidence."""
-    from splitter.app.answers import tune_data
-    from splitter.app.tuning import TuneWishes, tune_model
-    from splitter.bench.tune.run import TrialShape
-    from splitter.cli.flags import wishes_of
-    from splitter.cli.views.tune import tune_view
-
-    output = Output("tune", as_json=report.json)
-    wishes = wishes_of(model, devices, engine, margin, goal, flags, server)
-    shape = TrialShape(prompt_tokens, generate, start_timeout)
-    asked = TuneWishes(shape, minutes, resume, allow_lossy_kv, own_plan, start)
-    job, tuned, path = tune_model(wishes, asked, save_profile, output)
+    output = Output("tune", as_json=report.json, save=asked.save)
+    wanted = TuneWishes(
+        TrialShape(prompt_tokens, generate, start_timeout), minutes, resume, allow_lossy_kv, own_plan, start
+    )
+    job, tuned, path = tune_model(wishes_of(model, asked, flags), wanted, save_profile, output)
     output.show(*tune_view(tuned, path))
-    output.data(tune_data(job, tuned, path), "ok" if path else "error")
-    if path is None:
-        raise typer.Exit(4)
+    if path is not None:
+        output.data(tune_data(job, tuned, path))
+        return
+    reason = next((trial.outcome.failed for trial in tuned.trials if trial.outcome.failed), "no time was left")
+    failed = EngineError(f"nothing could be measured: {reason}", "`splitter launch` shows the engine's whole log")
+    output.data(tune_data(job, tuned, None), "error", [error_item(failed)])
+    raise typer.Exit(failed.exit_code)

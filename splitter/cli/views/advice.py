@@ -1,4 +1,4 @@
-"""The files of a repository as a ranked table, and as JSON."""
+"""The files of a repository as a ranked table."""
 
 from collections.abc import Iterator
 

@@ -80,7 +80,7 @@ def point_words(point: Point) -> Iterator[RenderableType]:
     """Why there are no more repetitions, who took the time, and the warnings."""
     timed = "the engine" if all(run.timed_by == "engine" for run in point.samples) else "our clock"
     where = f"depth {point.depth}, {point.concurrency} at once"
-    asked = f"{point.n_prompt} tokens read, {point.n_generate} written"
+    asked = f"{point.n_prompt} prompt tokens, {point.n_generate} generated"
     because = ENDED.get(point.ended_by, printable(point.ended_by))
     yield Text(f"{where}: {asked}; timed by {timed}; stopped because {because}")
     for warning in point.warnings:
@@ -122,7 +122,7 @@ def comparison_view(first: Record, second: Record, ratios: Sequence[PointRatio])
     columns = figures("depth", "at once", "speed", "ratio", "95 % interval", "verdict")
     yield Sheet(columns, tuple(rows))
     if not ratios:
-        yield Text("no measurement was made in both: measure each with the same tokens, depths and concurrencies")
+        yield Text("they share no measurement: measure both with the same tokens, depths and concurrencies")
 
 
 def duel_view(records: Sequence[Record], ratios: Sequence[Sequence[PointRatio]]) -> Iterator[RenderableType]:

@@ -1,4 +1,4 @@
-"""Calibrations for people and as JSON."""
+"""Calibrations for people."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,8 +18,8 @@ def calibrated_view(rig: Rig, done: Calibrated) -> Iterator[RenderableType]:
     yield Sheet((Column("card"), *figures("assumed GB/s", "reached GB/s", "share")), tuple(rows))
     fitted = done.fitted
     yield Text(
-        f"a transfer between cards takes {fitted.hop_s * 1e6:.0f} us, a layer {fitted.layer_s * 1e6:.0f} us; "
-        f"the fit is within {100 * fitted.worst_error:.1f} % of every run"
+        f"a hop to the next card takes {fitted.hop_s * 1e6:.0f} us, starting a layer {fitted.layer_s * 1e6:.0f} us; "
+        f"with these figures every run is predicted within {100 * fitted.worst_error:.1f} %"
     )
     yield Text(f"plans use this for {MAX_AGE_DAYS} days, with the same engine build and driver")
 

@@ -6,8 +6,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.cli.views.sheet import Row, Sheet, figures, words
-from splitter.cli.views.words import bandwidth, size
+from splitter.cli.views.words import size
 from splitter.rig.catalog import Card
+from splitter.units import format_bandwidth
 
 
 def cards_view(cards: Sequence[Card]) -> Iterator[RenderableType]:
@@ -26,4 +27,11 @@ def _cells(card: Card) -> tuple[str, ...]:
     memory = "shared" if card.total_bytes is None else size(card.total_bytes) + (" shared" if card.unified else "")
     measured = ", ".join(f"{speed.generation_tokens_per_s:g} ({speed.backend})" for speed in card.measured)
     tflops = f"{card.fp16_flops / 1e12:.3g} T"
-    return (card.name, memory, bandwidth(card.bandwidth_bytes_per_s), tflops, measured, card.compute_capability or "")
+    return (
+        card.name,
+        memory,
+        format_bandwidth(card.bandwidth_bytes_per_s),
+        tflops,
+        measured,
+        card.compute_capability or "",
+    )

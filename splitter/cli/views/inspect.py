@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitter.app.answers import cache_growth
-from splitter.cli.views.plan import model_line
+from splitter.app.sentences import model_line
 from splitter.cli.views.sheet import Column, Row, Sheet, figures
 from splitter.cli.views.words import size
 from splitter.model.facts import ModelFacts

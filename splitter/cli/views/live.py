@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from splitter.cli.views.words import rate
+from splitter.cli.views.words import duration, rate
 from splitter.printable import printable_lines
 from splitter.rig.card_reading import CardReading
 from splitter.run.reading import Expected, ProcessUse, Reading, rows
@@ -125,14 +125,6 @@ def log_lines(log: Sequence[str], count: int, width: int) -> Iterator[Text]:
         text = Text(printable_lines(line.expandtabs(4)), style="dim", no_wrap=True, overflow="crop")
         text.truncate(width, overflow="crop")
         yield text
-
-
-def duration(seconds: float) -> str:
-    """`42s`, `3m 05s`, `2h 07m`; a clock that was set back counts as no time."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    return f"{whole // 60}m {whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h {whole // 60 % 60:02}m"
 
 
 def goodbye(port: int, seconds: float, totals: Tally | None) -> str:

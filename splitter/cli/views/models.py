@@ -1,4 +1,4 @@
-"""The found models as a table, and as JSON."""
+"""The found models as a table."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,9 @@ from splitter.rig.device import Rig
 
 FIT_WORDS = {"gpu": "on GPUs", "cpu": "CPU only", "no": "does not fit"}
 STYLES = {"gpu": "green", "no": "red"}
-NOWHERE = "No models found in the caches of llama.cpp, Hugging Face, LM Studio, Ollama and koboldcpp, nor here."
+NOWHERE = (
+    "No models found in the caches of llama.cpp, Hugging Face, LM Studio, Ollama and koboldcpp, nor in this folder."
+)
 
 
 def models_view(listed: tuple[ListedModel, ...], rig: Rig | None) -> Iterator[RenderableType]:

@@ -5,22 +5,12 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
+from splitter.app.sentences import model_line, other_parts, summary_line, verdict
 from splitter.cli.views.sheet import Column, Row, Sheet, figures
-from splitter.cli.views.words import layer_ranges, mib, rate, size
+from splitter.cli.views.words import layer_ranges, mib, rate
 from splitter.memory.footprint import MemoryUse
-from splitter.model.facts import ModelFacts
-from splitter.plan.extra_models import DRAFT, PROJECTOR
-from splitter.plan.placement import in_ram
 from splitter.plan.plan import Notice, Plan, PlannedDevice
-from splitter.plan.speed_words import speed_text, turn_text
 from splitter.printable import SENTENCE, printable
-
-
-def model_line(facts: ModelFacts) -> str:
-    return printable(
-        f"{facts.name}: {facts.architecture}, {facts.quantization or 'unknown quantisation'}, "
-        f"{size(facts.file_bytes)}, {facts.layers} layers"
-    )
 
 
 def plan_view(plan: Plan) -> Iterator[RenderableType]:
@@ -32,23 +22,6 @@ def plan_view(plan: Plan) -> Iterator[RenderableType]:
     yield from notices_view(plan.warnings)
     if plan.alternatives:
         yield alternatives_sheet(plan)
-
-
-def summary_line(plan: Plan) -> str:
-    s = plan.settings
-    on_gpu = sum(owner is not None for owner in plan.placement.layers)
-    kv = s.cache_type_k if s.cache_type_k == s.cache_type_v else f"{s.cache_type_k}/{s.cache_type_v}"
-    waits = on_gpu and in_ram(s, plan.placement)
-    ram = f", {size(plan.footprint.host.model_bytes)} in RAM" if waits else ""
-    slots = f" ({s.parallel} slots of {s.context_size // s.parallel})" if s.parallel > 1 and not s.kv_unified else ""
-    speed, turn = plan.speed, turn_text(plan.speed.turn)
-    return (
-        f"{on_gpu} of {len(plan.placement.layers)} layers on GPUs (output included){ram}, "
-        f"context {s.context_size}{slots}, "
-        f"KV {kv}, ubatch {s.ubatch_size}; {speed_text(speed.generation_tokens_per_s, speed.generation_range)} "
-        f"generation, {speed_text(speed.prompt_tokens_per_s, speed.prompt_range)} prompt ({speed.basis})"
-        f"{'; ' * bool(turn)}{turn}"
-    )
 
 
 def memory_sheet(plan: Plan) -> Sheet:
@@ -72,15 +45,6 @@ def _host_bytes(host: MemoryUse) -> tuple[int, ...]:
     return host.model_bytes, host.context_bytes, host.compute_bytes, other, 0, host.used_bytes()
 
 
-def other_parts(plan: Plan) -> str:
-    """What the column holds: the parts of the plan's overheads by name."""
-    uses = (*(planned.memory for planned in plan.devices), plan.footprint.host)
-    extra = {name for use in uses for name, _ in use.overhead} & {DRAFT, PROJECTOR}
-    backends = dict.fromkeys(planned.device.backend for planned in plan.devices)
-    context = f"{' and '.join(backends) or 'CUDA'} context{'s' if len(backends) > 1 else ''}"
-    return ", ".join((f"{context}, reserves", *sorted(extra)))
-
-
 def short_name(name: str) -> str:
     """A card's name without the maker's words."""
     return name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("AMD ").removeprefix("Intel ")
@@ -96,20 +60,6 @@ def _device_row(planned: PlannedDevice) -> Row:
         *(mib(value) for value in (planned.device.free_bytes, left)),
     )
     return Row(cells, "" if left >= 0 else "bold red")
-
-
-def verdict(plan: Plan) -> str:
-    proof = ""
-    if plan.verified is not None:
-        difference = size(plan.verified.max_difference_bytes)
-        proof = f"; verified by {plan.verified.by} {plan.verified.engine_version}, largest difference {difference}"
-    if plan.fits():
-        return f"fits{proof}"
-    short = [f"{d.device.id} by {size(-d.headroom_bytes())}" for d in plan.devices if d.headroom_bytes() < 0]
-    free = plan.rig.host.ram_free_bytes
-    if free is not None and plan.footprint.host.used_bytes() > free:
-        short.append(f"host RAM by {size(plan.footprint.host.used_bytes() - free)}")
-    return f"does not fit: {', '.join(short)} (margin included){proof}"
 
 
 def notices_view(notices: tuple[Notice, ...]) -> Iterator[RenderableType]:

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
+from splitter.cli.views.words import duration
 from splitter.printable import printable_lines
 from splitter.run.entry import Entry
 from splitter.units import format_bytes
@@ -44,17 +45,6 @@ def _cells(entry: Entry, now: float) -> tuple[str, ...]:
 def memory(entry: Entry) -> str:
     """The planned bytes per card."""
     return ", ".join(f"{card.id} {format_bytes(card.used_bytes)}" for card in entry.devices) or "RAM only"
-
-
-def duration(seconds: float) -> str:
-    """The two largest units: 3d 4h, 12m 5s; a clock that was set back counts as 0 s."""
-    left = max(0, int(seconds))
-    parts: list[str] = []
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, length)
-        if count or parts or unit == "s":
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2])
 
 
 def detached_view(entry: Entry) -> Iterator[RenderableType]:

@@ -6,9 +6,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from splitter.cli.views.sheet import Row, Sheet, figures, words
-from splitter.cli.views.words import bandwidth, size, yes_no
+from splitter.cli.views.words import size, yes_no
 from splitter.printable import printable_lines
 from splitter.rig.device import Device, Host, Rig
+from splitter.units import format_bandwidth
 
 
 def rig_view(rig: Rig) -> Iterator[RenderableType]:
@@ -33,7 +34,7 @@ def _cells(device: Device) -> tuple[str, ...]:
         printable_lines(device.name) + _where(device),
         size(device.total_bytes),
         size(device.free_bytes),
-        bandwidth(device.bandwidth_bytes_per_s),
+        format_bandwidth(device.bandwidth_bytes_per_s),
         device.compute_capability or "?",
         yes_no(device.display),
     )
@@ -53,7 +54,7 @@ def _sources(device: Device) -> str:
 
 
 def host_line(host: Host) -> str:
-    speed = bandwidth(host.ram_bandwidth_bytes_per_s)
+    speed = format_bandwidth(host.ram_bandwidth_bytes_per_s)
     source = host.sources.get("ram_bandwidth_bytes_per_s")
     cores = "?" if host.cores is None else str(host.cores)
     return (

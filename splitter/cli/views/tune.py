@@ -1,4 +1,4 @@
-"""A tune for people and as JSON: every trial, the winner, the gain."""
+"""A tune for people: every trial, the winner, the gain."""
 
 from collections.abc import Iterator
 from pathlib import Path

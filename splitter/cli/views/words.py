@@ -12,10 +12,6 @@ def mib(size_bytes: int) -> str:
     return f"{to_mib(size_bytes):.0f}" if size_bytes else "-"
 
 
-def bandwidth(bytes_per_s: float | None) -> str:
-    return "?" if bytes_per_s is None else f"{bytes_per_s / 1e9:.0f} GB/s"
-
-
 def rate(tokens_per_s: float | None, *, measured: bool = False) -> str:
     """A speed with its unit."""
     return "?" if tokens_per_s is None else f"{format_rate(tokens_per_s, measured=measured)} t/s"
@@ -23,6 +19,16 @@ def rate(tokens_per_s: float | None, *, measured: bool = False) -> str:
 
 def yes_no(value: bool | None) -> str:
     return "?" if value is None else "yes" if value else "no"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: 42s, 3m 05s, 2h 07m, 3d 04h; a clock that was set back counts as no time."""
+    left = max(0, int(seconds))
+    for unit, below, length in (("d", "h", 86400), ("h", "m", 3600), ("m", "s", 60)):
+        if left >= length:
+            part = length // (24 if unit == "d" else 60)
+            return f"{left // length}{unit} {left % length // part:02}{below}"
+    return f"{left}s"
 
 
 def layer_ranges(layers: tuple[int, ...]) -> str:
