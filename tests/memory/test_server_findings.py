@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from splitter.engine.llama_server.dry_run_rows import beside_server
 from splitter.errors import UsageError
 from splitter.memory.footprint import Footprint
 from splitter.memory.model import MemoryModel
@@ -14,6 +15,7 @@ from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.model.header import read_header
 from splitter.model.read_facts import facts_from_headers
+from splitter.plan.evaluate import evaluate
 from splitter.plan.placement import placement_of
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
@@ -84,3 +86,15 @@ def test_7_split_by_tensor_with_mtp() -> None:
     ):
         uses = footprint(QWEN, f"-sm tensor -ngl 999 {args} --spec-type draft-mtp", 2).devices
         assert all(near(use.breakdown_bytes(), peak) for use, peak in zip(uses, peaks, strict=True)), args
+
+
+def test_a_proof_says_where_the_dry_run_is_beside_its_server() -> None:
+    rig = Rig("two", Host(), tuple(Device(f"CUDA{i}", "RTX 3070", 8192 * MIB, 8000 * MIB, 4.48e11) for i in range(2)))
+    settings = server_settings(["-ngl", "999", "-c", "8192", "-ub", "2048", "-np", "1", "-ts", "1,1"], 2)
+    said = beside_server(evaluate(facts(QWEN), rig, settings))
+    assert said == (
+        "llama-fit-params counts 1.79 GiB more on CUDA1 than its server holds (logits of a whole micro-batch):"
+        " the figures are the server's"
+    )
+    small = server_settings(["-ngl", "999", "-c", "8192", "-ub", "1", "-b", "1", "-np", "1", "-ts", "1,1"], 2)
+    assert beside_server(evaluate(facts(QWEN), rig, small)) is None

@@ -10,7 +10,14 @@ from splitter.engine.capture import captured
 from splitter.engine.command import EngineRef
 from splitter.engine.engines import ENGINES
 from splitter.engine.llama_server.command import device_env, load_args
-from splitter.engine.llama_server.dry_run_rows import DryRunRow, compare, corrected, dry_settings, parse_rows
+from splitter.engine.llama_server.dry_run_rows import (
+    DryRunRow,
+    beside_server,
+    compare,
+    corrected,
+    dry_settings,
+    parse_rows,
+)
 from splitter.engine.log.last_words import last_words
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.plan.plan import Notice, Plan
@@ -48,7 +55,9 @@ def verify(plan: Plan, engine: EngineRef) -> Plan:
     unseen = [d.device.id for d in plan.devices if d.layers and d.device.id not in {row.device for row in rows}]
     if unseen:
         raise EngineError(f"{TOOL} says nothing about {', '.join(unseen)}", HINT)
-    return corrected(plan, compare(plan, rows), engine.version or "unknown")
+    beside = beside_server(plan)
+    said = replace(plan, reasons=(*plan.reasons, beside)) if beside else plan
+    return corrected(said, compare(plan, rows), engine.version or "unknown")
 
 
 def dry_run(plan: Plan, engine: EngineRef) -> tuple[DryRunRow, ...]:

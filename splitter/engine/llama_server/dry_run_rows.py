@@ -9,7 +9,7 @@ from splitter.memory.footprint import Footprint, MemoryUse
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
 from splitter.plan.plan import Plan, PlannedDevice, Verified
-from splitter.units import MIB, from_mib
+from splitter.units import MIB, format_bytes, from_mib
 
 HOST = "Host"
 
@@ -82,6 +82,19 @@ def seen_dry(plan: Plan) -> Footprint:
     devices = zip(plan.footprint.devices, server.devices, dry.devices, strict=True)
     host = _shifted(plan.footprint.host, server.host, dry.host)
     return replace(plan.footprint, devices=tuple(_shifted(*uses) for uses in devices), host=host)
+
+
+def beside_server(plan: Plan) -> str | None:
+    """Where the dry run does not say what its own server will hold, in words; None where it does to the MiB."""
+    pairs = zip(plan.settings.device_order, plan.footprint.devices, seen_dry(plan).devices, strict=True)
+    gaps = [(name, dry.breakdown_bytes() - use.breakdown_bytes()) for name, use, dry in pairs]
+    named = [
+        f"{format_bytes(abs(gap))} {'more' if gap > 0 else 'less'} on {name}" for name, gap in gaps if abs(gap) >= MIB
+    ]
+    if not named:
+        return None
+    why = "logits of a whole micro-batch" if any(gap > 0 for _, gap in gaps) else "no MTP, and slots by themselves"
+    return f"llama-fit-params counts {', '.join(named)} than its server holds ({why}): the figures are the server's"
 
 
 def _shifted(use: MemoryUse, old: MemoryUse, new: MemoryUse) -> MemoryUse:
