@@ -41,6 +41,7 @@ WORLD = {
     "rig/sysfs.py": "asks Linux for AMD and Intel cards",
     "rig/host.py": "asks psutil",
     "rig/files.py": "reads rig files and the catalog",
+    "rig/node_file.py": "keeps the file of other machines",
     "rig/probe.py": "combines the probes",
     "engine/find.py": "looks for engines on disk and asks their version",
     "engine/installed.py": "downloads releases and keeps them on disk",

@@ -16,6 +16,7 @@ ALIASES: Mapping[str, str] = {
     "rig": "rig.name",
     "gpus": "rig.gpus",
     "backend": "rig.backend",
+    "nodes": "rig.nodes",
     "margin": "margin_mib",
     "context": "settings.context_size",
 }
@@ -34,6 +35,8 @@ class Keywords(TypedDict, total=False):
     rig_file: Text
     rig_gpus: str | Sequence[str]
     rig_backend: str
+    rig_nodes: str | Sequence[str]
+    nodes: str | Sequence[str]
     gpus: str | Sequence[str]
     backend: str
     engine: str

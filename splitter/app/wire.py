@@ -214,6 +214,7 @@ def rig_device_data(device: "Device") -> dict[str, Any]:
         "node": device.node,
         "rtt_s": device.rtt_s,
         "node_link_bytes_per_s": _integer(device.node_link_bytes_per_s),
+        "node_id": device.node_id,
         "uuid": device.uuid,
         "pci_bus_id": device.pci_bus_id,
         "sources": dict(device.sources),

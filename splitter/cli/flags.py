@@ -8,6 +8,7 @@ from splitter.app.wishes import Wishes
 from splitter.cli.options import FlagOptions, RigOptions
 from splitter.errors import UsageError
 from splitter.memory.setting_table import ALL_CACHE_TYPES, SETTINGS, Setting
+from splitter.rig.node_names import node_name
 
 NO_FLAGS = FlagOptions()
 # The options that are a profile's key as they are.
@@ -30,6 +31,7 @@ def wishes_of(model: str | None, asked: RigOptions, flags: FlagOptions = NO_FLAG
         "model": model or None,
         **rig_values(asked.rig),
         "rig.gpus": card_names(asked.gpus),
+        "rig.nodes": node_names(asked.nodes),
         **{key: getattr(asked, name, None) for name, key in KEYS.items()},
         "margin_mib": numbers("--margin", getattr(asked, "margin", None)),
         "settings.context_size": "max" if flags.typed.get("context_size") == "max" else None,
@@ -44,6 +46,16 @@ def card_names(text: str | None) -> tuple[str, ...] | None:
     if text is not None and not text.strip(", "):
         raise UsageError("--gpus names no card", 'for example --gpus "1050ti,2080,1060-6gb"')
     return None if text is None else tuple(text.split(","))
+
+
+def node_names(text: str | None) -> tuple[str, ...] | None:
+    """The names of --nodes; None for silence."""
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UsageError("--nodes names no node", "`splitter node list` shows them")
+    return tuple(node_name(name) for name in names)
 
 
 def rig_values(named: str | None) -> dict[str, str]:

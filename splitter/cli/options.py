@@ -52,6 +52,10 @@ class RigOptions:
     gpus: Annotated[
         str | None, rig_option("--gpus", text='Cards by name, e.g. "1050ti,2080,1060-6gb".', metavar="LIST")
     ] = None
+    nodes: Annotated[
+        str | None,
+        rig_option("--nodes", text="Other machines to use as well (see `splitter node`).", metavar="A,B"),
+    ] = None
     backend: Annotated[
         BackendOption | None,
         rig_option("--backend", text="The engine's backend (default: CUDA for NVIDIA alone, else Vulkan)."),

@@ -138,7 +138,8 @@ class MemoryModel:
 
     def model_bytes(self, placement: Placement) -> tuple[list[int], int]:
         """Weight bytes of each device, and the host's."""
-        devices = list(self.fixed_device_bytes) or [0] * placement.devices
+        fixed = self.fixed_device_bytes[: placement.devices]
+        devices = [*fixed, *[0] * (placement.devices - len(fixed))]
         host = self.input_bytes + sum(self.host_layer_bytes)
         for layer, owner in enumerate(placement.layers):
             if owner is None:

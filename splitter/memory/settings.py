@@ -1,6 +1,8 @@
 """Settings: the engine flags that decide what every device holds. Names and meanings are llama.cpp's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 SplitMode = Literal["none", "layer", "tensor"]
@@ -56,3 +58,12 @@ class Settings:
     draft_cache_type_v: str = "f16"
     cache_ram_mib: int | None = None
     ctx_checkpoints: int | None = None
+
+
+REMOTE = "RPC"
+"""Begins the ids of devices in other machines (ggml/src/ggml-rpc/ggml-rpc.cpp)."""
+
+
+def leading_remote(order: Sequence[str]) -> tuple[str, ...]:
+    """The devices of other machines in front of all others."""
+    return tuple(takewhile(lambda name: name.startswith(REMOTE), order))

@@ -102,7 +102,7 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
 
 def _all_cards(task: Task, plan: Plan) -> Iterator[Plan]:
     """All cards with shares by free memory, as the engine itself would do it."""
-    devices = task.scene.usable()
+    devices = tuple(device for device in task.scene.usable() if not device.node)
     if {"device_order", "tensor_split"} & set(task.fixed) or len(plan.devices) == len(devices):
         return
     order = tuple(device.id for device in devices)

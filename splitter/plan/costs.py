@@ -8,6 +8,14 @@ from typing import TypeVar
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.settings import Settings
+from splitter.plan.remote import (
+    link_s,
+    message_s,
+    prompt_bytes,
+    prompt_hops_s,
+    token_bytes,
+    token_hops_s,
+)
 from splitter.plan.scene import Scene
 from splitter.plan.search import TIE_S, Need, Problem, Roles, Slot
 from splitter.plan.speed import (
@@ -22,7 +30,7 @@ from splitter.plan.speed import (
     ram_prompted_s,
 )
 from splitter.plan.turn import micro_batch, turn_s
-from splitter.plan.work import LayerWork, Portion, layer_works
+from splitter.plan.work import LayerWork, Portion, layer_works, work_frame, work_in
 from splitter.plan.workload import Workload
 from splitter.rig.device import Device
 
@@ -150,12 +158,27 @@ def layer_seconds(scene: Scene, memory: MemoryModel, devices: Sequence[Device]) 
     depths = cost.turn.generation_depth(), cost.turn.prompt_depth()
     layers = _Layers(layer_works(memory, *depths, scene.layer_parts(memory)))
     prices, host = prices_of(scene, devices), stand_in_host(scene)
-    firsts = [*prices, None] if memory.settings.op_offload else [None] * (len(prices) + 1)
+    firsts = [*_stagers(devices, prices), None] if memory.settings.op_offload else [None] * (len(prices) + 1)
+    handing = [2 * message_s(device) * cost.turn.generated_tokens for device in devices]
+    there = list(zip(prices, handing, strict=True))
     return LayerSeconds(
-        device=layers.rows(prices, lambda layer, price: cost.on_device(layer.device, price)),
+        device=layers.rows(there, lambda layer, to: cost.on_device(layer.device, to[0]) + away_s(layer, to[1])),
         ram=layers.rows(firsts, lambda layer, first: cost.layer_in_ram(layer, first, host)),
         moved=layers.rows(firsts, lambda layer, first: cost.in_ram(layer.moved, first, host)),
     )
+
+
+def _stagers(devices: Sequence[Device], prices: Sequence[Price]) -> list[Price | None]:
+    """Who multiplies prompts for the host where a device is the first one: itself, or for a remote one the fastest
+    here, as the first of those is not yet known."""
+    here = [price for device, price in zip(devices, prices, strict=True) if not device.node]
+    fastest = min(here, key=lambda price: price.attention_s, default=None)
+    return [fastest if device.node else price for device, price in zip(devices, prices, strict=True)]
+
+
+def away_s(layer: LayerWork, handing_s: float) -> float:
+    """A layer with tensors in this machine's RAM on a remote device: its activations come and go over the network."""
+    return handing_s if layer.moved.parts else 0.0
 
 
 Place = TypeVar("Place")
@@ -208,6 +231,7 @@ def stand_in_host(scene: Scene) -> HostPrice:
     return replace(price, byte_s=max((price.byte_s, *slowest)))
 
 
+NO_NETWORK: Mapping[str, float] = {}
 Seen = tuple[int, int]  # layers of a block, compute-buffer bytes of its device
 
 
@@ -267,10 +291,17 @@ def block_placement(host_layers: int, counts: Sequence[int]) -> Placement:
 
 
 def slots(
-    scene: Scene, costs: LayerCosts, devices: Sequence[Device], taken: Mapping[str, int], on_host_bytes: int = 0
+    scene: Scene,
+    costs: LayerCosts,
+    devices: Sequence[Device],
+    taken: Mapping[str, int],
+    on_host_bytes: int = 0,
+    *,
+    away: Mapping[str, float] = NO_NETWORK,
 ) -> tuple[Slot, ...]:
     """Budget and seconds of every device; `taken` bytes by device id are promised already (-ot to a device). A device
-    that shares the host's memory does without the `on_host_bytes` that the host takes of it in any case.
+    that shares the host's memory does without the `on_host_bytes` that the host takes of it in any case. `away` are
+    the seconds of a turn that the network to a device takes.
     """
     seconds = costs.seconds
     return tuple(
@@ -279,6 +310,8 @@ def slots(
             seconds.device[index],
             seconds.ram[index],
             sum(seconds.moved[index]),
+            remote=device.node is not None,
+            once_s=away.get(device.id, 0.0),
         )
         for index, device in enumerate(devices)
     )
@@ -328,9 +361,10 @@ def problem(
     taken = dict(zip(memory.settings.device_order, memory.fixed_device_bytes, strict=False))
     cost, constants = tariff(scene, memory), scene.constants
     always = memory.input_bytes + memory.everywhere_bytes + compute.host_bytes
+    network = _network_s(scene, memory, cost, devices)
     return Problem(
         held=costs.held,
-        slots=slots(scene, costs, devices, taken, always + sum(costs.moved)),
+        slots=slots(scene, costs, devices, taken, always + sum(costs.moved), away=network),
         whole=compute.whole,
         partial=compute.partial,
         host_s=costs.seconds.ram[-1],
@@ -344,6 +378,23 @@ def problem(
     )
 
 
+def _network_s(scene: Scene, memory: MemoryModel, cost: Tariff, devices: Sequence[Device]) -> dict[str, float]:
+    """The least seconds of a turn that the network to each remote device takes: as if another stood before it, and had
+    none of the logits unless no device is here."""
+    if all(device.node is None for device in devices) or not scene.constants.network:
+        return {}
+    empty = work_frame(memory, cost.turn.generation_depth(), cost.turn.prompt_depth())
+    alone = all(device.node for device in devices)
+    return {
+        device.id: cost.turn.generated_tokens
+        * (message_s(device) + link_s(device, token_bytes(empty, first=False, output=alone)))
+        + cost.turn.prompt_tokens
+        * (message_s(device) / cost.ubatch_size + link_s(device, prompt_bytes(empty, first=False)))
+        for device in devices
+        if device.node
+    }
+
+
 def turn_seconds(scene: Scene, settings: Settings, placement: Placement) -> float:
     """Seconds of a turn of any placement, with the search's stand-ins for what is unknown."""
     memory, devices = scene.memory(settings), scene.devices(settings.device_order)
@@ -353,12 +404,25 @@ def turn_seconds(scene: Scene, settings: Settings, placement: Placement) -> floa
     owners = placement.layers
     used = len({owner for owner in owners if owner is not None})
     first = next((owner for owner in owners if owner is not None), -1)
+    if any(device.node for device in devices):
+        first = next((index for index, device in enumerate(devices) if not device.node), -1)
     seconds = cost.turn.generated_tokens * (constants.token_s + (constants.several_s if used > 1 else 0.0))
     seconds += used * device_once_s(cost)
     for layer, owner in enumerate(owners):
         row = costs.seconds.ram[first] if owner is None else costs.seconds.device[owner]
         seconds += row[layer] + costs.seconds.moved[first][layer]
-    return seconds
+    return seconds + _hops_seconds(scene, memory, placement, devices)
+
+
+def _hops_seconds(scene: Scene, memory: MemoryModel, placement: Placement, devices: Sequence[Device]) -> float:
+    """Seconds of a turn on the network."""
+    if all(device.node is None for device in devices) or not scene.constants.network:
+        return 0.0
+    cost = tariff(scene, memory)
+    depths = cost.turn.generation_depth(), cost.turn.prompt_depth()
+    work = work_in(memory, placement, *depths, scene.layer_parts(memory))
+    generated = cost.turn.generated_tokens * token_hops_s(work, devices)
+    return generated + cost.turn.prompt_tokens * prompt_hops_s(work, devices, cost.ubatch_size)
 
 
 def _shared_seconds(scene: Scene, memory: MemoryModel, placement: Placement, devices: Sequence[Device]) -> float:

@@ -54,6 +54,7 @@ class EngineRules:
     - `fork_types`: reads tensors of the types that only ik_llama.cpp has.
     - `projector_on_cpu`: a projector can be kept on the CPU.
     - `placement`: its rule for which device holds which layer; None: llama.cpp's.
+    - `workers`: takes the devices of other machines by llama.cpp's RPC.
     - `memory`: how it allocates.
 
     To add a rule: a field here whose default is what llama-server 11434 does; its value by version in the `rules`
@@ -85,13 +86,15 @@ class EngineRules:
     projector_on_cpu: bool = True
     fork_types: bool = False
     placement: PlacementRule | None = None
+    workers: bool = True
     memory: MemoryRules = LLAMA_SERVER
 
     def usable(self, devices: Sequence[Device]) -> tuple[Device, ...]:
         """Those of `devices` that it can use: where it takes one backend, the one with most free memory."""
         if self.cpu_only:
             return ()
-        known = [d for d in devices if self.backends is None or prefix_of(d.id) in self.backends]
+        mine = [device for device in devices if self.workers or device.node is None]
+        known = [d for d in mine if self.backends is None or prefix_of(d.id) in self.backends]
         if not self.one_backend:
             return tuple(known)
         free: dict[str, int] = {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from splitter.plan.costs import layer_costs, turn_seconds
 from splitter.plan.evaluate import assemble
+from splitter.plan.explain_nodes import used_nodes, why_not
 from splitter.plan.fastest import find_fastest
 from splitter.plan.placement import PIPELINE_OFF, in_ram
 from splitter.plan.plan import Plan, PlannedDevice
@@ -22,6 +23,7 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
     """All reasons of `plan`, in the order a reader wants them."""
     return (
         *(_device(task.scene, plan, device) for device in plan.devices if device.layers or device.holds_output),
+        *used_nodes(task, plan),
         *_left_out(task, plan),
         *_host(task, plan),
         *_pipeline(plan),
@@ -42,8 +44,9 @@ def _device(scene: Scene, plan: Plan, device: PlannedDevice) -> str:
     what += " and the output layer" * device.holds_output
     bandwidth = device.device.bandwidth_bytes_per_s
     speed = f", {bandwidth / 1e9:.0f} GB/s" if bandwidth else ""
+    where = f"{device.device.id} ({device.device.name}{f' in {device.device.node}' * bool(device.device.node)}{speed})"
     return (
-        f"{device.device.id} ({device.device.name}{speed}) holds {what}: {format_bytes(device.used_bytes())} used, "
+        f"{where} holds {what}: {format_bytes(device.used_bytes())} used, "
         f"{format_bytes(device.headroom_bytes())} left after its margin{_why(scene, plan, device)}"
     )
 
@@ -77,9 +80,10 @@ def _left_out(task: Task, plan: Plan) -> Iterator[str]:
     for device in () if plan.engine.cpu_only else task.scene.rig.devices:
         if device not in usable:
             beside = " beside the others" if usable and plan.engine.one_backend else ""
-            yield f"{device.id} ({device.name}) is left out: {plan.engine.name} cannot use it{beside}"
+            yield f"{device.where} is left out: {plan.engine.name} cannot use it{'' if device.node else beside}"
         elif device.id not in used:
-            yield f"{device.id} ({device.name}) is left out: {_why_left_out(task, plan, device, slowest)}"
+            why = why_not(task, plan, device) if device.node else _why_left_out(task, plan, device, slowest)
+            yield f"{device.where} is left out: {why}"
 
 
 def _why_left_out(task: Task, plan: Plan, device: Device, slowest: float) -> str:

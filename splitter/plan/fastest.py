@@ -1,6 +1,6 @@
 """The fastest plan at one context size: whole layers by search, fractions of layers where they pay, or given splits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from splitter.plan.task import Task
 from splitter.plan.work import Part, Portion
 from splitter.rig.device import Device
 
+NODE_GAIN = 0.02  # another machine is one more thing that can fail, so it must bring this much
 FRACTION_GAIN = 0.01  # single tensors in RAM make the command longer, so they must bring this much
 ATTEMPTS = 6
 INFINITE = float("inf")
@@ -42,8 +43,24 @@ def find_fastest(
     """The fastest placement at `context_size` tokens with the `chosen` settings; None if nothing fits, or if no whole
     layers take less than `below_s`.
 
-    A turn of more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that.
+    A turn of more than `enough_s` is of no use: fractions of layers are tried only as far as they reach that. Devices
+    of other machines are used where that makes a turn shorter by NODE_GAIN, or nothing else fits.
     """
+    alone = task.alone()
+    if alone is None:
+        return _find_fastest(task, context_size, below_s, enough_s, chosen)
+    here = _find_fastest(alone, context_size, below_s, enough_s, chosen)
+    if task.split_mode() == "tensor":
+        return here
+    limit = min(below_s, here.seconds / (1 + NODE_GAIN)) if here else below_s
+    together = _find_fastest(task, context_size, limit, min(enough_s, limit), chosen)
+    return together if together and together.seconds < limit else here
+
+
+def _find_fastest(
+    task: Task, context_size: int, below_s: float, enough_s: float, chosen: Mapping[str, Any]
+) -> Solution | None:
+    """`find_fastest` on the devices of the task."""
     base = task.settings(context_size=context_size, **chosen)
     if not task.scene.homes_have_room(base):
         return None
@@ -86,8 +103,10 @@ def _first_fit(task: Task, candidates: Iterable[tuple[float, Settings, Placement
 
 
 def may_divide(task: Task, found: Solution) -> bool:
-    """Whether single tensors may go to RAM, and not everything is on the fastest device."""
-    return task.may_divide() and not on_fastest(task, found)
+    """Whether single tensors may go to RAM, and not everything is on the fastest device. Not beside devices of other
+    machines: each such layer would cross the network twice more."""
+    away = any(device.node for device in task.scene.devices(found.settings.device_order))
+    return task.may_divide() and not away and not on_fastest(task, found)
 
 
 def _divided(task: Task, found: Solution, enough_s: float) -> Solution:

@@ -142,7 +142,8 @@ class Finder:
         """The sets of devices to search: all together, or in `-sm none` each on its own."""
         if self.task.split_mode() == "none":
             main = self.task.fixed.get("main_gpu")
-            chosen = self.devices if main is None else self.devices[main : main + 1]
+            here = tuple(device for device in self.devices if not device.node) or self.devices
+            chosen = here if main is None else self.devices[main : main + 1]
             return [(device,) for device in chosen] or [()]
         return [self.devices]
 
@@ -224,7 +225,7 @@ class Finder:
             found = self.build(variant, group, assignment)
             footprint = self.task.scene.memory(found.settings).footprint(found.placement)
             fitting = fits(self.task.scene, found.settings, footprint)
-            if fitting:
+            if fitting and found.seconds < below:
                 self.best, self.pipelined = found, footprint.pipeline
             before = self.compute(variant)
             self.correct(variant, found.placement, footprint, lower=fitting)
@@ -270,7 +271,10 @@ class Finder:
         if self.task.split_mode() == "none":
             counts = self.alone(group, counts, chosen)
         settings = replace(self.base, **{**chosen, **fixed})
-        return Solution(settings, block_placement(assignment.host_layers, counts), assignment.seconds)
+        placement, seconds = block_placement(assignment.host_layers, counts), assignment.seconds
+        if any(device.node for device in order):  # the search knows the least that the network takes
+            seconds = max(seconds, turn_seconds(self.task.scene, settings, placement))
+        return Solution(settings, placement, seconds)
 
     def arranged(self, group: Sequence[Device], assignment: Assignment) -> tuple[tuple[Device, ...], tuple[int, ...]]:
         """Devices in the engine's order with their counts; a fixed order keeps its empty devices."""

@@ -69,6 +69,7 @@ def candidates(task: Task) -> Iterator[Homes]:
     scene = task.scene
     among_its_own = "device_order" in task.fixed and not scene.engine.homes_beside
     devices = task.devices() if among_its_own else scene.usable()
+    devices = tuple(device for device in devices if not device.node)  # each draft would cross the network
     for draft, projector in product(_draft_homes(task, devices), _projector_homes(task, devices)):
         per_token = _draft_s(task, draft) + _image_s(scene, projector) / TOKENS_PER_IMAGE
         yield Homes(draft, projector, per_token * scene.workload.generated_tokens)

@@ -16,7 +16,8 @@ from splitter.plan.scene import Scene
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.workload import CHAT, Workload
-from splitter.rig.device import Rig
+from splitter.rig.device import Device, Rig
+from splitter.rig.nodes import only_devices
 
 Lessons = Callable[[ModelFacts, Rig], Overhead]
 KnownSpeed = Callable[[Plan], Speed | None]
@@ -30,6 +31,14 @@ def nothing_learnt(_facts: ModelFacts, _rig: Rig) -> Overhead:
 def never_measured(_plan: Plan) -> Speed | None:
     """No speed is known."""
     return None
+
+
+def _idle_nodes(plan: Plan, request: Request) -> tuple[Device, ...]:
+    """The cards of other machines that `plan` leaves out by its own choice."""
+    if {"device_order", "tensor_split", "main_gpu", "draft_device_order", "mmproj_device"} & set(request.fixed):
+        return ()
+    used = {planned.device.id for planned in plan.devices}
+    return tuple(device for device in plan.rig.devices if device.node and device.id not in used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,22 @@ class Planner:
         asked = replace(request, engine=self.engine)
         rig, overhead = self.measured_rig(), self.lessons(facts, self.rig)
         plan = solve(facts, rig, asked, constants=self.constants(), overhead=overhead, details=details)
+        if _idle_nodes(plan, asked):
+            return self._without_idle(plan, facts, asked, details=details)
         return self.noted(plan) if details else plan
+
+    def _without_idle(self, plan: Plan, facts: ModelFacts, request: Request, *, details: bool) -> Plan:
+        """`plan` on the rig without the other machines' cards that it leaves out: no worker is started for them, and
+        the engine counts the others anew. What was said of them, and the alternatives, stay."""
+        idle, kept = _idle_nodes(plan, request), {planned.device.id for planned in plan.devices}
+        margins = request.margin_bytes
+        if len(margins) > 1:
+            margins = tuple(m for m, d in zip(margins, self.rig.devices, strict=True) if d not in idle)
+        fewer = self.on(only_devices(self.rig, sorted(kept)))
+        found = fewer.solve(facts, replace(request, margin_bytes=margins), details=details)
+        starts = tuple(f"{device.where} is left out" for device in idle)
+        said = tuple(reason for reason in plan.reasons if reason.startswith(starts))
+        return replace(found, reasons=(*found.reasons, *said), alternatives=plan.alternatives)
 
     def evaluate(
         self,

@@ -9,7 +9,7 @@ from splitter.memory import speculation
 from splitter.memory.footprint import Placement
 from splitter.memory.model import MemoryModel
 from splitter.memory.rules import offer_host_buffer
-from splitter.memory.settings import Settings
+from splitter.memory.settings import Settings, leading_remote
 from splitter.model.attention import placed_layers
 from splitter.model.facts import ModelFacts
 from splitter.plan.defaults import margins
@@ -22,6 +22,7 @@ from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.work import LayerParts, layer_parts, model_class
 from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Device, Rig
+from splitter.rig.nodes import without_nodes
 
 # Settings of the other models: they do not change what the main one needs.
 NO_EXTRA: dict[str, Any] = {
@@ -56,7 +57,8 @@ class Scene:
     def memory(self, settings: Settings) -> MemoryModel:
         """The memory model of `settings` under the engine's rules; their placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
-        order = settings.device_order if named or not offer_host_buffer(settings.device_order) else ()
+        needed = named or not offer_host_buffer(settings.device_order)
+        order = settings.device_order if needed else leading_remote(settings.device_order)
         kinds = ",".join(speculation.kinds(settings)) or None
         alone = replace(settings, **NO_EXTRA, spec_type=kinds)
         plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
@@ -117,6 +119,13 @@ class Scene:
         if len(set(device_order)) != len(device_order):
             raise UsageError("the device order names a device twice", "name each device once")
         return tuple(known[name] for name in device_order)
+
+    def alone(self) -> "Scene":
+        """The same without the other machines, found once."""
+        if "alone" not in self.searched:
+            self.searched["alone"] = replace(self, rig=without_nodes(self.rig), searched={})
+        found: Scene = self.searched["alone"]
+        return found
 
     def usable(self) -> tuple[Device, ...]:
         """The devices that the engine can use: none where it computes on the CPU."""

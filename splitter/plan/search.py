@@ -57,12 +57,15 @@ class Slot:
     """One device as the search sees it: bytes it can hold (free less margin and overhead), seconds of every layer.
 
     `ram_s` are seconds of every layer in RAM while this device is the first one, `first_s` what being first costs.
+    `remote`: it is in another machine and stands before all that are not; `once_s` is what the network costs at least.
     """
 
     capacity_bytes: int
     layer_s: tuple[float, ...]
     ram_s: tuple[float, ...]
     first_s: float = 0.0
+    remote: bool = False
+    once_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Problem:
     layer_sums: tuple[Sums, ...] = field(init=False, repr=False, compare=False)
     ram_sums: tuple[Sums, ...] = field(init=False, repr=False, compare=False)
     ram_slower: tuple[bool, ...] = field(init=False, repr=False, compare=False)
+    remote_mask: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         kinds = tuple(map(self.slots.index, self.slots))
@@ -103,6 +107,7 @@ class Problem:
         object.__setattr__(self, "layer_sums", tuple(rows[kind][0] for kind in kinds))
         object.__setattr__(self, "ram_sums", tuple(rows[kind][1] for kind in kinds))
         object.__setattr__(self, "ram_slower", tuple(slower[kind] for kind in kinds))
+        object.__setattr__(self, "remote_mask", sum(1 << i for i, slot in enumerate(self.slots) if slot.remote))
 
     def block_s(self, device: int, start: int, end: int) -> float:
         """Seconds of the layers from `start` to before `end` on a device."""
@@ -132,10 +137,21 @@ class Problem:
         """Slots that may precede those in `mask`; of equal ones only the first, as the others assign the same."""
         seen = set()
         stop = len(self.slots) if not (mask and self.ordered) else (mask & -mask).bit_length() - 1
+        allowed = self.placeable(mask)
         for index, kind in enumerate(self.kinds[:stop]):
-            if not mask >> index & 1 and (self.ordered or kind not in seen):
+            if not mask >> index & 1 and allowed >> index & 1 and (self.ordered or kind not in seen):
                 seen.add(kind)
                 yield index
+
+    def placeable(self, mask: int) -> int:
+        """The slots that the machines allow before those in `mask`: the output layer is here where a device is here,
+        and before a remote device are only others."""
+        every = (1 << len(self.slots)) - 1
+        if self.ordered or self.remote_mask in (0, every):
+            return every
+        if not mask:
+            return every & ~self.remote_mask
+        return self.remote_mask if mask & self.remote_mask else every
 
     def allows(self, host_layers: int) -> bool:
         fixed = self.host_layers
@@ -240,11 +256,11 @@ def _close(problem: Problem, partial: bool, end: int, device: int, need: Need) -
 
 
 def _on_one(problem: Problem, roles: Roles, partial: bool, best: _Best) -> None:
-    layers = len(problem.held)
-    for device in range(len(problem.slots)):
-        host = _close(problem, partial, layers, device, roles.only)
+    layers, allowed = len(problem.held), problem.placeable(0)
+    for device, slot in enumerate(problem.slots):
+        host = _close(problem, partial, layers, device, roles.only) if allowed >> device & 1 else None
         if host is not None:
-            block = problem.block_s(device, host, layers)
+            block = problem.block_s(device, host, layers) + slot.once_s
             best.offer(problem.first_s(device, host) + block + problem.device_s, (device,), (host,))
 
 
@@ -450,7 +466,8 @@ class _Sweep:
         """
         mask, end = state
         sums, held, costs = self.relaxed.sums, self.problem.held_sums, self.costs[move.after]
-        spent, price = self.costs[mask][end] + self.problem.device_s, self.relaxed.prices[move.device]
+        spent = self.costs[mask][end] + self.problem.device_s + move.slot.once_s
+        price = self.relaxed.prices[move.device]
         below = self.best.seconds - self.least_first_s
         (edges, lines), relaxed = move.steps, self.relaxed
         forced = sums[relaxed.forced]
@@ -483,7 +500,7 @@ class _Sweep:
             if host is None:
                 continue
             first = self.problem.first_s(move.device, host)
-            seconds = spent + self.problem.block_s(move.device, host, end) + first
+            seconds = spent + move.slot.once_s + self.problem.block_s(move.device, host, end) + first
             if seconds < self.best.seconds:
                 order, starts = self.trace(state)
                 self.best.offer(seconds, (move.device, *order), (host, *starts))

@@ -26,7 +26,7 @@ DECIDED = frozenset(
 def shared_solution(task: Task, like: Solution, below_s: float = float("inf")) -> Solution | None:
     """The fastest `-sm tensor` at the context and micro-batch of `like`; None where engine, architecture, cache or the
     user's own flags rule it out, or where it would not fit several cards."""
-    settings = like.settings
+    settings, task = like.settings, task.alone() or task  # every layer is reduced twice: no network carries that
     quantised = settings.cache_type_k != "f16" or settings.cache_type_v != "f16"
     known = "tensor" in task.scene.engine.split_modes and len(task.scene.usable()) > 1
     if (
@@ -44,6 +44,7 @@ def shared_solution(task: Task, like: Solution, below_s: float = float("inf")) -
 def paying(task: Task, layered: Solution) -> Solution | None:
     """The `-sm tensor` that is to be taken instead of `layered`: a turn shorter by a tenth, no experts, one backend
     that reduces well, and links that carry it. None where there is none."""
+    task = task.alone() or task
     scene = task.scene
     priced = scene.constants.basis != BOUND.basis and scene.engine.shares_unasked  # bytes over bandwidth know no price
     if not priced or "moe" in scene.model_class() or not any(map(_reduces_well, scene.usable())):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import exp
 
 from splitter.plan.families import CLASSES, FLOAT, CardFamily, family_of, type_class
+from splitter.plan.remote import prompt_hops_s, token_hops_s
 from splitter.plan.work import Part, Portion, Work
 from splitter.rig.device import CardSpeed, Device, Host
 
@@ -66,6 +67,11 @@ class Constants:
     scoreboard_weight: float = 0.0
     cards: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     basis: str = "bound"
+
+    @property
+    def network(self) -> bool:
+        """Whether the network to other machines counts: not in the bound."""
+        return self.basis != "bound"
 
 
 BOUND = Constants()
@@ -252,7 +258,8 @@ def token_s(work: Work, devices: Sequence[Device], host: Host, constants: Consta
     host_s = _host_token_s(work, host, layer_s, constants)
     if device_s is None or host_s is None:
         return None
-    return constants.token_s + device_s + host_s
+    away_s = token_hops_s(work, devices) if constants.network else 0.0
+    return constants.token_s + device_s + host_s + away_s
 
 
 def _device_token_s(
@@ -307,13 +314,22 @@ def prompt_s(work: Work, devices: Sequence[Device], ubatch_size: int, constants:
     if any(price is None or price.guessed for _, price in used):
         return None
     times = [prompted_s(portion, price, ubatch_size, constants) for portion, price in used if price]
-    first = used[0][1] if used and work.op_offload else None
+    first = first_price(devices, portions, prices) if work.op_offload else None
     ram = HostPrice(0.0, 1 / constants.host_flops)
     in_ram = sum(ram_prompted_s(portion, first, ram, ubatch_size, constants) for portion in (work.host, work.moved))
     handing = constants.device_prompt_s * len(times) / ubatch_size
     if work.shares:
         return max(times, default=0.0) + _reduced_rows_s(work, devices, constants) + in_ram + handing
-    return sum(times) + in_ram + handing
+    away_s = prompt_hops_s(work, devices, ubatch_size) if constants.network else 0.0
+    return sum(times) + in_ram + handing + away_s
+
+
+def first_price(devices: Sequence[Device], portions: Sequence[Portion], prices: Sequence[Price | None]) -> Price | None:
+    """The price of the device that multiplies prompts for the host: the first here that holds anything, or that a
+    remote one stands before (ggml-rpc takes nothing over)."""
+    away = any(device.node for device in devices)
+    rows = zip(devices, portions, prices, strict=True)
+    return next((price for d, p, price in rows if not d.node and (away or p.parts or p.output)), None)
 
 
 def _reduced_rows_s(work: Work, devices: Sequence[Device], constants: Constants) -> float:

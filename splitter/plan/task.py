@@ -62,6 +62,13 @@ class Task:
             return self.scene.usable()  # the positions of a split mean the rig's own order
         return tuple(sorted(self.scene.usable(), key=_rank))
 
+    def alone(self) -> "Task | None":
+        """The same task without other machines; None where there are none, or the user names their devices."""
+        named = {"device_order", "tensor_split", "main_gpu"} & set(self.fixed)
+        if named or not any(device.node for device in self.scene.rig.devices):
+            return None
+        return replace(self, scene=self.scene.alone())
+
 
 def _rank(device: Device) -> tuple[float, int, int, str]:
     """Fastest first, then roomiest; the id settles ties between equal cards."""

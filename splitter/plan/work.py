@@ -75,7 +75,8 @@ class Work:
 
     `moved_layers` are layers on devices with tensors in RAM: each hands its activations over and back.
     `shares` as in Placement: in `-sm tensor` the devices share one Portion, the first; `width` is that of an activation
-    row, in values.
+    row, `vocabulary` that of a row of logits, in values; `rows` are in the cache when a token is generated,
+    `prompt_rows` when a prompt is read.
     """
 
     devices: tuple[Portion, ...]
@@ -86,6 +87,9 @@ class Work:
     model_class: str
     shares: tuple[float, ...] = ()
     op_offload: bool = True
+    vocabulary: int = 0
+    rows: int = 0
+    prompt_rows: int = 0
 
     def used(self) -> int:
         """How many devices hold layers."""
@@ -241,6 +245,25 @@ def work_in(
         model_class=model_class(memory.facts),
         shares=placement.shares,
         op_offload=memory.settings.op_offload,
+        vocabulary=memory.facts.vocabulary,
+        rows=depth,
+        prompt_rows=prompt_depth,
+    )
+
+
+def work_frame(memory: MemoryModel, depth: int, prompt_depth: int) -> Work:
+    """The work of no layer at all: what the size of messages depends on."""
+    width = memory.facts.hparam("embedding_length")
+    return Work(
+        devices=(),
+        host=Portion(),
+        moved=Portion(),
+        moved_layers=0,
+        width=width if isinstance(width, int) else 0,
+        model_class="",
+        vocabulary=memory.facts.vocabulary,
+        rows=depth,
+        prompt_rows=prompt_depth,
     )
 
 

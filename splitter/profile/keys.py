@@ -169,6 +169,7 @@ KEYS: tuple[Key, ...] = (
     Key("rig.name", "text", "a shipped or saved rig; absent: this machine"),
     Key("rig.file", "text", "a rig file"),
     Key("rig.gpus", "texts", "cards by name, such as [1050ti, 2080, 1060-6gb]"),
+    Key("rig.nodes", "texts", "other machines whose cards take part: names of saved nodes"),
     Key("rig.backend", "choice", "the engine's backend", ("cuda", "vulkan", "rocm", "sycl", "metal")),
     *map(_setting_key, SETTINGS),
     Key("server.host", "text", "address to listen on"),
@@ -215,6 +216,7 @@ SYNONYMS: Mapping[str, str] = {
     "api_key": "server.api_key_file",
     "gpus": "rig.gpus",
     "backend": "rig.backend",
+    "nodes": "rig.nodes",
     "margin": "margin_mib",
     "margins": "margin_mib",
 }

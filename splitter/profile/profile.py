@@ -33,6 +33,7 @@ class RigChoice:
     file: str | None = None
     gpus: tuple[str, ...] = ()
     backend: BackendName | None = None
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,11 @@ def to_request(profile: Profile) -> ProfileTask:
     return ProfileTask(
         model=profile.get("model"),
         rig=RigChoice(
-            profile.get("rig.name"), profile.get("rig.file"), profile.get("rig.gpus") or (), profile.get("rig.backend")
+            profile.get("rig.name"),
+            profile.get("rig.file"),
+            profile.get("rig.gpus") or (),
+            profile.get("rig.backend"),
+            profile.get("rig.nodes") or (),
         ),
         request=request,
         engine=EngineRef(kind, profile.get("engine.path"), profile.get("engine.version")),

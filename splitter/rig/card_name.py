@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from splitter.errors import RigError
+from splitter.printable import printable
+from splitter.rig.node_names import is_node_name
 from splitter.units import GIB, from_mib
 
 NOISE = frozenset({"nvidia", "amd", "ati", "intel", "corporation", "r", "tm", "graphics", "gpu", "series", "with",
@@ -80,15 +82,39 @@ def _words(text: str) -> Iterator[str]:
                 yield SYNONYMS.get(part, part)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One card of a list, and the node that it is in (None: this machine)."""
+
+    name: str
+    node: str | None = None
+
+
 def split_list(text: str) -> tuple[str, ...]:
-    """The entries of a --gpus list, multiplicities unfolded: "2x3090, p40" -> ("3090", "3090", "p40").
+    """The names of `placed_list`."""
+    return tuple(card.name for card in placed_list(text))
+
+
+def placed_list(text: str) -> tuple[Listed, ...]:
+    """The entries of a --gpus list, multiplicities unfolded: "2x3090, p40" -> 3090, 3090, p40; "attic:3060" is a card
+    of the node attic.
 
     Raises RigError for an empty list or entry and for a count outside 1-16.
     """
     entries = [entry.strip() for entry in LIST_SIGNS.split(text)]
     if not all(entries):
         raise RigError(f"'{text}' is not a list of cards", 'write it like --gpus "1050ti,2080,1060-6gb" or "2x3090"')
-    return tuple(name for entry in entries for name in _unfold(entry))
+    return tuple(card for entry in entries for card in _listed(entry))
+
+
+def _listed(entry: str) -> Iterator[Listed]:
+    node, colon, names = entry.partition(":")
+    if not colon or not is_node_name(node):
+        yield from (Listed(name) for name in _unfold(entry))
+    elif names.strip():
+        yield from (Listed(name, node) for name in _unfold(names.strip()))
+    else:
+        raise RigError(f"'{printable(entry, 60)}' names no card", "write it like attic:3060 or attic:2x3060")
 
 
 def _unfold(entry: str) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ class Device:
     "nvml", "sysfs", "engine", "rig file", "given", "catalog", "default"; it takes no part in equality. Neither does
     `driver_index`, the driver's own number of the card where CUDA_VISIBLE_DEVICES made the engine's another, nor what
     the catalog says of its `family` and of public measurements of it. `unified`: it shares the host's memory. `node`
-    names the other machine that it is in, `rtt_s` and `node_link_bytes_per_s` the network there.
+    names the other machine that it is in, `rtt_s` and `node_link_bytes_per_s` the network there, `node_id` what that
+    machine calls it and `worker` the `host:port` at which its RPC worker is reached from here.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Device:
     node: str | None = None
     rtt_s: float | None = None
     node_link_bytes_per_s: float | None = None
+    node_id: str | None = None
+    worker: str | None = None
     driver_index: int | None = field(default=None, compare=False)
     family: str | None = field(default=None, compare=False)
     measured: tuple[CardSpeed, ...] = field(default=(), compare=False)
@@ -54,8 +57,14 @@ class Device:
 
     @property
     def backend(self) -> str:
-        """The engine's backend that the id names: "CUDA", "ROCm", "Vulkan", "SYCL", "MTL"."""
-        return prefix_of(self.id)
+        """The engine's backend that the id names: "CUDA", "ROCm", "Vulkan", "SYCL", "MTL"; of another machine's device
+        the one that drives it there."""
+        return prefix_of(self.node_id or self.id)
+
+    @property
+    def where(self) -> str:
+        """How a sentence names it: "CUDA0 (RTX 2080)", "the RTX 3060 in attic"."""
+        return f"the {self.name} in {self.node}" if self.node else f"{self.id} ({self.name})"
 
     @property
     def asked(self) -> bool:

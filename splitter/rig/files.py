@@ -1,14 +1,18 @@
 """Reads the catalog and the rig files."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from splitter.errors import RigError
 from splitter.rig.backends import BackendName, on_backend
-from splitter.rig.card_name import plain_name, read_name, split_list
+from splitter.rig.card_name import Listed, placed_list, plain_name, read_name
 from splitter.rig.catalog import Card, Catalog, matches, parse_catalog, resolve
-from splitter.rig.device import Rig
+from splitter.rig.device import Device, Rig
 from splitter.rig.host import operating_system, probe_host
+from splitter.rig.node_file import Node, load_nodes
+from splitter.rig.nodes import with_nodes
 from splitter.rig.rig_file import dump_rig, nearest, parse_rig, rig_from_cards
 from splitter.safe_yaml import MAX_BYTES
 from splitter.shipped import shipped_folder
@@ -78,12 +82,32 @@ def _read(path: Path) -> str:
 
 
 def rig_from_gpus(list_text: str, backend: BackendName | None = None) -> Rig:
-    """The rig of a list such as "1050ti,2080,1060-6gb" or "2x3090,p40": cards from the catalog, this host around them.
+    """The rig of a list such as "1050ti,2080,1060-6gb", "2x3090,p40" or "2080,attic:3060": cards from the catalog, this
+    host around them; of a card in another machine the network is that of the saved node, else a typical one.
 
     Raises RigError for an empty list, an unknown card (naming the nearest) or one that fits several (naming them).
     """
-    names = split_list(list_text)
+    listed = placed_list(list_text)
+    here = tuple(card for card in listed if card.node is None)
+    rig = _rig_of(here, list_text.strip(), backend)
+    nodes = dict.fromkeys(card.node for card in listed if card.node)
+    if not nodes:
+        return rig
+    known = load_nodes()
+    return with_nodes(rig, (d for name in nodes for d in _cards_in(name, listed, known.get(name), backend)))
+
+
+def _rig_of(listed: tuple[Listed, ...], name: str, backend: BackendName | None) -> Rig:
     catalog = load_catalog()
-    cards = tuple(resolve(catalog, name) for name in names)
-    sized = tuple(read_name(name).size_bytes is not None for name in names)
-    return rig_from_cards(cards, sized, list_text.strip(), catalog, probe_host(), backend=backend)
+    cards = tuple(resolve(catalog, card.name) for card in listed)
+    sized = tuple(read_name(card.name).size_bytes is not None for card in listed)
+    return rig_from_cards(cards, sized, name, catalog, probe_host(), backend=backend)
+
+
+def _cards_in(
+    name: str, listed: tuple[Listed, ...], node: Node | None, backend: BackendName | None
+) -> Iterator[Device]:
+    """The listed cards of one node, on the network that is known of it."""
+    there = _rig_of(tuple(card for card in listed if card.node == name), name, backend)
+    rtt_s, link = (node.rtt_s, node.link_bytes_per_s) if node else (None, None)
+    yield from (replace(d, node=name, rtt_s=rtt_s, node_link_bytes_per_s=link) for d in there.devices)

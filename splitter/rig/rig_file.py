@@ -20,6 +20,7 @@ from splitter.rig.defaults import (
     with_values,
 )
 from splitter.rig.device import Device, Host, Rig
+from splitter.rig.nodes import PREFIX, with_nodes
 from splitter.rig.rig_keys import DEVICE_KEYS, HOST_KEYS, RIG_KEYS, read_values, refuse_unknown, write_values
 from splitter.rig.yaml_text import parse_yaml
 from splitter.units import GIB
@@ -42,7 +43,7 @@ def parse_rig(text: str, where: str, default_name: str, catalog: Catalog, system
     refuse_unknown(data, RIG_KEYS, where)
     host = _host(data.get("host") or {}, where, system)
     devices = _devices(data["devices"], where, catalog, host.os)
-    return Rig(_name(data, default_name, where), fill_host(host, shared_bandwidth(devices)), devices)
+    return with_nodes(Rig(_name(data, default_name, where), fill_host(host, shared_bandwidth(devices)), devices), ())
 
 
 def _name(data: Mapping[str, Any], default_name: str, where: str) -> str:
@@ -67,7 +68,7 @@ def _devices(rows: list[Any], where: str, catalog: Catalog, system: str) -> tupl
     if len(rows) > MAX_DEVICES:
         raise RigError(f"{where} lists {len(rows)} devices", f"at most {MAX_DEVICES} can be planned")
     given = [_required(read_values(row, DEVICE_KEYS, _place(where, i)), _place(where, i)) for i, row in enumerate(rows)]
-    ids = default_ids([(values["name"], values["total_bytes"]) for values in given], catalog)
+    ids = _default_ids(given, catalog)
     devices = [_device(values, id_, catalog, system) for values, id_ in zip(given, ids, strict=True)]
     seen: set[str] = set()
     for i, device in enumerate(devices):
@@ -79,6 +80,13 @@ def _devices(rows: list[Any], where: str, catalog: Catalog, system: str) -> tupl
             raise RigError(f"{_place(where, i)}: free_mib is more than total_mib", "free memory is a part of the total")
         seen.add(device.id)
     return tuple(devices)
+
+
+def _default_ids(given: list[dict[str, Any]], catalog: Catalog) -> list[str]:
+    """Local devices as their own backend numbers them, those of other machines as llama.cpp's RPC does."""
+    here = [(values["name"], values["total_bytes"]) for values in given if not values.get("node")]
+    local, away = iter(default_ids(here, catalog)), (f"{PREFIX}{index}" for index in range(len(given)))
+    return [next(away if values.get("node") else local) for values in given]
 
 
 def _place(where: str, index: int) -> str:
@@ -159,8 +167,8 @@ def _pool_note(card: Card, host: Host, limit_bytes: int) -> str:
 def dump_rig(rig: Rig) -> str:
     """`rig` as a rig file that loads back to an equal rig (notes are not kept).
 
-    Besides design.md's keys it may hold sm_count, fp16_tflops, pcie_gb_per_s, unified, uuid and pci_bus_id. A comment
-    below each line names what was taken from the catalog or assumed.
+    Besides design.md's keys it may hold sm_count, fp16_tflops, pcie_gb_per_s, uuid, pci_bus_id, node_id and
+    worker. A comment below each line names what was taken from the catalog or assumed.
     """
     lines = [f"name: {_flow(rig.name)}", f"host: {_flow(write_values(rig.host, HOST_KEYS))}{_assumed(rig.host)}"]
     lines.append("devices:" if rig.devices else "devices: []")

@@ -12,6 +12,7 @@ from typing import Any
 
 from splitter.errors import RigError
 from splitter.printable import printable
+from splitter.rig.node_names import NODE_NAME_WORDS, is_node_name
 from splitter.units import MIB
 
 GIGA = 10**9
@@ -40,6 +41,18 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError("must be a text")
     return value.strip()
+
+
+def _node(value: Any) -> str:
+    if not is_node_name(_text(value)):
+        raise ValueError(f"must be {NODE_NAME_WORDS}")
+    return _text(value)
+
+
+def _endpoint(value: Any) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}:\d{1,5}", _text(value)):
+        raise ValueError("must look like 127.0.0.1:50052")
+    return _text(value)
 
 
 def _device_id(value: Any) -> str:
@@ -102,9 +115,11 @@ DEVICE_KEYS: Mapping[str, RigKey] = {
     "unified": RigKey("unified", _flag),
     "uuid": RigKey("uuid", _text),
     "pci_bus_id": RigKey("pci_bus_id", _text),
-    "node": RigKey("node", _text),
+    "node": RigKey("node", _node),
     "rtt_ms": RigKey("rtt_s", lambda value: _number(value, 0, 10**5) / 1000, lambda value: _whole(value * 1000)),
     "link_gb_per_s": RigKey("node_link_bytes_per_s", _rate(GIGA), _in(GIGA)),
+    "node_id": RigKey("node_id", _device_id),
+    "worker": RigKey("worker", _endpoint),
 }
 HOST_KEYS: Mapping[str, RigKey] = {
     "ram_mib": RigKey("ram_total_bytes", _mib(1), _in(MIB)),

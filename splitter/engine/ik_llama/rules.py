@@ -21,6 +21,7 @@ def ik_rules(name: str, version: str | None, latent: Latent = PLAIN) -> EngineRu
         split_modes=("layer", "none", "tensor"),
         cannot_share=refusal,
         shares_unasked=False,
+        workers=False,  # its RPC speaks another protocol than llama.cpp's
         cache_types=tuple(ALL_CACHE_TYPES),
         own_caches=False,
         fork_types=True,

@@ -57,6 +57,7 @@ def koboldcpp_rules(name: str, version: str | None, flags: Mapping[str, Any] | N
         assumed={"parallel": 1, "kv_unified": True, "batch_size": 512, "ubatch_size": 512, "mmap": False},
         forced=_forced(release),
         backends=BACKENDS,
+        workers=False,  # its RPC speaks another protocol than llama.cpp's, and falls back to the CPU without a word
         one_backend=True,
         told_cores=True,
         split_modes=("layer", "tensor") if release >= SPLIT_MODE else ("layer",),

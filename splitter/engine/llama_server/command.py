@@ -25,6 +25,7 @@ from splitter.engine.llama_server.versions import (
     OP_OFFLOAD_BUILD,
     OVERRIDE_TENSOR_BUILD,
     PROMPT_CACHE_BUILD,
+    RPC_DEVICES_BUILD,
     SERVER_DRAFT_BUILD,
     SPEC_TYPE_BUILD,
     SWA_FULL_BUILD,
@@ -34,6 +35,7 @@ from splitter.engine.llama_server.versions import (
 )
 from splitter.errors import UsageError
 from splitter.plan.plan import Plan
+from splitter.rig.nodes import endpoints
 
 Args = tuple[str, ...]
 
@@ -87,7 +89,7 @@ def _devices(plan: Plan, build: int) -> Args:
     """Builds without --device use every card in the driver's order."""
     order = plan.settings.device_order
     layers = ("-ngl", str(plan.settings.gpu_layers if order else 0))
-    if order and order != tuple(device.id for device in plan.rig.devices):
+    if order and order != tuple(device.id for device in plan.rig.devices if device.node is None):
         what = f"cannot be told to use {', '.join(order)}"
         require(build, DEVICE_BUILD, what, "plan for all cards in their order")
     return layers if build < DEVICE_BUILD else ("--device", ",".join(order) or "none", *layers)
@@ -171,9 +173,18 @@ def _threads(plan: Plan, build: int) -> Args:  # noqa: ARG001
     return () if plan.settings.threads is None else ("-t", str(plan.settings.threads))
 
 
+def _workers(plan: Plan, build: int) -> Args:
+    """Where the workers of other machines are reached; before --device, which is read with what is known by then."""
+    order = (*plan.settings.device_order, *(plan.settings.draft_device_order or ()), plan.settings.mmproj_device)
+    if not any(device.node and device.id in order for device in plan.rig.devices):
+        return ()
+    require(build, RPC_DEVICES_BUILD, "has no RPC0, RPC1 as names of remote devices", "plan without --nodes")
+    return ("--rpc", ",".join(endpoints(plan.rig).values()))
+
+
 GROUPS: tuple[Callable[[Plan, int], Args], ...] = (
-    _model, _fit, _context, _devices, _split, _batch, _cache_types, _flash_attention, _cache, _experts, _overrides,
-    _offload, _mmap, _threads,
+    _model, _fit, _context, _workers, _devices, _split, _batch, _cache_types, _flash_attention, _cache, _experts,
+    _overrides, _offload, _mmap, _threads,
 )  # fmt: skip
 
 

@@ -9,9 +9,8 @@ from dataclasses import replace
 from splitter.engine.reading.value import ReadCommand
 from splitter.plan.plan import Notice, Plan, PlannedDevice
 from splitter.rig.device import Device, Rig
+from splitter.rig.nodes import PREFIX, without_nodes
 from splitter.units import format_bytes
-
-PREFIX = "RPC"
 
 
 def endpoints(read: ReadCommand) -> tuple[str, ...]:
@@ -23,7 +22,9 @@ def endpoints(read: ReadCommand) -> tuple[str, ...]:
 def with_workers(rig: Rig, read: ReadCommand) -> Rig:
     """`rig` with a stand-in for each device of a worker, in front; the rig itself where it already has such devices."""
     named = endpoints(read)
-    if not named or any(device.id.startswith(PREFIX) for device in rig.devices):
+    if not named:  # the cards of the rig's other machines, if it has any, take no part
+        return without_nodes(rig)
+    if any(device.id.startswith(PREFIX) for device in rig.devices):
         return rig
     count = max(len(named), len(read.settings.get("tensor_split", ())) - len(rig.devices))
     free = max((device.free_bytes for device in rig.devices), default=0)

@@ -30,7 +30,7 @@ from splitter.memory.context import sequence_cells, ubatch, uses_flash_attention
 from splitter.memory.footprint import Placement
 from splitter.memory.patterns import find_override, read_overrides
 from splitter.memory.rules import LLAMA_CPP, MemoryRules
-from splitter.memory.settings import Settings
+from splitter.memory.settings import Settings, leading_remote
 from splitter.memory.speculation import state_copies
 from splitter.memory.weights import FIRST_LAYER_NAMES, INPUT_NAMES
 from splitter.model.facts import ModelFacts, TensorInfo
@@ -212,7 +212,7 @@ class ComputeModel:
         except KeyError:  # MTP layers that no known graph runs through
             return self._rough(placement)
         copies = self.rules.pipeline_copies if pipeline else 1
-        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, s.op_offload))
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self._offload()))
 
     def _mtp_net(self, placement: Placement, dims: Dims) -> Net:
         """One pass of the first MTP layer (graph_mtp in src/models/qwen35.cpp and its kin)."""
@@ -238,6 +238,11 @@ class ComputeModel:
         info = self.top.get(name) or self.top["token_embd.weight"]
         home = net.cpu if name == "token_embd.weight" else last
         return net.weight_of(info, self._home(info.name, home, net.cpu))
+
+    def _offload(self) -> int | None:
+        """The device that large products with weights in RAM go to: the first of this machine's, for ggml-rpc takes
+        none over (ggml_backend_sched_backend_id_from_cur); None with --no-op-offload."""
+        return len(leading_remote(self.settings.device_order)) if self.settings.op_offload else None
 
     def _pipeline(self, placement: Placement) -> bool:
         """The conditions of src/llama-context.cpp; every CUDA device is asynchronous and has events."""
@@ -300,7 +305,7 @@ class ComputeModel:
             net = self._net(sketch, placement, dims)
         except KeyError:
             return True
-        assign(net.graph, placement.devices + 1, self.settings.op_offload)
+        assign(net.graph, placement.devices + 1, self._offload())
         return all(node.backend == home for node, home in net.flashes)
 
     def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool, dims: Dims) -> tuple[int, ...]:
@@ -309,7 +314,7 @@ class ComputeModel:
         except KeyError:  # a layer without the tensors that any known kind of layer has
             return self._rough(placement)
         copies = self.rules.pipeline_copies if pipeline else 1
-        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self.settings.op_offload))
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self._offload()))
 
     def _rough(self, placement: Placement) -> tuple[int, ...]:
         """For layers of an unknown kind: the widest tensors several times over on every device in use."""
@@ -325,7 +330,7 @@ class ComputeModel:
         if where is not None:
             sizes[where] += d.outputs * F32.size * self.facts.vocabulary
         if sizes and (None in placement.layers or self.overrides):
-            sizes[0] += 2 * staged + d.tokens * row
+            sizes[min(self._offload() or 0, len(sizes) - 1)] += 2 * staged + d.tokens * row
         return (*sizes, d.tokens * row)
 
     def _net(self, sketch: Sketch, placement: Placement, dims: Dims) -> Net:

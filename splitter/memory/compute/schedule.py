@@ -23,10 +23,11 @@ class Split:
     inputs: list[tuple[Tensor, list[Tensor]]] = field(default_factory=list)
 
 
-def peak_bytes(graph: Graph, backends: int, copies: int = 1, offload: bool = True) -> list[int]:
+def peak_bytes(graph: Graph, backends: int, copies: int = 1, offload: int | None = 0) -> list[int]:
     """Compute-buffer bytes per backend. `graph` is consumed: its tensors carry the marks of this run.
 
-    `copies` is 4 under pipeline parallelism, `offload` False with --no-op-offload.
+    `copies` is 4 under pipeline parallelism, `offload` the device that large products with weights in RAM go to, None
+    for none (--no-op-offload).
     """
     assign(graph, backends, offload)
     splits, later = _split(graph, copies)
@@ -48,7 +49,7 @@ def _wants_offload(node: Tensor) -> bool:
     return node.rows() >= OFFLOAD_BATCH
 
 
-def _fixed(node: Tensor, cpu: int, offload: bool) -> int:
+def _fixed(node: Tensor, cpu: int, offload: int | None) -> int:
     """The backend that the buffers of a node's result or weights ask for, -1 for none (pass 1)."""
     if node.home is not None:
         return node.home
@@ -58,8 +59,9 @@ def _fixed(node: Tensor, cpu: int, offload: bool) -> int:
         return -1
     for source in node.src:
         if source.weight and source.home is not None:
-            if offload and source.home == cpu and cpu > 0 and not source.repacked and _wants_offload(node):
-                return 0
+            movable = source.home == cpu and not source.repacked and _wants_offload(node)
+            if movable and offload is not None and offload < cpu:
+                return offload
             return source.home
     return -1
 
@@ -76,7 +78,7 @@ def _spread(nodes: list[Tensor], cpu: int, keep_cpu: bool) -> None:
             node.backend = current
 
 
-def assign(graph: Graph, backends: int, offload: bool) -> None:
+def assign(graph: Graph, backends: int, offload: int | None) -> None:
     """Gives every tensor its backend."""
     cpu = backends - 1
     for tensor in (*graph.leafs, *graph.nodes):
