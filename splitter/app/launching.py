@@ -89,9 +89,15 @@ def started(
 ) -> Iterator[Started]:
     """The engine in its place, started and supervised until the block ends. `show` gets each line of its log, `told`
     hear of every plan that takes the place of `planned`."""
-    with seated(planned, place, show) as seat:
+    from splitter.app.grouping import grouped  # only what --nodes needs
+
+    with seated(planned, place, show) as seat, grouped(planned, events, seat.on_log) as group:
+        planned = planned if group is None else group.planned
         spill = SpillWarner(planned.plan, events.say)
-        replanner = Replanner(planned, events, (*told, seat.claim.replanned, spill.expect))
+        told = (*told, seat.claim.replanned, spill.expect)
+        replanner = Replanner(planned, events, told)
+        if group is not None:
+            group.on_plan = replanner.take
 
         def on_log(line: str) -> None:
             spill.on_line(line)
@@ -99,8 +105,15 @@ def started(
 
         watching: tuple[Watcher, ...] = (*seat.watchers, *watchers, Announcer(events, supervision))
         with launch(
-            planned.command, on_log=on_log, supervision=supervision, watchers=watching, replan=replanner
+            planned.command,
+            on_log=on_log,
+            supervision=supervision,
+            watchers=watching,
+            replan=replanner,
+            prepare=None if group is None else group.prepare,
         ) as instance:
+            if group is not None:
+                group.attach(instance)
             yield Started(instance, replanner)
 
 

@@ -147,8 +147,14 @@ def find_planner(
     same = kind is None or kind == wanted.kind
     path = wanted.path if same or asked.said("engine.path") else None
     engine = resolve_engine(kind or wanted.kind, path, version if kind else wanted.version)
+    choice = asked.task.rig
     with events.step("looking at the devices"):
-        return engine, planner_for(resolve_rig(asked.task.rig, engine, needed=needed), engine)
+        rig = resolve_rig(choice, engine, needed=needed and not choice.nodes)
+    if choice.nodes:
+        from splitter.app.nodes import rig_with_nodes
+
+        rig = rig_with_nodes(rig, choice.nodes, events)
+    return engine, planner_for(rig, engine)
 
 
 def _keyed(server: Server, events: Events, makes_key: bool) -> Server:
@@ -242,11 +248,18 @@ def prove(planned: Planned, events: Events) -> Planned:
     return commanded(task, task.planner.as_measured(plan))
 
 
+def waits_for_workers(plan: Plan) -> bool:
+    """Whether it uses cards of other machines whose workers do not run yet: no dry run is possible before."""
+    return any(planned.device.node and planned.device.worker is None for planned in plan.devices)
+
+
 def prove_if_possible(planned: Planned, events: Events) -> Planned:
     """`prove` where the engine has a dry run; elsewhere the estimate as it is, for a command that the engine itself
     has read. EngineError where it would refuse to start."""
     from splitter.engine.llama_server.dry_run import find_dry_run
 
+    if waits_for_workers(planned.plan):
+        return planned
     if find_dry_run(planned.task.engine) is None:
         ENGINES[planned.command.engine.kind].rehearse(planned.command)
         return planned

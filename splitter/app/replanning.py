@@ -49,6 +49,12 @@ class Replanner:
             tell(self.planned.plan)
         return self.planned.command
 
+    def take(self, planned: Planned) -> None:
+        """Another plan is in force: a machine went or came back."""
+        self.planned = planned
+        for tell in self._told:
+            tell(planned.plan)
+
     def _taken(self, short: Shortage) -> "Learnt | None":
         """Plans again with what is free now, where that explains the failure; no lesson is kept. Where it does not,
         the plan in force is at least checked against it."""
@@ -145,7 +151,8 @@ class Announcer:
                 return f"{kind} does not answer its health probes ({self._supervision.health_failures} failed in a row)"
             case "waiting":
                 self._tried += 1
-                reason = {"died": "died", "unresponsive": "was stopped", "not_started": "could not be started"}
+                reason = {"died": "died", "unresponsive": "was stopped", "not_started": "could not be started",
+                          "renewed": "is stopped with its workers"}  # fmt: skip
                 return f"{kind} {reason.get(now.failure or '', 'ended')}: it will be restarted (restart {self._tried})"
             case "ready" if now.generation > 1:
                 return f"{kind} is ready again after {now.ready_s or 0:.1f} s (start {now.generation})"

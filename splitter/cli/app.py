@@ -41,6 +41,8 @@ VERBS = {
     "demo": "Show everything once, on any machine.",
     "bench": "Measure tokens per second, and look at what was measured.",
     "profile": "Keep settings as profiles.",
+    "node": "Keep other machines whose cards take part.",
+    "worker": "Offer this machine's cards to an engine on another one.",
     "engine": "Install llama-server and koboldcpp from their releases.",
 }
 

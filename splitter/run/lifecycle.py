@@ -29,6 +29,7 @@ Failure = Literal[
     "not_started",
     "not_replanned",
     "unkillable",
+    "renewed",
 ]
 
 LADDER: tuple[Rung, ...] = ("interrupt", "terminate", "kill")
@@ -108,11 +109,18 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewAsked:
+    """The engine is to be started anew, with all that it needs elsewhere; `stuck`: it will not hear a polite word."""
+
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed."""
 
 
-Event = Answered | Unanswered | Ended | NotStarted | Replanned | StopAsked | Tick
+Event = Answered | Unanswered | Ended | NotStarted | Replanned | StopAsked | RenewAsked | Tick
 Step = tuple[State, tuple[Action, ...]]
 
 
@@ -127,6 +135,8 @@ def step(state: State, event: Event, now_s: float, supervision: Supervision) -> 
             after = replanned(state, possible, now_s)
         case StopAsked():
             after = stop(state, now_s)
+        case RenewAsked(stuck):
+            after = renew(state, stuck, now_s)
         case Answered():
             after = answered(state, event, now_s, supervision)
         case Unanswered():
@@ -211,6 +221,16 @@ def stop(state: State, now_s: float) -> Step:
     if not state.runs:
         return replace(state, phase="exited", since_s=now_s, failure=None), ()
     return climb(state, now_s)
+
+
+def renew(state: State, stuck: bool, now_s: float) -> Step:
+    """One that runs is ended and started again; a stuck one is killed at once. One that starts or ends is let be."""
+    if state.phase not in {"ready", "degraded"} or state.asked:
+        return state, ()
+    state = replace(state, failure="renewed")
+    if not stuck:
+        return climb(state, now_s)
+    return replace(state, phase="stopping", since_s=now_s, rung="kill"), ("terminate", "kill")
 
 
 def climb(state: State, now_s: float) -> Step:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,12 +41,14 @@ class Process:
         *,
         on_line: Callable[[str], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
+        listens: bool = False,
     ) -> None:
+        """`listens`: it reads what `say` writes; else its input is empty."""
         self._lines: deque[str] = deque(maxlen=RING_LINES)
         self._on_line, self._on_exit = on_line, on_exit
         known = secrets(command)
         self._mask = masker({*known.values(), *hidden(command)})
-        self._popen, self._keeper = spawn(command, known)
+        self._popen, self._keeper = spawn(command, known, listens=listens)
         atexit.register(self.kill)
         self._pump = threading.Thread(target=self._read, name="engine log", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="engine exit", daemon=True)
@@ -61,6 +64,13 @@ class Process:
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._popen.returncode
+
+    def say(self, text: str) -> None:
+        """Writes to its input; what it does not take is lost."""
+        if self._popen.stdin is not None:
+            with suppress(OSError, ValueError):
+                self._popen.stdin.write(text.encode())
+                self._popen.stdin.flush()
 
     def lines(self) -> tuple[str, ...]:
         """The last RING_LINES lines it wrote."""
@@ -114,7 +124,9 @@ class Process:
             self._on_exit(code)
 
 
-def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess.Popen[bytes], Guard | JobObject]":
+def spawn(
+    command: EngineCommand, known: Mapping[str, str], *, listens: bool = False
+) -> "tuple[subprocess.Popen[bytes], Guard | JobObject]":
     """Starts `command` with its variables and the secret ones, `known`, added to ours; stderr goes into stdout so that
     the order is kept.
 
@@ -124,7 +136,7 @@ def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess
         environment = {**os.environ, **command.env, **known}
         keeper = JobObject() if sys.platform == "win32" else Guard()
         try:
-            return start(command, environment, keeper), keeper
+            return start(command, environment, keeper, listens=listens), keeper
         except BaseException:
             keeper.end()
             raise
@@ -136,11 +148,13 @@ def spawn(command: EngineCommand, known: Mapping[str, str]) -> "tuple[subprocess
         raise EngineError(message, "check that it is a program for this machine and may be executed") from None
 
 
-def start(command: EngineCommand, environment: dict[str, str], keeper: Guard | JobObject) -> "subprocess.Popen[bytes]":
+def start(
+    command: EngineCommand, environment: dict[str, str], keeper: Guard | JobObject, *, listens: bool = False
+) -> "subprocess.Popen[bytes]":
     """The engine's process, kept by `keeper`."""
     popen = subprocess.Popen(
         command.argv,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environment,

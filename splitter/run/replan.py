@@ -130,8 +130,13 @@ def what_changed(before: Plan, after: Plan, learnt: Learnt) -> str:
     """One sentence: what is believed now, and what the plan does about it."""
     cards = [f"other programs have taken {format_bytes(size)} of {name}" for name, size in learnt.taken.items()]
     cards += [f"{name} has {format_bytes(size)} less than reported" for name, size in learnt.missing.items()]
-    changes = "; ".join(_differences(before, after)) or "the plan stays as it was"
+    changes = differences(before, after)
     return f"{' and '.join(cards) or 'memory ran out'}: {changes}"
+
+
+def differences(before: Plan, after: Plan) -> str:
+    """What another plan does differently, in words."""
+    return "; ".join(_differences(before, after)) or "the plan stays as it was"
 
 
 def _differences(before: Plan, after: Plan) -> list[str]:

@@ -25,6 +25,7 @@ from splitter.run.lifecycle import (
     Failure,
     NotStarted,
     Phase,
+    RenewAsked,
     Replanned,
     State,
     StopAsked,
@@ -45,11 +46,12 @@ Replan = Callable[[Shortage], EngineCommand]
 class Hooks:
     """Who is told what. `on_log` gets each line of the engine, from a thread; `watchers` a snapshot after every change
     of phase or process, from the loop's thread; `replan` a shortage of memory, to answer with another command (or to
-    refuse with a SplitterError)."""
+    refuse with a SplitterError); `prepare` is asked before every start but the first, and gives its command."""
 
     on_log: Callable[[str], None] | None = None
     watchers: Sequence[Watcher] = ()
     replan: Replan | None = None
+    prepare: Callable[[], EngineCommand] | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -155,6 +157,10 @@ class Instance:
         """Asks it to stop, from any thread: `wait_ready` and `wait` then return or raise. Again: one rung on."""
         self._events.put(StopAsked())
 
+    def ask_renew(self, *, stuck: bool = False) -> None:
+        """Asks, from any thread, to start it anew with all that it needs elsewhere. Nothing while it starts or ends."""
+        self._events.put(RenewAsked(stuck))
+
     def stop(self) -> int | None:
         """Stops it and everything it started; the exit code. EngineError when it cannot be killed. Twice is fine."""
         if not self._state.ended:
@@ -250,6 +256,8 @@ class Instance:
     def _restart(self) -> None:
         self.ready_s = None
         try:
+            if self._hooks.prepare is not None:
+                self.command = self._hooks.prepare()
             endpoint.require_free(self.command.server)
             self._start()
         except SplitterError as error:
@@ -327,6 +335,7 @@ def launch(
     supervision: Supervision = UNSUPERVISED,
     watchers: Sequence[Watcher] = (),
     replan: Replan | None = None,
+    prepare: Callable[[], EngineCommand] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Instance:
     """Starts the engine; see Hooks for who is told what. Without `supervision` it is never started again.
@@ -336,4 +345,4 @@ def launch(
     if start_timeout_s is not None:
         supervision = replace(supervision, ready_timeout_s=start_timeout_s)
     endpoint.require_free(command.server)
-    return Instance(command, supervision, Hooks(on_log, watchers, replan, clock))
+    return Instance(command, supervision, Hooks(on_log, watchers, replan, prepare, clock))

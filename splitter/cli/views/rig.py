@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
+from splitter.cli.views.nodes import network_lines
 from splitter.cli.views.sheet import Row, Sheet, figures, words
 from splitter.cli.views.words import size, yes_no
 from splitter.printable import printable_lines
@@ -17,6 +18,7 @@ def rig_view(rig: Rig) -> Iterator[RenderableType]:
     if rig.devices:
         yield device_sheet(rig.devices)
     yield Text(host_line(rig.host))
+    yield from (Text(line) for line in network_lines(rig.devices))
     yield from (Text(f"{device.id} values: {_sources(device)}", style="dim") for device in rig.devices)
     for note in rig.notes:
         yield Text(f"note: {note}")
