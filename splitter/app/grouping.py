@@ -168,9 +168,8 @@ class Group:
             if instance is None or instance.phase not in {"ready", "degraded"} or self._busy.locked():
                 silence.again()
                 continue
-            if not all(tunnel.alive() for tunnel in self._tunnels):
-                dead = ", ".join(tunnel.node.name for tunnel in self._tunnels if not tunnel.alive())
-                self._events.say(f"the worker on {dead} is gone: server and workers start again")
+            if dead := self._dead(instance):
+                self._events.say(f"the worker on {' and '.join(dead)} is gone: server and workers start again")
                 instance.ask_renew(stuck=True)
                 self._wait_renewed(instance)
             elif self._tunnels and silence.lasts(instance):
@@ -180,6 +179,11 @@ class Group:
             elif self._gone and time.monotonic() - recalled_s > self._recall_s:
                 recalled_s = time.monotonic()
                 self._recall(instance)
+
+    def _dead(self, instance: "Instance") -> list[str]:
+        """The machines whose session ended, or whose worker did: ssh then stays for the server's own connection."""
+        closed = endpoint.hung_up(instance.pid, [tunnel.port for tunnel in self._tunnels])
+        return [tunnel.node.name for tunnel in self._tunnels if not tunnel.alive() or tunnel.port in closed]
 
     def _wait_renewed(self, instance: "Instance") -> None:
         """Not asked twice for the same."""

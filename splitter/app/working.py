@@ -19,6 +19,7 @@ from splitter.rig.nodes import FIRST_PORT
 
 PROGRAMS = ("ggml-rpc-server", "rpc-server")
 READY = "worker ready"
+CLIENTS = ("Accepted client connection", "Client connection closed")  # a probe is one too
 WHY_LOOPBACK = (
     "a worker reads and writes this machine's memory for anybody who reaches it, so it listens on loopback alone"
 )
@@ -75,7 +76,10 @@ def serve_worker(wishes: WorkerWishes, events: Events) -> None:
     command = worker_command(path, wishes.cards or _all_cards(engine), wishes.port, base)
     asked = Asked(wishes.while_asked_s) if wishes.while_asked_s else None
     hooks = WorkerHooks(
-        events.say, lambda line: events.say(f"worker: {line}") if line.strip() else None, asked or _always
+        events.say,
+        lambda line: events.say(f"worker: {line}") if line.strip() and not line.startswith(CLIENTS) else None,
+        asked or _always,
+        once=asked is not None,
     )
     with RpcWorker(command, Supervision(), hooks) as worker:
         worker.serve(lambda: events.say(f"{READY}: port {wishes.port}, build {engine.version or 'unknown'}"))

@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -115,6 +115,18 @@ def cpu_time_s(pid: int) -> float:
     except psutil.Error:
         return 0.0
     return float(spent.user + spent.system)
+
+
+def hung_up(pid: int, ports: Collection[int]) -> set[int]:
+    """Those of `ports` that `pid` is still connected to, but whose other end has closed; none where the system will not
+    tell."""
+    import psutil
+
+    try:
+        rows = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {row.raddr[1] for row in rows if row.raddr and row.status == "CLOSE_WAIT" and row.raddr[1] in ports}
 
 
 def listens(pid: int, port: int) -> bool:

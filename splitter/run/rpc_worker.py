@@ -20,11 +20,13 @@ ACCEPT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerHooks:
-    """`say` gets a remark, `on_line` each line of the worker, `asked` whether somebody still wants it."""
+    """`say` gets a remark, `on_line` each line of the worker, `asked` whether somebody still wants it. `once`: it
+    belongs to a launch, which starts everything anew when it ends."""
 
     say: Callable[[str], None]
     on_line: Callable[[str], None]
     asked: Callable[[], bool] = lambda: True
+    once: bool = False
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
@@ -100,6 +102,10 @@ class RpcWorker:
         served, started_s = False, time.monotonic()
         while self._hooks.asked():
             gone = self._ended.wait(LOOK_S)
+            if self._hooks.once:
+                if gone:
+                    raise EngineError("the worker ended", "the machine that uses it starts it again")
+                continue
             count = 0 if gone or self._process is None else clients(self._process.pid, self._command.server.port)
             if not gone and (count or not served):
                 served = served or count > 0
