@@ -20,7 +20,7 @@ from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
 from splitter.errors import DoesNotFitError, EngineError, SplitterError
 from splitter.plan.plan import Plan
-from splitter.rig.node_file import Node, known_node, load_nodes
+from splitter.rig.node_file import SavedNode, known_node, load_nodes
 from splitter.rig.nodes import nodes_of, reached_at, without_nodes
 from splitter.run import endpoint
 from splitter.run.keys import key_of
@@ -48,7 +48,9 @@ class Group:
     def __init__(self, planned: Planned, events: Events, on_line: Callable[[str], None], recall_s: float = RECALL_S):
         self.planned = planned
         self._asked, self._events, self._on_line, self._recall_s = planned, events, on_line, recall_s
-        self._nodes: dict[str, Node] = {name: known_node(name, load_nodes()) for name in nodes_of(planned.task.rig)}
+        self._nodes: dict[str, SavedNode] = {
+            name: known_node(name, load_nodes()) for name in nodes_of(planned.task.rig)
+        }
         self._tunnels: list[Tunnel] = []
         self._gone: dict[str, str] = {}
         self._instance: Instance | None = None
@@ -126,7 +128,7 @@ class Group:
         task = replace(planned.task, planner=planned.task.planner.on(reached_at(planned.task.rig, workers)))
         return prove_if_possible(commanded(task, _reached(planned.plan, workers)), self._events)
 
-    def _open(self, node: Node, cards: Sequence[str]) -> Tunnel:
+    def _open(self, node: SavedNode, cards: Sequence[str]) -> Tunnel:
         """A tunnel with its worker; on a node where the port is taken the next ones are tried."""
         for port in range(node.port, node.port + PORTS_TRIED):
             tunnel = Tunnel(node, cards, self._on_line, self._look)

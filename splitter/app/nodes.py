@@ -10,7 +10,7 @@ from splitter.app.events import Events
 from splitter.engine.command import EngineRef
 from splitter.errors import EngineError, RigError, SplitterError
 from splitter.rig.device import Device, Rig
-from splitter.rig.node_file import Node, add_node, known_node, load_nodes
+from splitter.rig.node_file import SavedNode, add_node, known_node, load_nodes
 from splitter.rig.nodes import with_nodes
 
 ECHOES, ECHO_BYTES = 20, 16_000_000
@@ -30,7 +30,7 @@ class Check:
 class NodeReport:
     """What `splitter node test` found."""
 
-    node: Node
+    node: SavedNode
     checks: tuple[Check, ...]
     devices: tuple[Device, ...] = ()
 
@@ -51,7 +51,7 @@ class NodeReport:
         }
 
 
-def node_data(node: Node) -> dict[str, Any]:
+def node_data(node: SavedNode) -> dict[str, Any]:
     """A node, as JSON has it."""
     return {
         "name": node.name,
@@ -76,7 +76,7 @@ def rig_with_nodes(rig: Rig, names: Sequence[str], events: Events) -> Rig:
     return with_nodes(rig, found)
 
 
-def cards_of(node: Node) -> tuple[Device, ...]:
+def cards_of(node: SavedNode) -> tuple[Device, ...]:
     """The node's cards with its network: from its rig file, from splitter there, or from its engine's listing."""
     devices = _cards(node)
     if not devices:
@@ -84,7 +84,7 @@ def cards_of(node: Node) -> tuple[Device, ...]:
     return tuple(replace(d, rtt_s=node.rtt_s, node_link_bytes_per_s=node.link_bytes_per_s) for d in devices)
 
 
-def _cards(node: Node) -> tuple[Device, ...]:
+def _cards(node: SavedNode) -> tuple[Device, ...]:
     from splitter.rig.defaults import fill_from_catalog
     from splitter.rig.files import load_catalog, load_rig
     from splitter.rig.listed import parse_listing
@@ -116,14 +116,14 @@ def _server_beside(worker: str) -> str:
     return "llama-server"
 
 
-def _unusable(node: Node, said: str) -> EngineError:
+def _unusable(node: SavedNode, said: str) -> EngineError:
     from splitter.run.ssh import blame
 
     what, hint = blame(node, said)
     return EngineError(f"{node.name}: {what}" + (f" ({said[-200:]})" if said else ""), hint)
 
 
-def engine_of(node: Node) -> str | None:
+def engine_of(node: SavedNode) -> str | None:
     """The build of llama-server on the node, None where splitter there finds none."""
     import json
 
@@ -167,14 +167,14 @@ def test_node(name: str, engine: EngineRef, events: Events) -> NodeReport:
     return NodeReport(node, tuple(checks), devices)
 
 
-def _same_build(node: Node, engine: EngineRef) -> Check:
+def _same_build(node: SavedNode, engine: EngineRef) -> Check:
     there = engine_of(node)
     if there is not None and there == engine.version:
         return Check("build", f"llama.cpp {there} on both machines")
     return Check("build", there or "none", *different_builds(node, there, engine))
 
 
-def different_builds(node: Node, there: str | None, engine: EngineRef) -> tuple[str, str]:
+def different_builds(node: SavedNode, there: str | None, engine: EngineRef) -> tuple[str, str]:
     """The sentence and the command for another build than ours on a node: operations are numbered by build."""
     host = node.ssh.partition(":")[0]
     ours = engine.version or "an unknown build"
@@ -183,7 +183,7 @@ def different_builds(node: Node, there: str | None, engine: EngineRef) -> tuple[
     return f"{node.name} has {has}, this machine {ours}: both must be the same build", hint
 
 
-def _worker(node: Node, devices: Sequence[Device]) -> Check:
+def _worker(node: SavedNode, devices: Sequence[Device]) -> Check:
     from splitter.run.tunnel import Tunnel
 
     tunnel = Tunnel(node, [d.node_id or d.id for d in devices], lambda _line: None, lambda: None)
@@ -196,7 +196,7 @@ def _worker(node: Node, devices: Sequence[Device]) -> Check:
     return Check("worker", f"started on port {node.port} and ended")
 
 
-def measure_network(node: Node) -> tuple[float, float]:
+def measure_network(node: SavedNode) -> tuple[float, float]:
     """Seconds of a round trip and bytes per second to a node, through ssh as a tunnel goes: an echo of single bytes,
     then of some MiB. EngineError when it does not answer."""
     import subprocess

@@ -74,7 +74,7 @@ def serve_worker(wishes: WorkerWishes, events: Events) -> None:
     env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     base = EngineCommand(engine, (path,), env)
     command = worker_command(path, wishes.cards or _all_cards(engine), wishes.port, base)
-    asked = Asked(wishes.while_asked_s) if wishes.while_asked_s else None
+    asked = StillAsked(wishes.while_asked_s) if wishes.while_asked_s else None
     hooks = WorkerHooks(
         events.say,
         lambda line: events.say(f"worker: {line}") if line.strip() and not line.startswith(CLIENTS) else None,
@@ -98,7 +98,7 @@ def _all_cards(engine: EngineRef) -> tuple[str, ...]:
     return tuple(device.id for device in list_devices(lister)) if lister else ()
 
 
-class Asked:
+class StillAsked:
     """Whether a line came on standard input within so many seconds: the other machine writes one every few seconds, so
     a worker whose client vanished with its machine does not stay behind."""
 

@@ -11,7 +11,7 @@ from splitter.rig.card_name import Listed, placed_list, plain_name, read_name
 from splitter.rig.catalog import Card, Catalog, matches, parse_catalog, resolve
 from splitter.rig.device import Device, Rig
 from splitter.rig.host import operating_system, probe_host
-from splitter.rig.node_file import Node, load_nodes
+from splitter.rig.node_file import SavedNode, load_nodes
 from splitter.rig.nodes import with_nodes
 from splitter.rig.rig_file import dump_rig, nearest, parse_rig, rig_from_cards
 from splitter.safe_yaml import MAX_BYTES
@@ -105,7 +105,7 @@ def _rig_of(listed: tuple[Listed, ...], name: str, backend: BackendName | None) 
 
 
 def _cards_in(
-    name: str, listed: tuple[Listed, ...], node: Node | None, backend: BackendName | None
+    name: str, listed: tuple[Listed, ...], node: SavedNode | None, backend: BackendName | None
 ) -> Iterator[Device]:
     """The listed cards of one node, on the network that is known of it."""
     there = _rig_of(tuple(card for card in listed if card.node == name), name, backend)

@@ -18,7 +18,7 @@ MAX_NODES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class SavedNode:
     """Another machine: how ssh reaches it, `splitter` and `engine` (its ggml-rpc-server) as it calls them there, the
     worker's `port` on its loopback, what the network was measured to be, and a rig file that stands for its cards."""
 
@@ -68,7 +68,7 @@ def nodes_path() -> Path:
     return config_folder() / "nodes.yaml"
 
 
-def load_nodes() -> dict[str, Node]:
+def load_nodes() -> dict[str, SavedNode]:
     """The saved nodes by name; RigError for a file that is not one."""
     path = nodes_path()
     try:
@@ -81,24 +81,24 @@ def load_nodes() -> dict[str, Node]:
     return parse_nodes(text, str(path))
 
 
-def parse_nodes(text: str, where: str) -> dict[str, Node]:
+def parse_nodes(text: str, where: str) -> dict[str, SavedNode]:
     """The nodes that `text` lists under `nodes:`; RigError for anything else."""
     data = parse_yaml(text, where) or {}
     if not isinstance(data, Mapping) or not isinstance(data.get("nodes") or {}, Mapping):
         raise RigError(f"{where} has no nodes", "`splitter node add NAME DESTINATION` writes it")
     refuse_unknown(data, ("nodes",), where)
-    found: dict[str, Node] = {}
+    found: dict[str, SavedNode] = {}
     for name, row in (data.get("nodes") or {}).items():
         if not is_node_name(name):
             raise RigError(f"{where}: '{name[:40]!r}' cannot name a node", "`splitter node add` names the rules")
         values = read_values(row, NODE_KEYS, f"{where}, {name}")
         if "ssh" not in values:
             raise RigError(f"{where}: {name} has no ssh destination", f"{name}: {{ssh: me@{name}}}")
-        found[name] = Node(name, **values)
+        found[name] = SavedNode(name, **values)
     return found
 
 
-def dump_nodes(nodes: Iterable[Node]) -> str:
+def dump_nodes(nodes: Iterable[SavedNode]) -> str:
     """The nodes as the file holds them."""
     import yaml
 
@@ -107,7 +107,7 @@ def dump_nodes(nodes: Iterable[Node]) -> str:
     return text
 
 
-def save_nodes(nodes: Mapping[str, Node]) -> Path:
+def save_nodes(nodes: Mapping[str, SavedNode]) -> Path:
     """Writes the file whole; RigError where the system refuses."""
     path = nodes_path()
     if len(nodes) > MAX_NODES:
@@ -120,7 +120,7 @@ def save_nodes(nodes: Mapping[str, Node]) -> Path:
     return path
 
 
-def add_node(node: Node) -> Path:
+def add_node(node: SavedNode) -> Path:
     """Keeps `node`, in place of the one of its name."""
     checked = replace(node, name=node_name(node.name), ssh=destination(node.ssh))
     for program in (checked.splitter, checked.engine):
@@ -136,7 +136,7 @@ def remove_node(name: str) -> Path:
     return save_nodes({key: node for key, node in kept.items() if key != name})
 
 
-def known_node(name: str, nodes: Mapping[str, Node]) -> Node:
+def known_node(name: str, nodes: Mapping[str, SavedNode]) -> SavedNode:
     """The node of that name; UsageError names those that there are."""
     if name not in nodes:
         listed = ", ".join(nodes) or "none"

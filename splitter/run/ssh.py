@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from splitter.errors import UsageError
-from splitter.rig.node_file import Node
+from splitter.rig.node_file import SavedNode
 from splitter.rig.node_names import remote_path, split_destination
 
 CONNECT_S, ALIVE_S, ALIVE_MISSED = 10, 5, 3
@@ -29,7 +29,7 @@ _OPTIONS = (
 )
 
 
-def ssh_argv(node: Node, words: Sequence[str], *, forward: tuple[int, int] | None = None) -> tuple[str, ...]:
+def ssh_argv(node: SavedNode, words: Sequence[str], *, forward: tuple[int, int] | None = None) -> tuple[str, ...]:
     """ssh that runs `words` on the node; with `forward` a port here leads to one on the node's loopback.
 
     UsageError for a word that a shell there could read as more than itself."""
@@ -45,7 +45,7 @@ def ssh_argv(node: Node, words: Sequence[str], *, forward: tuple[int, int] | Non
     return ("ssh", *options, *tunnel, *there, "--", host, *words)
 
 
-def worker_words(node: Node, cards: Sequence[str], port: int) -> tuple[str, ...]:
+def worker_words(node: SavedNode, cards: Sequence[str], port: int) -> tuple[str, ...]:
     """What runs on the node: `splitter worker`, or the engine's own worker where splitter is not there."""
     listed = ",".join(cards)
     if node.engine and not node.splitter:
@@ -55,7 +55,7 @@ def worker_words(node: Node, cards: Sequence[str], port: int) -> tuple[str, ...]
     return (*splitter_words(node), "worker", *beaten)
 
 
-def splitter_words(node: Node) -> tuple[str, ...]:
+def splitter_words(node: SavedNode) -> tuple[str, ...]:
     """splitter's program on the node."""
     return (remote_path(node.splitter or "splitter"),)
 
@@ -79,7 +79,7 @@ _SAID = (
 )  # fmt: skip
 
 
-def blame(node: Node, text: str) -> tuple[str, str]:
+def blame(node: SavedNode, text: str) -> tuple[str, str]:
     """What went wrong, and what to do, from what ssh and the node said."""
     host = split_destination(node.ssh)[0]
     for sign, what, hint in _SAID:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from splitter.engine.command import EngineCommand, EngineRef
 from splitter.errors import EngineError, EngineNotFoundError
 from splitter.printable import printable
-from splitter.rig.node_file import Node
+from splitter.rig.node_file import SavedNode
 from splitter.run import endpoint
 from splitter.run.process import Process
 from splitter.run.rpc_worker import READY_S
@@ -31,7 +31,7 @@ class Said:
     errors: str
 
 
-def run_on(node: Node, words: Sequence[str], *, timeout_s: float = 60.0, given: bytes = b"") -> Said:
+def run_on(node: SavedNode, words: Sequence[str], *, timeout_s: float = 60.0, given: bytes = b"") -> Said:
     """Runs `words` on a node with `given` as input. EngineError when ssh is missing or gives no answer in time."""
     argv = ssh_argv(node, words)
     try:
@@ -79,7 +79,7 @@ class Tunnel:
     """The session of one node. `on_line` gets what is said there, `on_end` is called once it is gone."""
 
     def __init__(
-        self, node: Node, cards: Sequence[str], on_line: Callable[[str], None], on_end: Callable[[], None]
+        self, node: SavedNode, cards: Sequence[str], on_line: Callable[[str], None], on_end: Callable[[], None]
     ) -> None:
         self.node, self.cards = node, tuple(cards)
         self.port = endpoint.any_free_port()

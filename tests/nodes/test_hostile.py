@@ -9,7 +9,7 @@ import pytest
 
 from splitter.errors import RigError, SplitterError, UsageError
 from splitter.rig.node_answer import MOST_BYTES, read_node_rig
-from splitter.rig.node_file import Node, add_node, load_nodes, nodes_path, parse_nodes
+from splitter.rig.node_file import SavedNode, add_node, load_nodes, nodes_path, parse_nodes
 from splitter.rig.node_names import destination, node_name, remote_path, split_destination
 from splitter.run.ssh import ssh_argv, worker_words
 
@@ -73,7 +73,7 @@ def test_a_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         node_name(name)
     with pytest.raises(UsageError):
-        add_node(Node(name, "me@host"))
+        add_node(SavedNode(name, "me@host"))
     assert not nodes_path().exists()
 
 
@@ -82,7 +82,7 @@ def test_a_destination_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         destination(text)
     with pytest.raises(UsageError):
-        ssh_argv(Node("attic", text), ("splitter",))
+        ssh_argv(SavedNode("attic", text), ("splitter",))
 
 
 @pytest.mark.parametrize("text", PATHS)
@@ -91,7 +91,7 @@ def test_a_path_is_refused(text: str) -> None:
         remote_path(text)
     if text:
         with pytest.raises(UsageError):
-            worker_words(Node("attic", "host", splitter=text), ("CUDA0",), 50052)
+            worker_words(SavedNode("attic", "host", splitter=text), ("CUDA0",), 50052)
 
 
 @pytest.mark.parametrize("what", ANSWERS)
@@ -108,11 +108,11 @@ def test_an_honest_answer_is_read() -> None:
 def test_destinations_that_people_use() -> None:
     assert split_destination("me@attic.local:2222") == ("me@attic.local", 2222)
     assert split_destination("192.168.1.7") == ("192.168.1.7", None)
-    argv = ssh_argv(Node("attic", "me@attic:2222"), ("splitter", "rig", "--json"))
+    argv = ssh_argv(SavedNode("attic", "me@attic:2222"), ("splitter", "rig", "--json"))
     assert argv[-5:] == ("--", "me@attic", "splitter", "rig", "--json")
     assert argv[argv.index("-p") + 1] == "2222"
     assert "-N" not in argv
-    tunnel = ssh_argv(Node("attic", "attic"), ("x",), forward=(1, 2))
+    tunnel = ssh_argv(SavedNode("attic", "attic"), ("x",), forward=(1, 2))
     assert "-tt" in tunnel
 
 

@@ -31,10 +31,10 @@ def add(
 ) -> None:
     """Keep a machine under a name. Nothing is asked of it yet: `splitter node test NAME` does that."""
     from splitter.app.nodes import node_data
-    from splitter.rig.node_file import Node, add_node
+    from splitter.rig.node_file import SavedNode, add_node
 
     output = Output("node", as_json=report.json)
-    node = Node(name, destination, splitter, engine, port, rig=rig)
+    node = SavedNode(name, destination, splitter, engine, port, rig=rig)
     path = add_node(node)
     output.show(f"{name} is kept in {path}; next: splitter node test {name}")
     output.data(node_data(node))

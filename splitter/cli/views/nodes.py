@@ -9,10 +9,10 @@ from splitter.app.nodes import NodeReport
 from splitter.cli.views.sheet import Row, Sheet, figures, words
 from splitter.printable import printable_lines
 from splitter.rig.device import Device
-from splitter.rig.node_file import Node
+from splitter.rig.node_file import SavedNode
 
 
-def nodes_view(nodes: Sequence[Node]) -> Iterator[RenderableType]:
+def nodes_view(nodes: Sequence[SavedNode]) -> Iterator[RenderableType]:
     if not nodes:
         yield Text("no node is saved: `splitter node add NAME me@host`")
         return
@@ -20,7 +20,7 @@ def nodes_view(nodes: Sequence[Node]) -> Iterator[RenderableType]:
     yield Sheet(columns, tuple(Row(_cells(node)) for node in nodes))
 
 
-def _cells(node: Node) -> tuple[str, ...]:
+def _cells(node: SavedNode) -> tuple[str, ...]:
     what = node.engine if node.engine and not node.splitter else node.splitter or "splitter"
     return (node.name, node.ssh, f"{what}, port {node.port}", round_trip(node.rtt_s), link(node.link_bytes_per_s))
 
