@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from splitter.cli.options import EngineOptions, OutputOptions, with_options
+from splitter.cli.options import OutputOptions, with_options
 from splitter.cli.output import Output
 
 app = typer.Typer(
@@ -67,9 +67,13 @@ def remove(report: OutputOptions, name: Annotated[str, typer.Argument(help="The 
 
 
 @app.command("test")
-@with_options(EngineOptions, OutputOptions)
+@with_options(OutputOptions)
 def test(
-    engine: EngineOptions, report: OutputOptions, name: Annotated[str, typer.Argument(help="The machine's name.")]
+    report: OutputOptions,
+    name: Annotated[str, typer.Argument(help="The machine's name.")],
+    engine_path: Annotated[
+        str | None, typer.Option("--engine-path", help="llama-server here: its file or folder.", metavar="P")
+    ] = None,
 ) -> None:
     """Look whether a machine can take part: reachable, the same build, cards, network, worker."""
     from splitter.app.nodes import test_node
@@ -78,7 +82,7 @@ def test(
     from splitter.engine.engines import DEFAULT
 
     output = Output("node", as_json=report.json)
-    found = resolve_engine(engine.engine or DEFAULT.name, engine.engine_path, engine.engine_version)
+    found = resolve_engine(DEFAULT.name, engine_path, None)
     tested = test_node(name, found, output)
     output.show(*report_view(tested))
     failed = next((check for check in tested.checks if check.problem), None)
