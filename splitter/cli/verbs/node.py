@@ -68,7 +68,7 @@ def remove(report: OutputOptions, name: Annotated[str, typer.Argument(help="The 
 
 @app.command("test")
 @with_options(OutputOptions)
-def test(
+def look(
     report: OutputOptions,
     name: Annotated[str, typer.Argument(help="The machine's name.")],
     engine_path: Annotated[
