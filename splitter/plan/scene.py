@@ -58,7 +58,8 @@ class Scene:
         """The memory model of `settings` under the engine's rules; their placement fields do not matter."""
         named = any(item.rpartition("=")[2] in settings.device_order for item in settings.override_tensors)
         needed = named or not offer_host_buffer(settings.device_order)
-        order = settings.device_order if needed else leading_remote(settings.device_order)
+        away = len(leading_remote(settings.device_order))  # with them, the first device here: it stages what is in RAM
+        order = settings.device_order if needed else settings.device_order[: away + 1] if away else ()
         kinds = ",".join(speculation.kinds(settings)) or None
         alone = replace(settings, **NO_EXTRA, spec_type=kinds)
         plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)

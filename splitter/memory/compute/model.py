@@ -407,11 +407,12 @@ class ComputeModel:
         for _, owner in sketch:
             missing[owner] -= 1
         d = self.dims
-        offloads = self.settings.op_offload and d.tokens >= OFFLOAD_BATCH and cpu > 0
+        to = self._offload()
+        staged = cpu if to is None or d.tokens < OFFLOAD_BATCH else min(to, cpu)
         for owner, count in missing.items():
             for _ in range(count):
                 leaf = net.graph.leaf(F32, min(d.cells, d.top_k), d.tokens)
-                leaf.backend = (0 if offloads else cpu) if owner is None else owner
+                leaf.backend = staged if owner is None else owner
                 net.graph.leafs.append(leaf)
 
     def _finish(self, walk: Walk, cur: Tensor, where: int) -> None:
