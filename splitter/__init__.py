@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from splitter.app.api import bench, check, launch, plan, rank
     from splitter.app.events import Events
+    from splitter.client import Client
     from splitter.errors import SplitterError
 
 __version__ = "0.1.0"
-__all__ = ["Events", "SplitterError", "__version__", "bench", "check", "launch", "plan", "rank"]
+__all__ = ["Client", "Events", "SplitterError", "__version__", "bench", "check", "launch", "plan", "rank"]
 
 _HOMES = {
     **dict.fromkeys(("check", "launch", "rank"), "splitter.app.api"),
+    "Client": "splitter.client",
     "Events": "splitter.app.events",
     "SplitterError": "splitter.errors",
 }

@@ -78,7 +78,17 @@ WORLD = {
     "bench/run_llama_bench.py": "runs llama-bench",
     "bench/records/records.py": "keeps measurements in SQLite",
     "profile/files.py": "reads profile files",
+    "gateway/app.py": "owns the wall clock of the history",
+    "gateway/door.py": "owns the clock of the queue",
+    "gateway/haproxy_process.py": "starts and stops HAProxy",
+    "gateway/keeper.py": "probes, finds, writes, on its own clock",
+    "gateway/probe.py": "asks backends over HTTP",
+    "gateway/quota.py": "asks Redis",
+    "gateway/relay.py": "passes requests on over HTTP",
+    "gateway/serve.py": "listens, and hears the signals that stop it",
+    "gateway/store.py": "keeps keys and history in a database",
     "app/background.py": "starts a launch's supervisor as a background process",
+    "app/joining.py": "a thread that tells a gateway of an engine",
     "app/running.py": "a thread that supervises an engine for a program",
     "app/looking.py": "asks for the environment's variables",
     "app/nodes.py": "measures the network to a node",
@@ -96,7 +106,7 @@ WORLD = {
     "app/scripting.py": "quotes a line for Windows as subprocess would",
 }
 EFFECTS = {"os", "subprocess", "socket", "urllib", "http", "time", "psutil", "pynvml", "shutil", "tempfile", "signal",
-           "huggingface_hub", "requests", "httpx", "random", "sqlite3", "threading", "ctypes"}  # fmt: skip
+           "huggingface_hub", "requests", "httpx", "aiohttp", "random", "sqlite3", "threading", "ctypes"}  # fmt: skip
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

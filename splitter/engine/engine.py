@@ -59,6 +59,8 @@ class Engine:
     """A page that answers while it works and that it does not write into its log."""
     slots_path: ClassVar[str] = "/slots"
     """The page that tells what it works on."""
+    abort_path: ClassVar[str | None] = None
+    """Where a request is ended that carries a `genkey`; None: it ends with its connection."""
     where_flags: ClassVar[Counts] = {"--device": 1, "-dev": 1, "-ts": 1, "--tensor-split": 1, "-sm": 1, "-mg": 1}
     """Flags of its commands that say where layers go, with the number of their values."""
     amount_flags: ClassVar[Counts] = {"-ngl": 1, "--fit": 1, "-ncmoe": 1, "-cmoe": 0, "-ot": 1}
@@ -148,6 +150,11 @@ class Engine:
     def introduces(self, props: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Whether `props`, the answer of /props, is its own."""
         return False
+
+    def answers(self, ask: Ask) -> bool:
+        """Whether it is what answers there. Raises what `ask` raises."""
+        props = ask("/props").json()
+        return isinstance(props, dict) and self.introduces(props)
 
     def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":  # noqa: ARG002
         """The JSON of `slots_path`, read; None where it does not tell. `argv` is its command."""

@@ -185,6 +185,8 @@ class Page(BaseHTTPRequestHandler):
             self.stream(body)
         elif self.path == "/v1/completions":
             self.openai(body)
+        elif self.path == "/v1/chat/completions":
+            self.chat(body)
         else:
             self.send(404, "text/html", b"<html><body>Error 404. Not found.</body></html>")
 
@@ -225,6 +227,51 @@ class Page(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": self.count(own)["value"], "completion_tokens": count}
         self.answer(200, {"object": "text_completion", "model": self.server.run.name, "choices": [choice],
                           "usage": usage})  # fmt: skip
+
+    def chat(self, body: dict[str, Any]) -> None:
+        """Whole or as server-sent events. Work ends by itself or by /api/extra/abort, not when the client leaves."""
+        server, asked = self.server, {key: value for key, value in body.items() if key not in {"genkey", "model"}}
+        assert server.backend
+        text, reason = "", "length"
+        with server.free, server.backend.ask("POST", "/v1/chat/completions", {**asked, "stream": True}) as answer:
+            server.at_work += 1
+            server.aborted = False
+            if body.get("stream"):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.end_headers()
+            try:
+                for line in answer:
+                    if server.aborted:
+                        break
+                    if not line.startswith(b"data: {"):
+                        continue
+                    choice = (json.loads(line[6:]).get("choices") or [{}])[0]
+                    said = choice.get("delta", {}).get("content") or ""
+                    text, reason = text + said, choice.get("finish_reason") or reason
+                    shown = {"index": 0, "finish_reason": choice.get("finish_reason"), "delta": {"content": said}}
+                    event = {"object": "chat.completion.chunk", "model": server.run.name, "choices": [shown]}
+                    if body.get("stream"):
+                        self.say(b"data: " + json.dumps(event).encode() + b"\n\n")
+            finally:
+                server.at_work -= 1
+        if body.get("stream"):
+            self.say(b"data: [DONE]\n\n")
+            self.close_connection = True
+            return
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
+        usage = {"prompt_tokens": self.count({"prompt": json.dumps(body["messages"])})["value"],
+                 "completion_tokens": len(text.split())}  # fmt: skip
+        self.answer(200, {"object": "chat.completion", "model": server.run.name, "choices": [choice], "usage": usage})
+
+    def say(self, data: bytes) -> bool:
+        """Whether the client still listens."""
+        try:
+            self.wfile.write(data)
+            self.wfile.flush()
+        except OSError:
+            return False
+        return True
 
     def answer(self, status: int, page: Any) -> None:
         self.send(status, "application/json", json.dumps(page).encode())

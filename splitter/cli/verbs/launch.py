@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from splitter.app.background import background, launch_in_background
+from splitter.app.joining import Entrance, entrance, joined, membership
 from splitter.app.launching import LaunchPlace, started
 from splitter.app.planning import Planned, plan_launch
 from splitter.cli.flags import wishes_of
@@ -65,12 +66,19 @@ def launch(
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the chat page in the browser when it is ready.")
     ] = False,
+    join: Annotated[
+        str | None, typer.Option("--join", help="Enter this gateway while the engine runs.", metavar="URL")
+    ] = None,
+    join_key_file: Annotated[
+        str | None, typer.Option("--join-key-file", help="File with the gateway's join key.", metavar="FILE")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show neither the engine's log nor the live view.")] = False,
 ) -> None:
     """Plan, start the engine, and watch it. Until Ctrl-C or the engine's end."""
     supervises, wishes = background(), wishes_of(model, asked, flags)
     in_front = supervises is None
     output = Output("launch", as_json=report.json and in_front, save=asked.save if in_front else None)
+    enters = entrance(join, join_key_file) if join is not None else None
     if detach and in_front:
         url = _in_background(context.obj, output)
         if open_page:
@@ -84,7 +92,7 @@ def launch(
     output.show(*plan_view(planned.plan))
     said: dict[str, Any] = {"ready_timeout_s": start_timeout, "restart": restart, "max_restarts": max_restarts}
     kept = replace(planned.task.supervision, **{key: value for key, value in said.items() if value is not None})
-    code = _supervise(planned, place, kept, metrics, output, opens=opens, quiet=quiet or not in_front)
+    code = _supervise(planned, place, kept, metrics, output, opens=opens, quiet=quiet or not in_front, enters=enters)
     output.say(f"the engine ended with exit code {code}")
     if code:
         raise typer.Exit(EngineError.exit_code)
@@ -99,6 +107,7 @@ def _supervise(
     *,
     opens: bool,
     quiet: bool,
+    enters: Entrance | None,
 ) -> int | None:
     """Starts the engine in its place, shows it, and stays until its end: its exit code."""
     seen, ready_at = None, None
@@ -117,7 +126,7 @@ def _supervise(
             output.data(running.data())
             if opens:
                 _open(running.instance.url, output)
-            with seen.live():
+            with seen.live(), joined(enters, lambda: membership(running), output):
                 return running.instance.wait()
     except KeyboardInterrupt:
         if seen is not None and ready_at is not None:

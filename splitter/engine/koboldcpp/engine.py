@@ -54,6 +54,7 @@ class Koboldcpp(Engine):
     key_flag = None
     pulse_path = "/api/extra/version"
     slots_path = "/api/extra/perf"
+    abort_path = "/api/extra/abort"
     where_flags = {"--tensor_split": None, "--splitmode": 1}  # noqa: RUF012 - never changed
     amount_flags = {"--gpulayers": 1, "--moecpu": 1, "--overridetensors": 1}  # noqa: RUF012
     own_placement = ("--gpulayers", "-1")
@@ -130,12 +131,15 @@ class Koboldcpp(Engine):
     def health(self, ask: Ask) -> Health:
         """It has no page for it: it binds its port when everything is loaded, then names itself and the model
         ("inactive": it will serve none)."""
-        version, model = ask("/api/extra/version").json(), ask("/api/v1/model").json()
-        named = isinstance(version, dict) and version.get("result") == "KoboldCpp"
+        named, model = self.answers(ask), ask("/api/v1/model").json()
         said = str(model.get("result", "")) if isinstance(model, dict) else ""
         if named and said == "inactive":
             return "no_model"
         return "ready" if named and said.startswith("koboldcpp/") else "loading"
+
+    def answers(self, ask: Ask) -> bool:
+        version = ask("/api/extra/version").json()
+        return isinstance(version, dict) and version.get("result") == "KoboldCpp"
 
     def slots(self, answer: Any, argv: Sequence[str] = ()) -> "Slots | None":
         """Its page tells whether it works, not on how many requests: that many of its slots are busy at least."""
