@@ -25,6 +25,7 @@ from splitter.model.locate import locate
 from splitter.plan.plan import Notice, Plan
 from splitter.plan.planner import Planner
 from splitter.plan.request import Request
+from splitter.plan.workload import CHAT, Workload
 from splitter.rig.device import Rig
 
 if TYPE_CHECKING:
@@ -140,9 +141,10 @@ def evaluate_read(
     engine, planner = find_planner(asked, events, kind=read.kind, version=said, needed=needed)
     planner = planner if own or rig is None else planner.on(rig)
     planner = replace(planner, engine=ENGINES[read.kind].rules_of_command(read, engine.version))
-    margins = asked.task.request.margin_bytes
+    request = asked.task.request
+    known = oracle(facts, planner, request.margin_bytes, request.workload)
     with events.step("looking for what fits"):
-        judged = judge(read, facts, planner.rig, oracle(facts, planner, margins), engine.version)
+        judged = judge(read, facts, planner.rig, known, engine.version)
     better = judged.remedy.plan if judged.remedy else None
     plan = planner.noted(planner.as_measured(judged.plan))
     command, instead = _commands(judged, names, engine.version)
@@ -167,7 +169,7 @@ def _command(read: ReadCommand, line: str) -> dict[str, Any]:
     return {"argv": list(read.argv), "env": dict(read.env), "line": line}
 
 
-def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) -> "Oracle":
+def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = (), workload: Workload = CHAT) -> "Oracle":
     """The plans of `facts` by `planner`, beside what can be read of the other models that settings name."""
     known = cache(known_extra_models)
     evaluators: dict[tuple[int, str | None, str | None], Callable[[Settings], Plan]] = {}
@@ -178,12 +180,19 @@ def oracle(facts: ModelFacts, planner: Planner, margin: tuple[int, ...] = ()) ->
             workers = len(rig.devices) - len(margin) if len(margin) > 1 else 0  # stand in front, and keep nothing free
             extra = known(settings.draft_model, settings.mmproj)
             margins = (*(0,) * workers, *margin)
-            evaluators[key] = planner.on(rig).evaluator(facts, margin_bytes=margins, extra=extra)
+            evaluators[key] = planner.on(rig).evaluator(facts, margin_bytes=margins, extra=extra, workload=workload)
         return evaluators[key](settings)
 
     def solved(rig: Rig, fixed: Mapping[str, Any]) -> Plan:
         extra = known(fixed.get("draft_model"), fixed.get("mmproj"))
-        request = Request(fixed=fixed, margin_bytes=margin, draft=extra.draft, projector=extra.projector, hints=False)
+        request = Request(
+            fixed=fixed,
+            margin_bytes=margin,
+            draft=extra.draft,
+            projector=extra.projector,
+            workload=workload,
+            hints=False,
+        )
         return planner.on(rig).solve(facts, request, details=False)
 
     return Oracle(evaluated, solved)

@@ -88,7 +88,8 @@ def llama_timings(said: Any) -> Timings | None:
     if not isinstance(said, dict) or not {"prompt_n", "prompt_ms", "predicted_n", "predicted_ms"} <= said.keys():
         return None
     times = said["prompt_ms"] / 1000, said["predicted_ms"] / 1000
-    return Timings(said["prompt_n"], times[0], said["predicted_n"], times[1], first_token_free=True)
+    drafted = said.get("draft_n"), said.get("draft_n_accepted")  # only where something was drafted
+    return Timings(said["prompt_n"], times[0], said["predicted_n"], times[1], True, *drafted)
 
 
 def openai_body(task: PromptRequest) -> dict[str, Any]:

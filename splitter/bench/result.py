@@ -1,6 +1,7 @@
 """What a benchmark measured: frozen values."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -15,7 +16,8 @@ LATE_FIRST_S = 0.4  # its first event comes no sooner than after 0.35 s, however
 class Timings:
     """What the engine itself says about one request; None where it does not.
 
-    `first_token_free`: `generation_s` does not hold the first token, which the prompt's last batch gave.
+    `first_token_free`: `generation_s` does not hold the first token, which the prompt's last batch gave. Drafted and
+    accepted tokens are those of speculative decoding; None without it.
     """
 
     prompt_tokens: int | None = None
@@ -23,6 +25,8 @@ class Timings:
     generated_tokens: int | None = None
     generation_s: float | None = None
     first_token_free: bool = False
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class RunSample:
     our clock: until the first token, and from the first to the last one; 0 where neither tells. `timed_tokens` are
     those that `generation_s` took. `first_token_s` and `total_s` are always our clock's, from sending the request.
     `gaps_s` are the times between two tokens, () where tokens come merged; `sent_s` is when it was sent, on a clock
-    that only differences of mean something.
+    that only differences of mean something. `drafted_tokens` and `accepted_tokens` as in Timings.
     """
 
     prompt_tokens: int | None
@@ -69,6 +73,8 @@ class RunSample:
     timed_tokens: int
     gaps_s: tuple[float, ...] = ()
     sent_s: float = 0.0
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
 
     @property
     def prompt_tokens_per_s(self) -> float | None:
@@ -79,6 +85,18 @@ class RunSample:
     def generation_tokens_per_s(self) -> float | None:
         """None when nothing was timed."""
         return self.timed_tokens / self.generation_s if self.timed_tokens > 0 and self.generation_s > 0 else None
+
+
+def acceptance(runs: Iterable[RunSample]) -> tuple[int, int] | None:
+    """Tokens that were drafted and accepted; None where nothing was drafted."""
+    told = [(run.drafted_tokens, run.accepted_tokens or 0) for run in runs if run.drafted_tokens]
+    return (sum(drafted for drafted, _ in told), sum(accepted for _, accepted in told)) if told else None
+
+
+def acceptance_text(runs: Iterable[RunSample]) -> str:
+    """How many drafted tokens were accepted, in words; "" where nothing was drafted."""
+    counts = acceptance(runs)
+    return f"{100 * counts[1] / counts[0]:.0f} % of {counts[0]} drafted tokens were accepted" if counts else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,11 @@ class BenchResult:
 
 def sample(said: Timings, arrivals: Arrivals, total_s: float) -> RunSample:
     """One run from what the engine said and when its tokens arrived. A time that neither tells is 0."""
+    found = _timed(said, arrivals, total_s)
+    return replace(found, drafted_tokens=said.drafted_tokens, accepted_tokens=said.accepted_tokens)
+
+
+def _timed(said: Timings, arrivals: Arrivals, total_s: float) -> RunSample:
     first_s = arrivals.at_s[0]
     read_s = (
         said.prompt_s if said.prompt_s is not None else 0.0 if arrivals.merged and first_s < LATE_FIRST_S else first_s

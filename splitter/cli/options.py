@@ -86,6 +86,17 @@ SaveOption = Annotated[
 ]
 
 
+WorkloadText = Annotated[
+    str | None,
+    typer.Option(
+        "--workload",
+        help="What to plan for: chat (default), agent, rag, writing, or tokens in and out.",
+        metavar="NAME|IN:OUT[@DEPTH]",
+        rich_help_panel=GOAL_PANEL,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanOptions(MachineOptions):
     """The same, what the solver is to prefer, where the plan comes from or goes to, and where the engine listens."""
@@ -93,15 +104,7 @@ class PlanOptions(MachineOptions):
     goal: Annotated[
         GoalName | None, typer.Option("--goal", help="What to prefer (default: speed).", rich_help_panel=GOAL_PANEL)
     ] = None
-    workload: Annotated[
-        str | None,
-        typer.Option(
-            "--workload",
-            help="What to plan for: chat (default), agent, rag, writing, or tokens in and out.",
-            metavar="NAME|IN:OUT[@DEPTH]",
-            rich_help_panel=GOAL_PANEL,
-        ),
-    ] = None
+    workload: WorkloadText = None
     profile: Annotated[
         str | None,
         typer.Option("--profile", "-p", help="A profile's name or file.", metavar="P", rich_help_panel=GOAL_PANEL),

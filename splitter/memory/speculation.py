@@ -9,9 +9,9 @@ from dataclasses import replace
 from splitter.memory.settings import Settings
 
 DRAFT_TOKENS = 3  # --spec-draft-n-max
+DRAFT_MODEL, MTP, NGRAM = "draft-simple", "draft-mtp", "ngram-simple"
 # Tokens that other kinds draft at most, by their own flags' defaults.
-FIXED_TOKENS = {"ngram-simple": 48, "ngram-map-k": 48, "ngram-map-k4v": 48, "ngram-mod": 64, "ngram-cache": 8}
-DRAFT_MODEL, MTP = "draft-simple", "draft-mtp"
+FIXED_TOKENS = {NGRAM: 48, "ngram-map-k": 48, "ngram-map-k4v": 48, "ngram-mod": 64, "ngram-cache": 8}
 ROLLING_BACK = frozenset({MTP, "draft-eagle3", "draft-dflash", "draft-dspark"})
 
 

@@ -1,8 +1,10 @@
-"""Up to four real alternatives to a plan, each proven to fit, each with the flags that ask for it."""
+"""Up to five real alternatives to a plan, each proven to fit, each with the flags that ask for it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from splitter.memory.speculation import DRAFT_TOKENS, MTP, NGRAM
+from splitter.model.hparams import has_mtp
 from splitter.plan.costs import turn_seconds
 from splitter.plan.defaults import CONTEXT_STEP
 from splitter.plan.evaluate import assemble
@@ -13,15 +15,16 @@ from splitter.plan.goals import longest
 from splitter.plan.microbatch import ubatch, usual_ubatch
 from splitter.plan.plan import Plan
 from splitter.plan.sharing import shared_solution
+from splitter.plan.speculating import ACCEPTED
 from splitter.plan.task import Task
 
-MOST = 4
+MOST = 5
 WORTH = 1.02  # an alternative that promises speed must promise at least 2 %
 LOSSY = ("-ctk", "q8_0", "-ctv", "q8_0")
 
 
 def alternatives(task: Task, plan: Plan) -> tuple[Plan, ...]:
-    """At most four plans that differ from `plan` in one decision the user may want to take."""
+    """At most five plans that differ from `plan` in one decision the user may want to take."""
     found: list[Plan] = []
     for other in _candidates(task, plan):
         if len(found) < MOST and not any(_same(other, known) for known in (plan, *found)):
@@ -39,6 +42,7 @@ def _candidates(task: Task, plan: Plan) -> Iterator[Plan]:
         return
     yield from _split_mode(task, plan)
     yield from _ubatch(task, plan)
+    yield from _drafting(task, plan)
     yield from _lossy_cache(task, plan)
     yield from _other_context(task, plan)
     yield from _all_cards(task, plan)
@@ -126,6 +130,24 @@ def _split_mode(task: Task, plan: Plan) -> Iterator[Plan]:
         if shared:
             title = "every layer on several cards (experimental, needs fast links between them)"
             yield _plan(task.fixing(split_mode="tensor"), shared, title, "-sm", "tensor")
+
+
+def _drafting(task: Task, plan: Plan) -> Iterator[Plan]:
+    """Speculative decoding, which is off unless asked for: by the model's MTP layers where it has them, else by n-grams
+    of the context, which need no memory."""
+    itself = task.scene.engine.drafts_itself
+    kind = MTP if has_mtp(plan.facts) else NGRAM
+    if kind not in itself or {"spec_type", "draft_model"} & set(task.fixed) or plan.settings.parallel > 4:
+        return
+    drafted = task.fixing(spec_type=kind)
+    found = find_fastest(drafted, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
+    if found:
+        title = (
+            f"MTP layers draft {DRAFT_TOKENS} tokens ({100 * ACCEPTED:.0f} % accepted is assumed)"
+            if kind == MTP
+            else "n-grams of the context draft: faster only where the answer repeats it"
+        )
+        yield _plan(drafted, found, title, "--spec-type", kind)
 
 
 def _ubatch(task: Task, plan: Plan) -> Iterator[Plan]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from splitter.errors import UsageError
 from splitter.model.facts import ModelFacts
+from splitter.plan.workload import Workload
 from splitter.rig.device import Rig
 from splitter.units import from_mib
 
@@ -14,9 +15,12 @@ DEFAULT_CONTEXT = 8192
 CONTEXT_STEP = 256
 
 
-def default_context(facts: ModelFacts) -> int:
-    """The context planned for when the user names none: the model's own, at most 8192."""
-    return min(facts.context_train or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+def default_context(facts: ModelFacts, workload: Workload) -> int:
+    """The context planned for when the user names none: 8192, or what a turn of the workload needs, at most the
+    model's own."""
+    turn = workload.prompt_tokens + workload.generated_tokens + workload.depth_tokens
+    wanted = max(DEFAULT_CONTEXT, -(-turn // CONTEXT_STEP) * CONTEXT_STEP)
+    return min(facts.context_train or wanted, wanted)
 
 
 def margins(rig: Rig, requested: Sequence[int]) -> dict[str, int]:

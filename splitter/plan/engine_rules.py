@@ -8,6 +8,7 @@ from splitter.memory.footprint import Placement
 from splitter.memory.rules import LLAMA_SERVER, MemoryRules
 from splitter.memory.setting_table import CACHE_TYPES
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import MTP, NGRAM
 from splitter.model.facts import ModelFacts
 from splitter.model.ggml_types import fork_types
 from splitter.plan.tensor_mode import refusal
@@ -47,6 +48,7 @@ class EngineRules:
     - `cannot_share`: why it would not do `-sm tensor`, None where it would; `shares_unasked`: what that costs is known,
       so that a plan may take it by itself.
     - `split_modes`, `cache_types`, `batch_sizes` (None: any): the values it knows.
+    - `drafts_itself`: the kinds of speculative decoding without a draft model that it has (--spec-type).
     - `one_batch`: -b and -ub are one; `one_cache_type`: K and V have the same.
     - `own_caches`: gives each of several slots its own cache unless told to share one.
     - `largest_context`: the most tokens that -c takes; None: no limit.
@@ -78,6 +80,7 @@ class EngineRules:
     shares_unasked: bool = True
     cache_types: tuple[str, ...] = tuple(CACHE_TYPES)
     batch_sizes: tuple[int, ...] | None = None
+    drafts_itself: tuple[str, ...] = (MTP, NGRAM)
     one_batch: bool = False
     one_cache_type: bool = False
     own_caches: bool = True

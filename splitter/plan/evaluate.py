@@ -13,6 +13,7 @@ from splitter.plan.extra_models import ALONE, ExtraModels, Held
 from splitter.plan.overhead import Overhead, driver_overhead
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
+from splitter.plan.speculating import with_drafts
 from splitter.plan.speed import Constants
 from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.turn import predict
@@ -77,6 +78,7 @@ def assemble(scene: Scene, settings: Settings, placement: Placement) -> Plan:
         workload=scene.workload,
         parts=scene.layer_parts(memory),
     )
+    speed = with_drafts(scene, speed, settings, placement, devices)
     plan = Plan(
         facts=scene.facts,
         rig=scene.rig,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from splitter.memory.setting_table import SETTINGS
+from splitter.memory.speculation import drafted_tokens
 from splitter.plan.costs import layer_costs, turn_seconds
 from splitter.plan.evaluate import assemble
 from splitter.plan.explain_nodes import used_nodes, why_not
@@ -10,9 +12,11 @@ from splitter.plan.fastest import find_fastest
 from splitter.plan.placement import PIPELINE_OFF, in_ram
 from splitter.plan.plan import Plan, PlannedDevice
 from splitter.plan.scene import Scene
+from splitter.plan.speculating import ACCEPTED, FEW, MANY, drafting
 from splitter.plan.speed_constants import TYPICAL
 from splitter.plan.speed_words import speed_text
 from splitter.plan.task import Task
+from splitter.plan.wasted import keeping, wasted_text
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
@@ -29,6 +33,8 @@ def explain(task: Task, plan: Plan) -> tuple[str, ...]:
         *_pipeline(plan),
         *_unordered(plan),
         *_help(task, plan),
+        *_own_flags(task, plan),
+        *_drafts(plan),
         *_in_practice(plan),
     )
 
@@ -177,6 +183,29 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
         found.seconds,
         f"{format_bytes(more)} more free on {device.device.id}{close} would bring {speed_text(speed)}{gain}",
     )
+
+
+def _own_flags(task: Task, plan: Plan) -> Iterator[str]:
+    """What the user's own flags cost, where they keep weights in RAM beside empty cards."""
+    names = keeping(plan, task.fixed)
+    if not names:
+        return
+    free = replace(task, fixed={name: value for name, value in task.fixed.items() if name not in names})
+    found = find_fastest(free, plan.settings.context_size, **task.scene.engine.batches(plan.settings.ubatch_size))
+    better = assemble(task.scene, found.settings, found.placement) if found else None
+    flags = [setting.flag() for setting in SETTINGS if setting.name in names]
+    text = wasted_text(plan, better, flags)
+    if text:
+        yield text
+
+
+def _drafts(plan: Plan) -> Iterator[str]:
+    """The assumption behind the speed of speculative decoding."""
+    if drafting(plan.settings):
+        yield (
+            f"the generation speed assumes that {100 * ACCEPTED:.0f} % of {drafted_tokens(plan.settings)} drafted "
+            f"tokens are accepted (its range: {100 * FEW:.0f}-{100 * MANY:.0f} %); `splitter bench` tells what is"
+        )
 
 
 def _in_practice(plan: Plan) -> Iterator[str]:

@@ -34,7 +34,7 @@ def choose(task: Task, request: Request) -> Choice:
     elif request.goal == "balanced" and fixed is None:
         choice = balanced(task)
     else:
-        choice = _fastest(task, int(fixed or default_context(task.scene.facts)))
+        choice = _fastest(task, int(fixed or default_context(task.scene.facts, task.scene.workload)))
     choice = _shared(task, request, Choice(evened(task, choice.found), choice.reasons))
     reasons = (*_goal_reason(request), *choice.reasons, *_ubatch_reason(task, choice.found))
     return Choice(choice.found, reasons)
@@ -79,7 +79,7 @@ def context_reason(task: Task, fixed: int | None) -> tuple[str, ...]:
     if fixed:
         return ()
     facts = task.scene.facts
-    size = default_context(facts)
+    size = default_context(facts, task.scene.workload)
     limit = f"the model allows {facts.context_train}" if facts.context_train else "the model names no limit"
     return (f"planned for a context of {size} tokens ({limit}); -c N or -c max plans for another",)
 
@@ -102,7 +102,7 @@ def longest(task: Task) -> Choice:
     context is the limit.
     """
     facts = task.scene.facts
-    least = default_context(facts)
+    least = default_context(facts, task.scene.workload)
     start = best_at(task, least)
     if start is None:
         start, least = _largest_below(task, least)
@@ -203,7 +203,7 @@ def _largest_below(task: Task, context_size: int) -> tuple[Solution, int]:
 def balanced(task: Task) -> Choice:
     """The knee: the longest of the doubled contexts that keeps 90 % of the speed at the default context."""
     facts = task.scene.facts
-    size = default_context(facts)
+    size = default_context(facts, task.scene.workload)
     first = best_at(task, size)
     if first is None:
         raise does_not_fit(task, size)

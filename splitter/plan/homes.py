@@ -9,20 +9,19 @@ from functools import cache
 from itertools import product
 
 from splitter.errors import DoesNotFitError, UsageError
+from splitter.memory.speculation import drafted_tokens
 from splitter.plan.extra_models import DRAFT, PROJECTOR
 from splitter.plan.families import FLOAT
 from splitter.plan.finder import Solution
 from splitter.plan.goals import Choice, choose
 from splitter.plan.request import Request
 from splitter.plan.scene import Scene
-from splitter.plan.speed import price_of, token_s
+from splitter.plan.speculating import draft_pass_s
+from splitter.plan.speed import price_of
 from splitter.plan.task import Task
-from splitter.plan.work import work_in
 from splitter.rig.device import Device
 from splitter.units import format_bytes
 
-# Tokens drafted per pass of the main model: llama-server's --spec-draft-n-max.
-DRAFTED = 3
 # Tokens generated per image: what shares the cost of encoding it.
 TOKENS_PER_IMAGE = 256
 CPU = "none"
@@ -104,15 +103,7 @@ def _draft_s(task: Task, home: tuple[str, ...] | None) -> float:
     scene = task.scene
     base = task.settings(context_size=task.fixed.get("context_size", 256))
     settings = replace(base, device_order=home or (), draft_device_order=home)
-    memory, placement = (
-        scene.extra.draft_memory(settings, scene.engine.memory),
-        scene.extra.draft_placement(settings, {}, scene.engine.memory),
-    )
-    if memory is None or placement is None:
-        return 0.0
-    seconds = token_s(work_in(memory, placement), scene.devices(home or ()), scene.rig.host, scene.constants)
-    handing = 0.0 if home else scene.constants.several_s  # each drafted token goes to the cards and back
-    return DRAFTED * ((seconds or 0.0) + handing)
+    return drafted_tokens(base) * (draft_pass_s(scene, settings) or 0.0)
 
 
 def _image_s(scene: Scene, home: str | None) -> float:
@@ -205,4 +196,5 @@ def _why(task: Task, name: str, device: str | None, request: Request) -> str:
     if name == PROJECTOR:
         return "any other device would cost more" if device else "no device has room for it"
     seconds = _draft_s(task, (device,) if device else ())
-    return f"{DRAFTED} drafted tokens take {1000 * seconds:.1f} ms there, and this costs the main model least"
+    drafted = drafted_tokens(task.settings(context_size=256))
+    return f"{drafted} drafted tokens take {1000 * seconds:.1f} ms there, and this costs the main model least"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from splitter.bench.dialects import error_of, event_of, kobold_piece, kobold_timings, llama_piece, openai_piece
 from splitter.bench.points import Shape, point
 from splitter.bench.prompts import numbers, prompt_text
-from splitter.bench.result import Arrivals, BenchResult, RunSample, Timings, sample
+from splitter.bench.result import Arrivals, BenchResult, RunSample, Timings, acceptance_text, sample
 from splitter.bench.stats import Spread, spread
 
 
@@ -111,6 +111,12 @@ def test_pieces_of_the_three_dialects() -> None:
     last = llama_piece({"stop": True, "timings": {"prompt_n": 1, "prompt_ms": 2, "predicted_n": 3, "predicted_ms": 4}})
     assert last.last
     assert last.timings == Timings(1, 0.002, 3, 0.004, first_token_free=True)
+    drafted = {"prompt_n": 1, "prompt_ms": 2, "predicted_n": 3, "predicted_ms": 4, "draft_n": 6, "draft_n_accepted": 2}
+    timings = llama_piece({"stop": True, "timings": drafted}).timings
+    assert timings == Timings(1, 0.002, 3, 0.004, first_token_free=True, drafted_tokens=6, accepted_tokens=2)
+    run = sample(timings, Arrivals((0.1, 0.2)), 0.3)
+    assert acceptance_text((run, run)) == "33 % of 12 drafted tokens were accepted"
+    assert acceptance_text((sample(Timings(), Arrivals((0.1, 0.2)), 0.3),)) == ""
     assert kobold_piece({"token": "a", "finish_reason": "null"}).done is False
     assert kobold_piece({"token": "", "finish_reason": "stop"}).last
     assert openai_piece({"choices": [{"text": "a", "finish_reason": None}]}).token

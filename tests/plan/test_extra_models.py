@@ -9,15 +9,16 @@ from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.model import MemoryModel
 from splitter.memory.projector import projector_use
 from splitter.memory.settings import Settings
+from splitter.memory.speculation import DRAFT_TOKENS
 from splitter.model.facts import ModelFacts, TensorInfo
 from splitter.plan.evaluate import evaluate
 from splitter.plan.extra_models import DRAFT, PROJECTOR, ExtraModels, draft_settings
-from splitter.plan.homes import DRAFTED
 from splitter.plan.overhead import no_overhead
 from splitter.plan.placement import place
 from splitter.plan.plan import Plan
 from splitter.plan.request import Request
 from splitter.plan.solve import solve
+from splitter.plan.speculating import ACCEPTED, tokens_per_pass
 from splitter.plan.speed import BOUND
 from splitter.rig.device import Rig
 from splitter.units import MIB
@@ -74,12 +75,8 @@ def test_the_home_is_the_cheapest_of_all() -> None:
     chosen = with_draft()
 
     def pass_s(plan: Plan) -> float:
-        home = plan.settings.draft_device_order or ()
-        bandwidth = plan.rig.device(home[0]).bandwidth_bytes_per_s if home else plan.rig.host.ram_bandwidth_bytes_per_s
-        assert bandwidth
         assert plan.speed.generation_tokens_per_s
-        read = sum(site.read_bytes for site in MemoryModel(SMALL, draft_settings(plan.settings)).sites.layers)
-        return 1 / plan.speed.generation_tokens_per_s + DRAFTED * read / bandwidth
+        return tokens_per_pass(DRAFT_TOKENS, ACCEPTED) / plan.speed.generation_tokens_per_s
 
     others = [with_draft(draft_device_order=home) for home in (("CUDA0",), ("CUDA1",), ("CUDA2",), ())]
     assert pass_s(chosen) == pytest.approx(min(map(pass_s, others)), rel=1e-6)

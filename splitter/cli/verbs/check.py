@@ -10,7 +10,7 @@ from splitter.app.checking import Checked, evaluate_read, read_profile, read_tar
 from splitter.app.sentences import traps_to_tell
 from splitter.app.wishes import Wishes
 from splitter.cli.flags import wishes_of
-from splitter.cli.options import MachineOptions, OutputOptions, SaveOption, with_options
+from splitter.cli.options import MachineOptions, OutputOptions, SaveOption, WorkloadText, with_options
 from splitter.cli.output import Output
 from splitter.cli.views.checked import checked_view, on_a_screen
 from splitter.errors import DoesNotFitError, EngineError, SplitterError, UsageError
@@ -46,6 +46,7 @@ def check(
     profile: Annotated[
         str | None, typer.Option("--profile", "-p", help="A profile: the command that it makes.", metavar="P")
     ] = None,
+    workload: WorkloadText = None,
     log: Annotated[
         str | None, typer.Option("--log", help="An engine's log; - reads it from standard input.", metavar="FILE")
     ] = None,
@@ -54,6 +55,8 @@ def check(
     """Check flags, a command line, a script or a log. What it puts on each card, whether it fits, what is wrong."""
     output = Output("check", as_json=report.json, save=save)
     wishes = wishes_of(None, asked)
+    if workload is not None:
+        wishes = replace(wishes, values={**wishes.values, "workload": workload})
     if log is not None:
         _check_log(log, target, wishes, output)
         return

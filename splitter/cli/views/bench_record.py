@@ -8,6 +8,7 @@ from rich.text import Text
 from splitter.bench.points import Shape
 from splitter.bench.records.figures import milliseconds, percent, speed
 from splitter.bench.records.record import Point, Record
+from splitter.bench.result import acceptance_text
 from splitter.bench.verdict import PointRatio, Ratio
 from splitter.cli.views.sheet import Column, Row, Sheet, figures, words
 from splitter.printable import SENTENCE, printable
@@ -83,6 +84,8 @@ def point_words(point: Point) -> Iterator[RenderableType]:
     asked = f"{point.n_prompt} prompt tokens, {point.n_generate} generated"
     because = ENDED.get(point.ended_by, printable(point.ended_by))
     yield Text(f"{where}: {asked}; timed by {timed}; stopped because {because}")
+    if drafted := acceptance_text(point.samples):
+        yield Text(f"{where}: {drafted}")
     for warning in point.warnings:
         yield Text(printable(f"warning: {warning}", SENTENCE), style="yellow")
 

@@ -23,7 +23,7 @@ class Embedded(LlamaServer):
     def rules(self, version: str | None) -> "EngineRules":
         from splitter.engine.llama_server.versions import llama_rules
 
-        return replace(llama_rules(self.name, version), cpu_only=True, split_modes=("layer",))
+        return replace(llama_rules(self.name, version), cpu_only=True, split_modes=("layer",), drafts_itself=())
 
     def command(self, plan: "Plan", engine: "EngineRef", server: "Server") -> "EngineCommand":
         from splitter.engine.embedded.command import embedded_command

@@ -22,6 +22,7 @@ def ik_rules(name: str, version: str | None, latent: Latent = PLAIN) -> EngineRu
         cannot_share=refusal,
         shares_unasked=False,
         workers=False,  # its RPC speaks another protocol than llama.cpp's
+        drafts_itself=(),
         cache_types=tuple(ALL_CACHE_TYPES),
         own_caches=False,
         fork_types=True,

@@ -59,6 +59,7 @@ def koboldcpp_rules(name: str, version: str | None, flags: Mapping[str, Any] | N
         backends=BACKENDS,
         workers=False,  # its RPC speaks another protocol than llama.cpp's, and falls back to the CPU without a word
         one_backend=True,
+        drafts_itself=(),
         told_cores=True,
         split_modes=("layer", "tensor") if release >= SPLIT_MODE else ("layer",),
         cache_types=cache_types(release),

@@ -7,6 +7,7 @@ is not known, one of the days after its merge.
 import re
 
 from splitter.memory.rules import MemoryRules
+from splitter.memory.speculation import MTP, NGRAM
 from splitter.plan.engine_rules import EngineRules
 
 NEWEST = 10**9
@@ -62,6 +63,7 @@ def llama_rules(name: str, version: str | None) -> EngineRules:
         names_devices=build >= DEVICE_BUILD,
         device_flag="--device" if build >= DEVICE_BUILD else None,
         split_modes=("layer", "none", "tensor") if build >= TENSOR_MODE_BUILD else ("layer", "none"),
+        drafts_itself=(MTP, NGRAM) if build >= SPEC_TYPE_BUILD else (),
         own_caches=build >= KV_UNIFIED_BUILD,
         memory=MemoryRules(
             slot_rows=build >= SLOT_ROWS_BUILD,

@@ -63,13 +63,24 @@ def differing(before: Settings, after: Settings) -> tuple[str, ...]:
     return tuple(field.name for field in fields(Settings) if getattr(before, field.name) != getattr(after, field.name))
 
 
+def flags_of(read: ReadCommand, names: Iterable[str]) -> tuple[str, ...]:
+    """The words of `read` that set the fields `names`."""
+    dests = _dests(read, names)
+    return tuple(" ".join(item.words) for item in items_of(read.kind, read.argv[1:]) if item.dest in dests)
+
+
+def _dests(read: ReadCommand, names: Iterable[str]) -> set[str]:
+    """The flags, by the engine's own names, that decide the fields `names`."""
+    table = KOBOLD_DESTS if read.kind == "koboldcpp" else LLAMA_DESTS
+    return {dest for name in names for dest in table.get(name, name).split()}
+
+
 def rewritten(read: ReadCommand, before: Plan, after: Plan, names: Iterable[str], version: str | None) -> ReadCommand:
     """`read` (what `before` does) with the fields `names` as in `after`.
 
     UsageError where this version of the engine cannot be told.
     """
-    table = KOBOLD_DESTS if read.kind == "koboldcpp" else LLAMA_DESTS
-    dests = {dest for name in names for dest in table.get(name, name).split()}
+    dests = _dests(read, names)
     ours = ENGINES[read.kind].command(_as_seen(after, before.rig, read), EngineRef(read.kind, None, version), Server())
     if (
         after.settings.n_cpu_moe

@@ -1,17 +1,18 @@
 """What an understood command does on a rig, what is wrong with it, and what to run instead. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from splitter.engine.reading.complete import complete_settings
 from splitter.engine.reading.remote import with_workers, without_workers
 from splitter.engine.reading.traps import all_findings, costliest_first
 from splitter.engine.reading.value import ReadCommand
-from splitter.errors import UsageError
+from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.plan.plan import Notice, Plan
+from splitter.plan.wasted import keeping, wasted_text
 from splitter.rig.device import Rig
 
 if TYPE_CHECKING:
@@ -49,14 +50,36 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
     here = without_workers(plan, rig)
     warnings = costliest_first((*notices, *here.warnings))
     judged = Judged(read, replace(here, warnings=warnings), refusals=read.refusals)
-    remedy = _remedy(read, plan, oracle, version) if here is plan else None  # a worker's memory is unknown
+    if here is not plan:
+        return judged  # a worker's memory is unknown
+    remedy = _remedy(read, plan, oracle, version)
     if remedy is None:
-        return judged
+        waste = _waste(read, plan, oracle)
+        return replace(judged, plan=replace(judged.plan, warnings=costliest_first((*warnings, *waste))))
     from splitter.engine.reading.blame import blame
     from splitter.engine.reading.edits import rewritten
 
     instead = rewritten(read, plan, remedy.plan, _written(plan, remedy), version)
     return replace(judged, culprit=blame(read, plan, remedy), remedy=remedy, instead=instead)
+
+
+def _waste(read: ReadCommand, plan: Plan, oracle: Oracle) -> tuple[Notice, ...]:
+    """What the command's own flags cost, where they keep weights in RAM beside empty cards."""
+    names = keeping(plan, read.settings) if plan.fits() else ()
+    if not names:
+        return ()
+    from splitter.engine.reading.edits import flags_of
+
+    # fractions of layers (-ot) are more than a person wants to read: whole layers, whole experts
+    free = {*names, "gpu_layers", *({"tensor_split"} - set(read.settings)), "override_tensors"}
+    kept = {field.name: getattr(plan.settings, field.name) for field in fields(Settings) if field.name not in free}
+    wanted = {name: value for name, value in (kept | {"override_tensors": ()}).items() if value is not None}
+    try:
+        better = oracle.solve(plan.rig, wanted)
+    except (UsageError, DoesNotFitError):
+        return ()
+    text = wasted_text(plan, better, flags_of(read, names))
+    return (Notice("memory_wasted", text, "leave it to the plan: splitter plan MODEL"),) if text else ()
 
 
 def _written(plan: Plan, remedy: "Remedy") -> tuple[str, ...]:

@@ -19,7 +19,8 @@ tensor_without_flash quantkv_without_flash config_file fork sudo_environment con
 number_cut experts_pile_up usecuda_one_card visible_overwritten usecuda_ids autofit_drops_split auto_layers_split
 split_too_long split_too_short split_order cuda_order fit_gives_up fit_decides autofit_decides auto_layers_guess
 bare_gpulayers draft_without_type draft_beside_projector extra_models mmproj_auto context_divided context_default
-open_to_network key_in_argv share_zero idle_device output_on_weakest override_stops_pipeline split_rounding
+open_to_network key_in_argv share_zero idle_device memory_wasted output_on_weakest override_stops_pipeline
+split_rounding
 """
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
