@@ -138,8 +138,7 @@ class Tariff:
 
     def in_ram(self, portion: Portion, first: Price | None, host: HostPrice) -> float:
         """Of what the host reads per generated token."""
-        size = portion.read_bytes() + portion.cache_bytes
-        generated = size * host.byte_s + portion.layers * self.layer_s
+        generated = host.read_s(portion) + portion.layers * self.layer_s
         prompted = ram_prompted_s(portion, first, host, self.ubatch_size, self.constants)
         handing = self.handing_s() if portion.parts and not portion.layers else 0.0
         return generated * self.turn.generated_tokens + prompted * self.turn.prompt_tokens + handing
@@ -227,8 +226,8 @@ def stand_in_host(scene: Scene) -> HostPrice:
     price = host_price(replace(host, ram_bandwidth_bytes_per_s=bandwidth), scene.constants)
     assert price is not None  # noqa: S101 - the bandwidth is known
     same_memory = [device for device in scene.rig.devices if device.unified and device.node is None]
-    slowest = (SHARED_HOST_FACTOR * max(found.byte_s.values()) for found in prices_of(scene, same_memory))
-    return replace(price, byte_s=max((price.byte_s, *slowest)))
+    slowest = max((max(found.byte_s.values()) for found in prices_of(scene, same_memory)), default=0.0)
+    return replace(price, byte_s={kind: max(s, SHARED_HOST_FACTOR * slowest) for kind, s in price.byte_s.items()})
 
 
 NO_NETWORK: Mapping[str, float] = {}

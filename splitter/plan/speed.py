@@ -9,7 +9,7 @@ are in speed_constants.py, which `python -m tests.plan.fit_speeds` writes from p
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, log2
 
 from splitter.plan.families import CLASSES, FLOAT, CardFamily, family_of, type_class
 from splitter.plan.remote import prompt_hops_s, token_hops_s
@@ -36,12 +36,14 @@ class Constants:
     takes, by type class or, for old cards, "old " and the class. `layer_s` are launches per layer and token by class
     of model, `layer_prompt_s` per layer and micro-batch. `token_s` is what a token takes whatever the model, `device_s`
     what a card adds, `several_s` what it costs to have several, `device_prompt_s` what a card adds per micro-batch.
-    `host_share` is that of the RAM's bandwidth, `moved_layer_s` the cost of a layer with tensors in RAM, `link_share`
-    that of the link when weights are staged. `half_ubatch` is the micro-batch that reaches half of the throughput of
-    large ones, `half_expert_tokens` the same of tokens per expert, `attention_share` the share of the throughput that
-    attention reaches. `reduction_s` is one all-reduce of `-sm tensor` per further card, "new" or, with an old card
-    among them, "old". `cards` are measured shares by device id, of bandwidth and of throughput: they stand in place of
-    the family's. `scoreboard_weight` is how much a card's public measurement counts against its family (1: alone).
+    `host_share` is that of the RAM's bandwidth, `host_factors` say how much longer the CPU takes for a byte of a type
+    class (it unpacks IQ types slower than RAM brings them), `moved_layer_s` the cost of a layer with tensors in RAM,
+    `link_share` that of the link when weights are staged. `half_ubatch` is the micro-batch that reaches half of the
+    throughput of large ones, `half_expert_tokens` the same of tokens per expert, `attention_share` the share of the
+    throughput that attention reaches. `reduction_s` is one step of an all-reduce of `-sm tensor`, "new" or, with an
+    old card among the cards, "old". `cards` are measured shares by device id, of bandwidth and of throughput: they
+    stand in place of the family's. `scoreboard_weight` is how much a card's public measurement counts against its
+    family (1: alone).
     """
 
     bandwidth_shares: Mapping[str, float] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Constants:
     several_s: float = 0.0
     device_prompt_s: float = 0.0
     host_share: float = 1.0
+    host_factors: Mapping[str, float] = field(default_factory=dict)
     moved_layer_s: float = 0.0
     link_share: float = 1.0
     half_ubatch: float = 0.0
@@ -224,17 +227,28 @@ def _used(part: Part, ubatch_size: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class HostPrice:
-    """What the host takes: seconds per byte read, and per multiplication of prompts that no device takes over."""
+    """What the host takes: seconds per byte read by type class, and per multiplication of prompts that no device takes
+    over."""
 
-    byte_s: float
+    byte_s: Mapping[str, float]
     flop_s: float
+
+    def read_s(self, portion: Portion) -> float:
+        """Seconds to read what a generated token reads of a portion, its cache included."""
+        parts = sum(
+            part.read_bytes * self.byte_s[type_class(part.ggml_type)] for part in (*portion.parts, *portion.output)
+        )
+        return parts + portion.cache_bytes * self.byte_s[FLOAT]
 
 
 def host_price(host: Host, constants: Constants) -> HostPrice | None:
     """The price of the host; None where its bandwidth is unknown."""
     if not host.ram_bandwidth_bytes_per_s:
         return None
-    return HostPrice(1 / (host.ram_bandwidth_bytes_per_s * constants.host_share), 1 / constants.host_flops)
+    plain = 1 / (host.ram_bandwidth_bytes_per_s * constants.host_share)
+    return HostPrice(
+        {name: plain * constants.host_factors.get(name, 1.0) for name in CLASSES}, 1 / constants.host_flops
+    )
 
 
 def ram_prompted_s(
@@ -291,19 +305,19 @@ def shared_portions(work: Work) -> tuple[Portion, ...]:
 
 
 def reductions_s(layers: int, sharing: Sequence[Device], constants: Constants) -> float:
-    """Two all-reduces per layer of `-sm tensor`, the latency of each growing with the further cards."""
+    """Two all-reduces per layer of `-sm tensor`, each of as many steps as the cards' number has doublings."""
     age = "old" if any(family_of(device).old for device in sharing) else "new"
-    return 2 * layers * constants.reduction_s.get(age, 0.0) * (len(sharing) - 1)
+    return 2 * layers * constants.reduction_s.get(age, 0.0) * log2(max(len(sharing), 1))
 
 
 def _host_token_s(work: Work, host: Host, layer_s: float, constants: Constants) -> float | None:
-    size = work.host.read_bytes() + work.host.cache_bytes + work.moved.read_bytes()
-    if not size:
+    if not (work.host.read_bytes() + work.host.cache_bytes + work.moved.read_bytes()):
         return 0.0
     price = host_price(host, constants)
     if price is None:
         return None
-    return size * price.byte_s + work.host.layers * layer_s + work.moved_layers * constants.moved_layer_s
+    read_s = price.read_s(work.host) + price.read_s(work.moved)
+    return read_s + work.host.layers * layer_s + work.moved_layers * constants.moved_layer_s
 
 
 def prompt_s(work: Work, devices: Sequence[Device], ubatch_size: int, constants: Constants) -> float | None:
@@ -315,7 +329,7 @@ def prompt_s(work: Work, devices: Sequence[Device], ubatch_size: int, constants:
         return None
     times = [prompted_s(portion, price, ubatch_size, constants) for portion, price in used if price]
     first = first_price(devices, portions, prices) if work.op_offload else None
-    ram = HostPrice(0.0, 1 / constants.host_flops)
+    ram = HostPrice({}, 1 / constants.host_flops)
     in_ram = sum(ram_prompted_s(portion, first, ram, ubatch_size, constants) for portion in (work.host, work.moved))
     handing = constants.device_prompt_s * len(times) / ubatch_size
     if work.shares:

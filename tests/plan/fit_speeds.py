@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from math import exp, log
+from math import exp, hypot, log
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.plan.speed_work import key, rows, works
 OUT = Path(__file__).parents[2] / "splitter" / "plan" / "speed_constants.py"
 UNSAID_RAM = 51.2e9  # dual-channel DDR4-3200, where a run does not say
 FOLDS, ITERATIONS, HUBER, NOISE = 5, 12, 0.25, 0.12
+RAM_DOUBT = 0.4  # of the logarithm of a RAM bandwidth that a run does not say: from dual DDR4-2400 to DDR5-6400
 SUSPECT = 0.6  # a run further off than this is named
 
 
@@ -105,6 +106,8 @@ GENERATION: tuple[Knob, ...] = (
     Knob("device_s", "", 1e-4, 0.5),
     Knob("several_s", "", 8e-4, 0.6),
     Knob("host_share", "", 0.6, 0.1),
+    Knob("host_factors", "iq", 1.4, 0.2),
+    Knob("host_factors", "low_k", 1.1, 0.1),
     Knob("moved_layer_s", "", 60e-6, 0.3),
     Knob("reduction_s", "new", 20e-6, 0.4),
     Knob("reduction_s", "old", 80e-6, 0.4),
@@ -202,7 +205,8 @@ def fit(runs: Sequence[Published], knobs: Sequence[Knob], base: Constants, gener
             for i in affected[j]:
                 slopes[i, j] = (log(predicted(runs[i], other, generation)) - spent[i]) / 1e-4
         off = wanted - spent
-        weights = np.sqrt(np.minimum(1.0, HUBER / np.maximum(np.abs(off), 1e-9))) / NOISE
+        scale = np.array([doubt(run, now, generation) for run in runs]) / NOISE
+        weights = np.sqrt(np.minimum(1.0, HUBER * scale / np.maximum(np.abs(off), 1e-9))) / (NOISE * scale)
         system = np.vstack([slopes * weights[:, None], np.diag(1 / widths)])
         right = np.concatenate([off * weights, (priors - values) / widths])
         step = np.clip(np.linalg.lstsq(system, right, rcond=None)[0], -0.5, 0.5)
@@ -210,6 +214,15 @@ def fit(runs: Sequence[Published], knobs: Sequence[Knob], base: Constants, gener
         if np.abs(step).max() < 1e-3:
             break
     return replace(with_values(base, knobs, values), scoreboard_weight=FIXED.scoreboard_weight)
+
+
+def doubt(run: Published, constants: Constants, generation: bool) -> float:
+    """The noise of a run (of its logarithm): more where it waits for RAM whose speed it does not say."""
+    if run.kind != "offload" or run.row["ram_gb_per_s"] or not generation:
+        return NOISE
+    instant = replace(run, host=Host(ram_bandwidth_bytes_per_s=1e15))
+    share = 1 - predicted(instant, constants, generation) / predicted(run, constants, generation)
+    return hypot(NOISE, share * RAM_DOUBT)
 
 
 def _matters(knob: Knob, run: Published) -> bool:
@@ -267,6 +280,7 @@ CLASSES: tuple[tuple[str, Callable[[Published], bool]], ...] = (
     ("single", lambda run: run.kind == "single"),
     ("multi", lambda run: run.kind == "multi"),
     ("offload", lambda run: run.kind == "offload"),
+    ("said", lambda run: run.kind == "offload" and bool(run.row["ram_gb_per_s"])),
     ("tensor", lambda run: run.kind == "tensor"),
     ("moe", lambda run: "moe" in run.work.model_class),
 )
