@@ -5,7 +5,7 @@ rem Model:    Qwen3-30B-A3B-Q4_K_M, Q4_K_M, hf:unsloth/Qwen3-30B-A3B-GGUF/Qwen3-
 rem Rig:      single-3060
 rem Engine:   llama-server (flags of the newest release)
 rem Plan:     context 16384, 49 layers on GPUs
-rem Device:   CUDA0 RTX 3060: 48 layers and the output layer, 2.93 GiB of 11.52 GiB free
+rem Device:   CUDA0 RTX 3060: 48 layers and the output layer, 2.88 GiB of 11.52 GiB free
 rem Remake:   splitter script --profile moe-in-ram -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul

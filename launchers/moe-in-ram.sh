@@ -4,7 +4,7 @@
 # Rig:      single-3060
 # Engine:   llama-server (flags of the newest release)
 # Plan:     context 16384, 49 layers on GPUs
-# Device:   CUDA0 RTX 3060: 48 layers and the output layer, 2.93 GiB of 11.52 GiB free
+# Device:   CUDA0 RTX 3060: 48 layers and the output layer, 2.88 GiB of 11.52 GiB free
 # Remake:   splitter script --profile moe-in-ram -o launchers
 set -u
 case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac

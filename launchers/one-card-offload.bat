@@ -4,13 +4,13 @@ rem Written by splitter 0.1.0: starts a planned engine; can be run from any fold
 rem Model:    Qwen2.5-32B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-32B-Instruct-GGUF/Qwen2.5-32B-Instruct-Q4_K_M.gguf
 rem Rig:      single-3060
 rem Engine:   llama-server (flags of the newest release)
-rem Plan:     context 8192, 65 layers on GPUs
-rem Device:   CUDA0 RTX 3060: 64 layers and the output layer, 11.01 GiB of 11.52 GiB free
+rem Plan:     context 8192, 62 layers on GPUs
+rem Device:   CUDA0 RTX 3060: 61 layers and the output layer, 10.93 GiB of 11.52 GiB free
 rem Remake:   splitter script --profile one-card-offload -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "FLAGS=--fit off -c 8192 --device CUDA0 -ngl 65 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto"
+set "FLAGS=--fit off -c 8192 --device CUDA0 -ngl 62 -b 2048 -ub 512 -ctk f16 -ctv f16 -fa auto"
 set "FLAGS2=-np 1 --host 127.0.0.1 --port 8080 --webui --cors-origins localhost"
 set ENGINE_AT=none
 for %%I in ("llama-server.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
@@ -25,10 +25,10 @@ start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -
 :launch
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|33|34|35|36|37|38|39)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(40)\.(ffn_down|ffn_gate)\.weight=CPU" %FLAGS2%
+".\llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "blk\.(3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|33|34|35|36|37|38|39)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :on_path_beside
-"llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|33|34|35|36|37|38|39)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(40)\.(ffn_down|ffn_gate)\.weight=CPU" %FLAGS2%
+"llama-server.exe" -m "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% -ot "blk\.(3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|33|34|35|36|37|38|39)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"

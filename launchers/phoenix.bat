@@ -5,14 +5,15 @@ rem Model:    Qwen2.5-32B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-32B-Inst
 rem Rig:      phoenix
 rem Engine:   koboldcpp (flags of the newest release)
 rem Plan:     context 4096, 65 layers on GPUs
-rem Device:   CUDA1 RTX 2080: 49 layers, 7.09 GiB of 7.62 GiB free
-rem Device:   CUDA2 GTX 1060 6GB: 15 layers and the output layer, 5.25 GiB of 5.76 GiB free
+rem Device:   CUDA1 RTX 2080: 40 layers, 7.11 GiB of 7.62 GiB free
+rem Device:   CUDA2 GTX 1060 6GB: 18 layers, 5.26 GiB of 5.76 GiB free
+rem Device:   CUDA0 GTX 1050 Ti: 6 layers and the output layer, 3.11 GiB of 3.81 GiB free
 rem Remake:   splitter script --profile phoenix -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "CUDA_DEVICE_ORDER=PCI_BUS_ID"
-set "CUDA_VISIBLE_DEVICES=1,2"
-set "FLAGS=--usecuda normal --gpulayers 65 --tensor_split 49 16 --contextsize 4096 --batchsize 512 --ubatchsize 512"
+set "CUDA_VISIBLE_DEVICES=1,2,0"
+set "FLAGS=--usecuda normal --gpulayers 65 --tensor_split 40 18 7 --contextsize 4096 --batchsize 512 --ubatchsize 512"
 set "FLAGS2=--threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
@@ -30,13 +31,13 @@ start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -
 :launch
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|49|50)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(33|51)\.(ffn_gate)\.weight=CPU" %FLAGS2%
+".\koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|40|41)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(42)\.(ffn_gate)\.weight=CPU" %FLAGS2%
 goto ended
 :variant_beside
-".\%ENGINE_NAME%" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|49|50)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(33|51)\.(ffn_gate)\.weight=CPU" %FLAGS2%
+".\%ENGINE_NAME%" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|40|41)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(42)\.(ffn_gate)\.weight=CPU" %FLAGS2%
 goto ended
 :on_path_beside
-"koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|49|50)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(33|51)\.(ffn_gate)\.weight=CPU" %FLAGS2%
+"koboldcpp.exe" --model "Qwen2.5-32B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|40|41)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(42)\.(ffn_gate)\.weight=CPU" %FLAGS2%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"

@@ -4,8 +4,9 @@
 # Rig:      phoenix
 # Engine:   koboldcpp (flags of the newest release)
 # Plan:     context 4096, 65 layers on GPUs
-# Device:   CUDA1 RTX 2080: 49 layers, 7.09 GiB of 7.62 GiB free
-# Device:   CUDA2 GTX 1060 6GB: 15 layers and the output layer, 5.25 GiB of 5.76 GiB free
+# Device:   CUDA1 RTX 2080: 40 layers, 7.11 GiB of 7.62 GiB free
+# Device:   CUDA2 GTX 1060 6GB: 18 layers, 5.26 GiB of 5.76 GiB free
+# Device:   CUDA0 GTX 1050 Ti: 6 layers and the output layer, 3.11 GiB of 3.81 GiB free
 # Remake:   splitter script --profile phoenix -o launchers
 set -u
 case $0 in */*) CDPATH= cd -- "${0%/*}/" || exit 1 ;; esac
@@ -17,10 +18,10 @@ missing() {
   exit "$code"
 }
 export CUDA_DEVICE_ORDER=PCI_BUS_ID
-export CUDA_VISIBLE_DEVICES=1,2
+export CUDA_VISIBLE_DEVICES=1,2,0
 ENGINE=./koboldcpp
 [ -x "$ENGINE" ] || ENGINE=$(command -v koboldcpp) || ENGINE=
 [ -x "$ENGINE" ] || missing engine 4 'beside this script: koboldcpp' 'on PATH: koboldcpp' 'download it from: https://github.com/LostRuins/koboldcpp/releases'
 MODEL=./Qwen2.5-32B-Instruct-Q4_K_M.gguf
 [ -f "$MODEL" ] || missing model 1 'beside this script: Qwen2.5-32B-Instruct-Q4_K_M.gguf' 'download it from: https://huggingface.co/bartowski/Qwen2.5-32B-Instruct-GGUF/resolve/main/Qwen2.5-32B-Instruct-Q4_K_M.gguf'
-exec "$ENGINE" --model "$MODEL" --usecuda normal --gpulayers 65 --tensor_split 49 16 --contextsize 4096 --batchsize 512 --ubatchsize 512 --overridetensors 'blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|24|25|26|27|28|29|30|31|32|49|50)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(33|51)\.(ffn_gate)\.weight=CPU' --threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet
+exec "$ENGINE" --model "$MODEL" --usecuda normal --gpulayers 65 --tensor_split 40 18 7 --contextsize 4096 --batchsize 512 --ubatchsize 512 --overridetensors 'blk\.(0|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|40|41)\.(ffn_down|ffn_gate|ffn_up)\.weight=CPU,blk\.(42)\.(ffn_gate)\.weight=CPU' --threads 12 --host 127.0.0.1 --port 5001 --skiplauncher --quiet

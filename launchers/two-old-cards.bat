@@ -4,14 +4,15 @@ rem Written by splitter 0.1.0: starts a planned engine; can be run from any fold
 rem Model:    Qwen2.5-3B-Instruct-Q4_K_M, Q4_K_M, hf:bartowski/Qwen2.5-3B-Instruct-GGUF/Qwen2.5-3B-Instruct-Q4_K_M.gguf
 rem Rig:      two-old-vulkan
 rem Engine:   koboldcpp (flags of the newest release)
-rem Plan:     context 4096, 34 layers on GPUs
-rem Device:   Vulkan0 GeForce MX150: 33 layers, 1.74 GiB of 1.86 GiB free
-rem Device:   Vulkan1 Radeon R5 M430: 0 layers and the output layer, 640 MiB of 1.81 GiB free
+rem Plan:     context 4096, 37 layers on GPUs
+rem Device:   Vulkan0 GeForce MX150: 34 layers, 1.76 GiB of 1.86 GiB free
+rem Device:   Vulkan1 Radeon R5 M430: 2 layers and the output layer, 743 MiB of 1.81 GiB free
 rem Remake:   splitter script --profile two-old-cards -o launchers
 pushd "%~dps0" 2>nul
 cd /d "%~dp0" 2>nul
 set "GGML_VK_VISIBLE_DEVICES=0,1"
-set "FLAGS=--usevulkan --gpulayers 34 --tensor_split 33 1 --contextsize 4096 --batchsize 512 --ubatchsize 512 --threads 4 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
+set "FLAGS=--usevulkan --gpulayers 37 --tensor_split 34 3 --contextsize 4096 --batchsize 512 --ubatchsize 512"
+set "FLAGS2=--threads 4 --host 127.0.0.1 --port 5001 --skiplauncher --quiet"
 set ENGINE_AT=none
 for %%I in ("koboldcpp.exe") do if not "%%~$PATH:I"=="" set ENGINE_AT=on_path
 set "ENGINE_NAME="
@@ -28,13 +29,13 @@ start "opens the chat page" /min cmd /c "for /l %%I in (1,1,900) do @(curl -fs -
 :launch
 goto %ENGINE_AT%_%MODEL_AT%
 :beside_beside
-".\koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS%
+".\koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0)\.(ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :variant_beside
-".\%ENGINE_NAME%" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS%
+".\%ENGINE_NAME%" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0)\.(ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :on_path_beside
-"koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS%
+"koboldcpp.exe" --model "Qwen2.5-3B-Instruct-Q4_K_M.gguf" %FLAGS% --overridetensors "blk\.(0)\.(ffn_gate|ffn_up)\.weight=CPU" %FLAGS2%
 goto ended
 :ended
 set "CODE=%ERRORLEVEL%"
