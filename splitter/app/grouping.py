@@ -24,6 +24,7 @@ from splitter.rig.node_file import SavedNode, known_node, load_nodes
 from splitter.rig.nodes import nodes_of, reached_at, without_nodes
 from splitter.run import endpoint
 from splitter.run.keys import key_of
+from splitter.run.ssh import PORT_TAKEN
 from splitter.run.tunnel import Tunnel, run_on
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Group:
         }
         self._tunnels: list[Tunnel] = []
         self._gone: dict[str, str] = {}
+        self._back: set[str] = set()
         self._instance: Instance | None = None
         self._ended = threading.Event()
         self._busy = threading.Lock()
@@ -137,7 +139,7 @@ class Group:
                 tunnel.start(port)
             except EngineError as error:
                 self._tunnels.remove(tunnel)
-                if "already used" in error.message and port + 1 < node.port + PORTS_TRIED:
+                if PORT_TAKEN in error.message and port + 1 < node.port + PORTS_TRIED:
                     continue
                 raise
             ours = self.planned.task.engine
@@ -155,8 +157,9 @@ class Group:
         if nodes_of(before.plan.rig) == nodes_of(self.planned.plan.rig):
             return
         missing = [f"{name} is gone ({why})" for name, why in self._gone.items()]
-        back = [name for name in nodes_of(self.planned.plan.rig) if name not in nodes_of(before.plan.rig)]
-        words = [*missing, *(f"{name} is back" for name in back)]
+        new = [name for name in nodes_of(self.planned.plan.rig) if name not in nodes_of(before.plan.rig)]
+        words = [*missing, *(f"{name} {'is back' if name in self._back else 'takes part now'}" for name in new)]
+        self._back.clear()
         self._events.say(f"{' and '.join(words)}: {differences(before.plan, self.planned.plan)}")
 
     def _look(self) -> None:
@@ -199,6 +202,7 @@ class Group:
             with suppress(SplitterError):
                 if run_on(self._nodes[name], ("exit",), timeout_s=15).code == 0 and self._idle(instance):
                     del self._gone[name]
+                    self._back.add(name)
                     self._events.say(f"{name} answers again: server and workers start again with it")
                     instance.ask_renew()
                     self._wait_renewed(instance)

@@ -17,7 +17,7 @@ DEFAULT_RTT_S = 0.0003
 DEFAULT_LINK_BYTES_PER_S = 117_500_000.0
 FIRST_PORT = 50052
 """ggml-rpc-server's own port; the workers of further nodes are reached at the ports behind it."""
-MOST_REMOTE = 16  # GGML_RPC_MAX_SERVERS of build 11434
+MOST_REMOTE = 16  # GGML_RPC_MAX_SERVERS of build 11434 (ggml-rpc.h), where each machine has one card
 
 
 def is_remote(device: Device) -> bool:

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitter.engine.command import EngineCommand, Server
 from splitter.engine.supervision import Supervision
@@ -16,6 +16,7 @@ from splitter.run.process import Process
 READY_S = 60.0
 LOOK_S = 0.25
 ACCEPT_S = 1.0
+NO_CACHE = "Failed to create cache directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,19 @@ class RpcWorker:
             self._ended.wait(self._supervision.kill_timeout_s)
 
     def start(self) -> None:
-        """Returns when it accepts connections. EngineError with its last words when it does not get there."""
+        """Returns when it accepts connections. EngineError with its last words when it does not get there.
+
+        Where its cache's folder cannot be made it serves without one: every load then sends all weights."""
+        try:
+            self._start()
+        except EngineError as error:
+            if NO_CACHE not in error.message or "-c" not in self._command.argv:
+                raise
+            self._hooks.say("its cache cannot be written (is the disk full?): every load sends all weights")
+            self._command = replace(self._command, argv=tuple(word for word in self._command.argv if word != "-c"))
+            self._start()
+
+    def _start(self) -> None:
         server = self._command.server
         endpoint.require_free(server)
         self._ended.clear()

@@ -60,7 +60,9 @@ def splitter_words(node: SavedNode) -> tuple[str, ...]:
     return (remote_path(node.splitter or "splitter"),)
 
 
+PORT_TAKEN = "its worker's port is taken there"
 _SAID = (
+    ("is already used by", PORT_TAKEN, "`splitter node add NAME HOST --port N` with another port"),
     ("IDENTIFICATION HAS CHANGED", "its host key has changed",
      "make sure that it is the same machine; then `ssh-keygen -R HOST` and `ssh HOST` once"),
     ("Host key verification failed", "its host key is not known here", "run `ssh HOST` once and compare the key"),

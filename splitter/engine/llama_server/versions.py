@@ -43,7 +43,7 @@ CORS_BUILD = 11434  # --cors-origins: seen there, not in 9113; older builds let 
 # Rows of logits for the slots alone (n_outputs_max in tools/server/server-context.cpp): in build 9464, not in 9453.
 SLOT_ROWS_BUILD = 9464
 PROMPT_CACHE_BUILD = 7079  # --cache-ram (8192 MiB) and --ctx-checkpoints: #16391 (2025-10); not in 6150
-RPC_DEVICES_BUILD = 6700  # several devices of one worker, named RPC0, RPC1: #16276 (2025-10)
+RPC_DEVICES_BUILD = 6700  # devices named RPC0, RPC1: #16276 (2025-10); the very first build was not looked up
 TENSOR_MODE_BUILD = 8783  # -sm tensor: #19378 (2026-04), reported by users of that build (#21876); not in 8672
 
 
