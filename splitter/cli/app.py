@@ -43,7 +43,7 @@ VERBS = {
     "profile": "Keep settings as profiles.",
     "node": "Keep other machines whose cards take part.",
     "worker": "Offer this machine's cards to an engine on another one.",
-    "gateway": "Serve one OpenAI- and Ollama-compatible door in front of many engines.",
+    "gateway": "Serve many engines through one OpenAI- and Ollama-style door.",
     "engine": "Install llama-server and koboldcpp from their releases.",
 }
 

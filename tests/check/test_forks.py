@@ -19,7 +19,7 @@ LINES: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     (
         "ik_llama.cpp",
         "llama-server -m x.gguf -sm graph -ts 1,1 -ngl 99 -khad -ger -no-gr",
-        {"tensor_split": (1, 1), "gpu_layers": 99},
+        {"tensor_split": (1, 1), "gpu_layers": 99, "split_mode": "tensor"},
         ("-sm graph", "-khad", "-ger", "-no-gr"),
     ),
     (

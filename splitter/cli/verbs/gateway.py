@@ -17,7 +17,7 @@ DatabaseOption = Annotated[
 PriorityName = Literal["high", "normal", "low"]
 
 app = typer.Typer(
-    help="Serve one OpenAI- and Ollama-compatible door in front of many engines.",
+    help="Serve many engines through one OpenAI- and Ollama-style door.",
     epilog="Examples:\n\nsplitter gateway   (in front of this machine's running instances)\n\n"
     "splitter gateway --backend http://192.168.1.20:8080 --backend http://192.168.1.21:5001 --port 8000\n\n"
     "splitter gateway key add laptop --rate 60/min --models qwen2.5-32b --priority low",
@@ -42,7 +42,7 @@ def gateway(
     ] = None,
     haproxy: Annotated[bool, typer.Option("--haproxy", help="Write HAProxy's configuration and start it.")] = False,
 ) -> None:
-    """Serve one OpenAI- and Ollama-compatible door in front of many engines. Until Ctrl-C."""
+    """Serve many engines through one OpenAI- and Ollama-style door. Until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
     room = _room()
