@@ -2,13 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,12 @@ def process(
     """Runs `words` until the block ends; it is ready when the page `ready` answers 200."""
     with log.open("ab") as file:
         child = subprocess.Popen(
-            words, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **(env or {})}
+            words,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
         )
         try:
             until_s = time.monotonic() + START_S
@@ -95,13 +101,15 @@ def process(
 
 def end(child: "subprocess.Popen[bytes]") -> None:
     if child.poll() is None:
-        child.send_signal(18)  # SIGCONT: what is stopped cannot end
+        child.send_signal(signal.SIGCONT)  # what is stopped cannot end
         child.terminate()
         try:
             child.wait(20)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # the engine inside a stand-in outlives it
 
 
 def gateway(
