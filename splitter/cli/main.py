@@ -111,6 +111,10 @@ MEANT = {
         "profile": "profiles preset presets",
         "calibrate": "calibration",
         "tune": "optimize optimise",
+        "ui": "gui web browser dashboard",
+        "node": "nodes machine machines host hosts",
+        "worker": "workers rpc rpc-server",
+        "gateway": "proxy router api",
     }.items()
     for word in words.split()
 }

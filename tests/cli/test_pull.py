@@ -60,7 +60,8 @@ def test_what_cannot_be_pulled(splitter: Splitter, hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "verb"), [("serve", "launch"), ("update", "engine update"), ("download", "pull"), ("gpus", "rig")]
+    ("word", "verb"),
+    [("serve", "launch"), ("update", "engine update"), ("download", "pull"), ("gpus", "rig"), ("gui", "ui")],
 )
 def test_a_verb_under_another_name(splitter: Splitter, word: str, verb: str) -> None:
     said = splitter(word, "model.gguf")
