@@ -60,23 +60,24 @@ def windows() -> Iterator[WindowsPython]:
         pytest.skip(f"needs {', '.join(TOOLS)}")
     built = subprocess.run([str(HERE / "winpython.sh")], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[-2000:]
-    home = Path(built.stdout.splitlines()[-1])
-    python = WindowsPython(home, home / "prefix")
-    yield python
-    end_all(python)
+    yield from a_machine(Path(built.stdout.splitlines()[-1]))
 
 
 @pytest.fixture
 def fresh(windows: WindowsPython) -> Iterator[WindowsPython]:
-    """A machine that nobody has used: Windows' files are shared, what a user has is its own."""
-    prefix = Path(tempfile.mkdtemp(prefix="machine", dir=windows.home))
-    subprocess.run(["cp", "-al", f"{windows.prefix}/.", prefix], check=True)
-    machine = WindowsPython(windows.home, prefix)
+    """Another machine, that nobody has used."""
+    yield from a_machine(windows.home)
+
+
+def a_machine(home: Path) -> Iterator[WindowsPython]:
+    """A prefix of its own, so that ending its programs ends nobody else's; Windows' files are shared by hard links."""
+    machine = WindowsPython(home, Path(tempfile.mkdtemp(prefix="machine", dir=home)))
+    subprocess.run(["cp", "-al", f"{home}/prefix/.", machine.prefix], check=True)
     shutil.rmtree(machine.user / "AppData", ignore_errors=True)
     shutil.rmtree(machine.user / ".cache", ignore_errors=True)
     yield machine
     end_all(machine)
-    shutil.rmtree(prefix)
+    shutil.rmtree(machine.prefix)
 
 
 def end_all(machine: WindowsPython) -> None:

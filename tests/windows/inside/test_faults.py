@@ -107,3 +107,43 @@ def test_the_terminal_of_another_code_page_gets_no_traceback() -> None:
     done = splitter("rig", "--gpus", "1050ti,2080", PYTHONIOENCODING="cp437")
     assert done.returncode == 0, done.stderr
     assert "GTX 1050 Ti" in io.StringIO(done.stdout.decode("cp437")).read()
+
+
+def test_a_path_longer_than_older_windows_takes(tmp_path: Path) -> None:
+    folder = Path("\\\\?\\" + str(tmp_path)).joinpath(*["a folder with a long name " + "x" * 40] * 5)
+    folder.mkdir(parents=True)
+    model = folder / "tiny.gguf"
+    model.write_bytes(EXAMPLE.read_bytes())
+    assert len(str(model)) > 300
+    done = splitter("inspect", str(model), "--json")
+    assert done.returncode == 0, done.stderr
+    plain = splitter("inspect", str(model).removeprefix("\\\\?\\"))
+    assert plain.returncode in {0, 1}
+    assert b"Traceback" not in plain.stderr
+
+
+@pytest.mark.skipif("SPLITTER_SHARE" not in os.environ, reason="needs a share")
+def test_a_share_of_another_computer(tmp_path: Path) -> None:
+    share = Path(os.environ["SPLITTER_SHARE"])
+    (share / "tiny.gguf").write_bytes(EXAMPLE.read_bytes())
+    model = str(share / "tiny.gguf")
+    assert model.startswith("\\\\")
+    words = ("--rig", "phoenix", "--engine-version", "11434")
+    plan = splitter("plan", model, *words, "--json")
+    assert plan.returncode == 0, plan.stderr
+    assert model in json.loads(plan.stdout)["data"]["command"]["argv"]
+    assert splitter("script", model, *words, "-o", str(share)).returncode == 0
+    (batch,) = share.glob("*.bat")
+    assert model.encode() in batch.read_bytes()
+    assert b"pushd" in batch.read_bytes()  # cmd.exe has no current folder on a share: pushd gives it a drive
+
+
+def test_a_console_of_another_code_page(tmp_path: Path) -> None:
+    """A batch file that sets one, as people keep them: no traceback, and the names are whole."""
+    for page in (437, 850, 932):
+        batch = tmp_path / f"{page}.bat"
+        words = f'"{sys.executable}" -m splitter rig --gpus 1050ti'
+        batch.write_text(f"@chcp {page} >nul\r\n@set PYTHONIOENCODING=cp{page}\r\n@{words}\r\n", newline="")
+        done = subprocess.run(["cmd", "/c", str(batch)], capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert b"GTX 1050 Ti" in done.stdout
