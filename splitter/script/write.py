@@ -32,7 +32,7 @@ def _lying(path: str) -> str:
         return absolute(path)
     from splitter.model.fetch import fetched  # it brings what downloads
 
-    return fetched(path) or path
+    return absolute(fetched(path) or path)
 
 
 def absolute(path: str) -> str:
