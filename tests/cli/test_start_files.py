@@ -12,8 +12,7 @@ from splitter.app.wishes import Wishes
 from splitter.engine.engines import ENGINES
 from splitter.engine.reading.command import read_command
 from tests.cli.conftest import ROOT, Splitter
-from tests.cli.conftest import splitter as splitter
-from tests.profile.start_files import FILES, StartFile
+from tests.cli.start_files import FILES, StartFile
 
 LAYERS = 64
 VERSIONS = {"koboldcpp": "1.123", "llama-server": "11434"}
