@@ -66,7 +66,7 @@ def test_flags_survive_or_are_named(name: str, splitter: Splitter, tmp_path: Pat
     named = " ".join(words.err.split())
     for flag in shape.lost:
         assert flag in named, named
-    assert ("has no word for it" in named) == bool(shape.lost)
+    assert ("a profile has no setting for it" in named) == bool(shape.lost)
     assert "secret" not in said.out + words.out + words.err
     before = read_file(script, Wishes({"engine.version": VERSIONS[shape.kind]}))
     planned = splitter("plan", str(model), "-p", "mine", *shape.rig, *version, "--json")
