@@ -144,7 +144,7 @@ def test_nothing_here(machine: Machine, opened: list[Terminal]) -> None:
     terminal.types(at)
     both(terminal, "4. The plan for", "or [q]uit")
     terminal.types("")
-    terminal.wait("chat: that address in a browser")
+    terminal.wait("(Ctrl-C stops the engine)")
     assert answers(machine)
     stopped(terminal)
 
@@ -189,7 +189,7 @@ def test_everything(machine: Machine, opened: list[Terminal]) -> None:
     terminal.types("x")
     terminal.wait("x? One of l, s, q")
     terminal.types("l")
-    terminal.wait("chat: that address in a browser")
+    terminal.wait("(Ctrl-C stops the engine)")
     assert answers(machine)
     stopped(terminal)
 
@@ -204,6 +204,6 @@ def test_no_card(machine: Machine, opened: list[Terminal]) -> None:
     terminal.types("1")
     both(terminal, "4. The plan for", "or [q]uit")
     terminal.types("l")
-    terminal.wait("chat: that address in a browser")
+    terminal.wait("(Ctrl-C stops the engine)")
     assert answers(machine)
     stopped(terminal)
