@@ -103,24 +103,37 @@ def level(ask: Ask, now_s: float, age_s: float) -> int:
     return max(0, ceil(LEVELS[ask.priority] - (now_s - ask.arrived_s) / age_s))
 
 
-def in_turn(waiting: Sequence[Ask], at_work: Mapping[str, int], now_s: float, age_s: float) -> list[Ask]:
-    """The order in which requests are looked at: by level, then in rounds over the owners, those with least at work
-    first, then by arrival. An owner with a thousand requests delays another's first one by one round."""
-    rounds = dict(at_work)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an owner has had: requests at work now, and when the last one started (the clock's time)."""
+
+    at_work: int = 0
+    started_s: float = -1.0
+
+
+NOTHING_YET = Share()
+
+
+def in_turn(waiting: Sequence[Ask], shares: Mapping[str, Share], now_s: float, age_s: float) -> list[Ask]:
+    """The order in which requests are looked at: by level, then in rounds over the owners, those with least at work and
+    in a round the one that was served longest ago first, then by arrival. An owner with a thousand requests delays
+    another's first one by one round."""
+    rounds: dict[str, int] = {}
     ranked = []
     for ask in sorted(waiting, key=lambda ask: (level(ask, now_s, age_s), ask.arrived_s)):
-        turn = rounds[ask.owner] = rounds.get(ask.owner, 0) + 1
-        ranked.append((level(ask, now_s, age_s), turn, ask.arrived_s, ask.id, ask))
-    return [row[-1] for row in sorted(ranked, key=lambda row: row[:4])]
+        share = shares.get(ask.owner, NOTHING_YET)
+        turn = rounds[ask.owner] = rounds.get(ask.owner, share.at_work) + 1
+        ranked.append((level(ask, now_s, age_s), turn, share.started_s, ask.arrived_s, ask.id, ask))
+    return [row[-1] for row in sorted(ranked, key=lambda row: row[:5])]
 
 
 def assign(
-    waiting: Sequence[Ask], views: Sequence[View], at_work: Mapping[str, int], now_s: float, age_s: float
+    waiting: Sequence[Ask], views: Sequence[View], shares: Mapping[str, Share], now_s: float, age_s: float
 ) -> list[GivenSlot]:
-    """Who starts now, and where. `at_work` counts the requests of each owner."""
+    """Who starts now, and where; `shares` by owner."""
     if not any(view.at_work < view.slots for view in views):
         return []
-    ordered = list(waiting) if len(waiting) == 1 else in_turn(waiting, at_work, now_s, age_s)[:LOOKED_AT]
+    ordered = list(waiting) if len(waiting) == 1 else in_turn(waiting, shares, now_s, age_s)[:LOOKED_AT]
     now = {view.name: view for view in views}
     given = []
     for ask in ordered:

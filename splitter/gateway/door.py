@@ -5,12 +5,12 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from splitter.gateway.backend import GatewayBackend, Lease
 from splitter.gateway.call import EMBEDDINGS, Call
-from splitter.gateway.choice import Ask, GivenSlot, View, assign, best
+from splitter.gateway.choice import NOTHING_YET, Ask, GivenSlot, Share, View, assign, best
 from splitter.gateway.figures import Figures
 from splitter.gateway.keys import Caller
 from splitter.gateway.names import distinct, meant
@@ -18,6 +18,8 @@ from splitter.gateway.settings import GatewaySettings
 from splitter.gateway.standing import after_failure, after_success
 
 CHARS_PER_TOKEN, OUTPUT_TOKENS = 4.0, 200.0  # before a model's own were measured
+FILLED = 0.5  # of the longest answer that a request allows
+MOST_SHARES = 10_000  # owners that are remembered with nothing at work
 RATE = 0.1  # how fast a model's averages follow
 
 
@@ -36,6 +38,7 @@ class Habit:
 
     chars_per_token: float = CHARS_PER_TOKEN
     output_tokens: float = OUTPUT_TOKENS
+    filled: float = FILLED
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class FrontDoor:
         self.settings = settings
         self.backends: dict[str, GatewayBackend] = {}
         self.waiting: dict[int, Waiting] = {}
-        self.at_work: Counter[str] = Counter()
+        self.shares: dict[str, Share] = {}
         self.habits: dict[str, Habit] = {}
         self._numbers = itertools.count()
 
@@ -96,7 +99,7 @@ class FrontDoor:
     def ask_of(self, call: Call, caller: Caller, models: frozenset[str]) -> Ask:
         """The request as the choice sees it."""
         habit = self.habit(models)
-        wanted = habit.output_tokens if call.output_tokens is None else min(habit.output_tokens, call.output_tokens)
+        wanted = habit.output_tokens if call.output_tokens is None else habit.filled * call.output_tokens
         cached = {
             name: backend.held.chars(call.links) / habit.chars_per_token * backend.trust
             for name, backend in self.backends.items()
@@ -135,7 +138,7 @@ class FrontDoor:
     async def place(self, ask: Ask, wait_s: float) -> Lease:
         """A slot for `ask`, after at most `wait_s`. RefusedError where there is none."""
         if not self.waiting:
-            given = assign([ask], self.views(), self.at_work, self.now_s(), self.settings.queue.age_s)
+            given = assign([ask], self.views(), self.shares, self.now_s(), self.settings.queue.age_s)
             if given:
                 return self._start(given[0])
         if len(self.waiting) >= self.settings.queue.most:
@@ -171,7 +174,7 @@ class FrontDoor:
         if not self.waiting:
             return
         asks = [waiting.ask for waiting in self.waiting.values()]
-        for given in assign(asks, self.views(), self.at_work, self.now_s(), self.settings.queue.age_s):
+        for given in assign(asks, self.views(), self.shares, self.now_s(), self.settings.queue.age_s):
             waiting = self.waiting.pop(given.ask.id)
             if not waiting.lease.done():
                 waiting.lease.set_result(self._start(given))
@@ -180,21 +183,25 @@ class FrontDoor:
         backend = self.backends[given.backend]
         lease = Lease(backend, given.ask, self.now_s(), given.expected_s, len(backend.leases) + 1)
         backend.leases.add(lease)
-        self.at_work[given.ask.owner] += 1
+        owner = given.ask.owner
+        self.shares[owner] = Share(self.shares.get(owner, NOTHING_YET).at_work + 1, lease.started_s)
         return lease
 
     def release(self, lease: Lease) -> None:
         """Its slot is free."""
         lease.backend.leases.discard(lease)
         owner = lease.ask.owner
-        self.at_work[owner] -= 1
-        if not self.at_work[owner]:
-            del self.at_work[owner]
+        share = self.shares[owner]
+        self.shares[owner] = replace(share, at_work=share.at_work - 1)
+        if len(self.shares) > MOST_SHARES:
+            self.shares = {name: share for name, share in self.shares.items() if share.at_work}
         self.kick()
 
     def of(self, owner: str) -> int:
         """How many requests of a key wait or are at work."""
-        return self.at_work[owner] + sum(waiting.ask.owner == owner for waiting in self.waiting.values())
+        return self.shares.get(owner, NOTHING_YET).at_work + sum(
+            waiting.ask.owner == owner for waiting in self.waiting.values()
+        )
 
     # how it went
 
@@ -211,7 +218,9 @@ class FrontDoor:
         habit = self.habit(lease.ask.models)
         if figures.prompt_tokens and call.chars > 40:
             habit.chars_per_token += (call.chars / figures.prompt_tokens - habit.chars_per_token) * RATE
-        if figures.output_tokens:
+        if figures.output_tokens and call.output_tokens:
+            habit.filled += (min(figures.output_tokens / call.output_tokens, 1.0) - habit.filled) * RATE
+        elif figures.output_tokens:
             habit.output_tokens += (figures.output_tokens - habit.output_tokens) * RATE
 
     def failed(self, backend: GatewayBackend, reason: str, retry_after_s: float | None = None) -> None:

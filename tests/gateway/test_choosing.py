@@ -13,9 +13,8 @@ from tests.gateway.scene import ask, emulated, gateway, get, key_words, llama_se
 
 def test_a_mixed_load_takes_a_quarter_less_time(tmp_path: Path) -> None:
     """A short one; `python -m tests.gateway.choice_table` is the whole."""
-    found = measure(tmp_path, 60, 3.0)
-    best = min(seconds for name, seconds in found.items() if name != "splitter")
-    assert found["splitter"] <= 0.75 * best, found
+    found = measure(tmp_path, 60, 3.0, ("least-connections",))  # the best of the others there
+    assert found["splitter"] <= 0.75 * found["least-connections"], found
 
 
 def test_a_conversation_stays_where_its_beginning_is_cached(tmp_path: Path) -> None:
@@ -118,7 +117,7 @@ def test_keys_share_and_have_limits(tmp_path: Path) -> None:
         time.sleep(0.6)
         began_s = time.monotonic()
         assert ask(url, body_of(10), made["other"])[0] == 200
-        assert time.monotonic() - began_s < 1.5
+        assert time.monotonic() - began_s < 2  # 6 s by arrival
         for thread in threads:
             thread.join(30)
         codes = [ask(url, body_of(1), made["slow"])[0] for _ in range(5)]
