@@ -104,17 +104,17 @@ def level(ask: Ask, now_s: float, age_s: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class OwnerShare:
     """What an owner has had: requests at work now, and when the last one started (the clock's time)."""
 
     at_work: int = 0
     started_s: float = -1.0
 
 
-NOTHING_YET = Share()
+NOTHING_YET = OwnerShare()
 
 
-def in_turn(waiting: Sequence[Ask], shares: Mapping[str, Share], now_s: float, age_s: float) -> list[Ask]:
+def in_turn(waiting: Sequence[Ask], shares: Mapping[str, OwnerShare], now_s: float, age_s: float) -> list[Ask]:
     """The order in which requests are looked at: by level, then in rounds over the owners, those with least at work and
     in a round the one that was served longest ago first, then by arrival. An owner with a thousand requests delays
     another's first one by one round."""
@@ -128,7 +128,7 @@ def in_turn(waiting: Sequence[Ask], shares: Mapping[str, Share], now_s: float, a
 
 
 def assign(
-    waiting: Sequence[Ask], views: Sequence[View], shares: Mapping[str, Share], now_s: float, age_s: float
+    waiting: Sequence[Ask], views: Sequence[View], shares: Mapping[str, OwnerShare], now_s: float, age_s: float
 ) -> list[GivenSlot]:
     """Who starts now, and where; `shares` by owner."""
     if not any(view.at_work < view.slots for view in views):

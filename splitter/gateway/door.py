@@ -10,7 +10,7 @@ from math import ceil
 
 from splitter.gateway.backend import GatewayBackend, Lease
 from splitter.gateway.call import EMBEDDINGS, Call
-from splitter.gateway.choice import NOTHING_YET, Ask, GivenSlot, Share, View, assign, best
+from splitter.gateway.choice import NOTHING_YET, Ask, GivenSlot, OwnerShare, View, assign, best
 from splitter.gateway.figures import Figures
 from splitter.gateway.keys import Caller
 from splitter.gateway.names import distinct, meant
@@ -56,7 +56,7 @@ class FrontDoor:
         self.settings = settings
         self.backends: dict[str, GatewayBackend] = {}
         self.waiting: dict[int, Waiting] = {}
-        self.shares: dict[str, Share] = {}
+        self.shares: dict[str, OwnerShare] = {}
         self.habits: dict[str, Habit] = {}
         self._numbers = itertools.count()
 
@@ -184,7 +184,7 @@ class FrontDoor:
         lease = Lease(backend, given.ask, self.now_s(), given.expected_s, len(backend.leases) + 1)
         backend.leases.add(lease)
         owner = given.ask.owner
-        self.shares[owner] = Share(self.shares.get(owner, NOTHING_YET).at_work + 1, lease.started_s)
+        self.shares[owner] = OwnerShare(self.shares.get(owner, NOTHING_YET).at_work + 1, lease.started_s)
         return lease
 
     def release(self, lease: Lease) -> None:

@@ -68,7 +68,12 @@ def ask(
 
 @contextmanager
 def process(
-    words: list[str], url: str, ready: str, log: Path, env: Mapping[str, str] | None = None
+    words: list[str],
+    url: str,
+    ready: str,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[Running]:
     """Runs `words` until the block ends; it is ready when the page `ready` answers 200."""
     with log.open("ab") as file:
@@ -167,7 +172,10 @@ def koboldcpp(folder: Path, port: int | None = None) -> Any:
     port = port or any_free_port()
     program = install(folder / "kobold")
     command = [str(program), "--model", str(TINY), "--port", str(port), "--contextsize", "1024", "--host", "127.0.0.1"]
-    return process(command, f"http://127.0.0.1:{port}", "/api/extra/version", folder / "kobold.log")
+    url, log = f"http://127.0.0.1:{port}", folder / "kobold.log"
+    return process(
+        command, url, "/api/extra/version", log, stop=signal.SIGINT
+    )  # at SIGTERM it leaves its engine behind
 
 
 def embedded(folder: Path, port: int | None = None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitter.gateway.choice import Ask, Share, View, assign, best, in_turn
+from splitter.gateway.choice import Ask, OwnerShare, View, assign, best, in_turn
 from splitter.gateway.pace import Pace, generated, prompted, told
 
 M = frozenset({"m"})
@@ -75,9 +75,9 @@ def test_priorities_and_ageing() -> None:
 def test_a_key_with_a_thousand_requests_delays_another_by_one_round() -> None:
     flood = [ask(number, owner="flood") for number in range(1000)]
     other = ask(1000, owner="other")
-    for share in (Share(4, 900.0), Share(0, 900.0)):  # with its own at work, or its one slot just free again
+    for share in (OwnerShare(4, 900.0), OwnerShare(0, 900.0)):  # with its own at work, or its one slot just free again
         assert in_turn([*flood, other], {"flood": share}, 1000.0, 1e9)[0] == other
-    both = {"flood": Share(0, 900.0), "other": Share(0, 950.0)}
+    both = {"flood": OwnerShare(0, 900.0), "other": OwnerShare(0, 950.0)}
     assert in_turn([*flood, other], both, 1000.0, 1e9).index(other) == 1
 
 
