@@ -68,12 +68,7 @@ def ask(
 
 @contextmanager
 def process(
-    words: list[str],
-    url: str,
-    ready: str,
-    log: Path,
-    env: Mapping[str, str] | None = None,
-    stop: signal.Signals = signal.SIGTERM,
+    words: list[str], url: str, ready: str, log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
     """Runs `words` until the block ends; it is ready when the page `ready` answers 200."""
     with log.open("ab") as file:
@@ -172,10 +167,7 @@ def koboldcpp(folder: Path, port: int | None = None) -> Any:
     port = port or any_free_port()
     program = install(folder / "kobold")
     command = [str(program), "--model", str(TINY), "--port", str(port), "--contextsize", "1024", "--host", "127.0.0.1"]
-    url, log = f"http://127.0.0.1:{port}", folder / "kobold.log"
-    return process(
-        command, url, "/api/extra/version", log, stop=signal.SIGINT
-    )  # at SIGTERM it leaves its engine behind
+    return process(command, f"http://127.0.0.1:{port}", "/api/extra/version", folder / "kobold.log")
 
 
 def embedded(folder: Path, port: int | None = None) -> Any:
