@@ -9,7 +9,10 @@ from hypothesis import settings
 from splitter.engine.learnt import cache_file, lessons_file
 from tests.engine import oracle  # its cache of the engine and the skeletons is found before the variables move
 
-settings.register_profile("splitter", deadline=None)  # a loaded machine is no finding
+# A loaded machine is no finding. The same examples every time: a failure is what changed.
+# `--hypothesis-profile search` looks for new ones.
+settings.register_profile("splitter", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile("splitter")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under `&` in a script; every child would keep it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -62,7 +62,8 @@ class Scene:
         order = settings.device_order if needed else settings.device_order[: away + 1] if away else ()
         kinds = ",".join(speculation.kinds(settings)) or None
         alone = replace(settings, **NO_EXTRA, spec_type=kinds)
-        plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=0, device_order=order)
+        main = settings.main_gpu if settings.split_mode == "none" else 0  # as does the only card that the engine keeps
+        plain = replace(alone, gpu_layers=0, tensor_split=(), main_gpu=main, device_order=order)
         if plain not in self.models:
             known = next(iter(self.models.values()), None)
             made = known.with_settings(plain) if known else MemoryModel(self.facts, plain, self.engine.memory)

@@ -212,7 +212,7 @@ class ComputeModel:
         except KeyError:  # MTP layers that no known graph runs through
             return self._rough(placement)
         copies = self.rules.pipeline_copies if pipeline else 1
-        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self._offload()))
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self._offload(placement.devices)))
 
     def _mtp_net(self, placement: Placement, dims: Dims) -> Net:
         """One pass of the first MTP layer (graph_mtp in src/models/qwen35.cpp and its kin)."""
@@ -239,10 +239,15 @@ class ComputeModel:
         home = net.cpu if name == "token_embd.weight" else last
         return net.weight_of(info, self._home(info.name, home, net.cpu))
 
-    def _offload(self) -> int | None:
+    def _offload(self, devices: int) -> int | None:
         """The device that large products with weights in RAM go to: the first of this machine's, for ggml-rpc takes
-        none over (ggml_backend_sched_backend_id_from_cur); None with --no-op-offload."""
-        return len(leading_remote(self.settings.device_order)) if self.settings.op_offload else None
+        none over (ggml_backend_sched_backend_id_from_cur); in `-sm none` the main GPU, the only one that the engine
+        keeps (src/llama.cpp); None with --no-op-offload."""
+        s = self.settings
+        if not s.op_offload:
+            return None
+        alone = s.split_mode == "none"
+        return max(0, min(s.main_gpu, devices - 1)) if alone else len(leading_remote(s.device_order))
 
     def _pipeline(self, placement: Placement) -> bool:
         """The conditions of src/llama-context.cpp; every CUDA device is asynchronous and has events."""
@@ -305,7 +310,7 @@ class ComputeModel:
             net = self._net(sketch, placement, dims)
         except KeyError:
             return True
-        assign(net.graph, placement.devices + 1, self._offload())
+        assign(net.graph, placement.devices + 1, self._offload(placement.devices))
         return all(node.backend == home for node, home in net.flashes)
 
     def _measure(self, sketch: Sketch, placement: Placement, pipeline: bool, dims: Dims) -> tuple[int, ...]:
@@ -314,7 +319,7 @@ class ComputeModel:
         except KeyError:  # a layer without the tensors that any known kind of layer has
             return self._rough(placement)
         copies = self.rules.pipeline_copies if pipeline else 1
-        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self._offload()))
+        return tuple(peak_bytes(net.graph, placement.devices + 1, copies, self._offload(placement.devices)))
 
     def _rough(self, placement: Placement) -> tuple[int, ...]:
         """For layers of an unknown kind: the widest tensors several times over on every device in use."""
@@ -330,7 +335,7 @@ class ComputeModel:
         if where is not None:
             sizes[where] += d.outputs * F32.size * self.facts.vocabulary
         if sizes and (None in placement.layers or self.overrides):
-            sizes[min(self._offload() or 0, len(sizes) - 1)] += 2 * staged + d.tokens * row
+            sizes[min(self._offload(placement.devices) or 0, len(sizes) - 1)] += 2 * staged + d.tokens * row
         return (*sizes, d.tokens * row)
 
     def _net(self, sketch: Sketch, placement: Placement, dims: Dims) -> Net:
@@ -407,7 +412,7 @@ class ComputeModel:
         for _, owner in sketch:
             missing[owner] -= 1
         d = self.dims
-        to = self._offload()
+        to = self._offload(placement.devices)
         staged = cpu if to is None or d.tokens < OFFLOAD_BATCH else min(to, cpu)
         for owner, count in missing.items():
             for _ in range(count):
