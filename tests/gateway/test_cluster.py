@@ -112,6 +112,7 @@ haproxy: {{port: {front}, gateways: [{", ".join(f'"http://127.0.0.1:{port}"' for
             wait_up(door.url, 2, key)
         told: Counter[str] = Counter()
         over = threading.Event()
+        stack.callback(over.set)  # also where something fails on the way
         threads = [threading.Thread(target=keep_asking, args=(url, key, told, over)) for _ in range(8)]
         for thread in threads:
             thread.start()
