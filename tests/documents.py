@@ -8,15 +8,19 @@ writes the output of each command anew into the ```text block that follows it.
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
+from splitter.errors import EXIT_INTERRUPTED
 from tests.engine.skeletons import qwen2
 
 ROOT = Path(__file__).parents[1]
+SERVES = re.compile(r"splitter (ui|gateway(?! key))\b")
 PROGRAMS = ("splitter", ".venv/bin/splitter")
 SHOWN = re.compile(r"```sh\n(?P<line>[^\n]+)\n```\n\n```text\n(?P<output>.*?)```", re.DOTALL)
 BIG = "Qwen2.5-32B-Instruct-Q4_K_M"
@@ -45,10 +49,17 @@ def furnish(folder: Path) -> None:
 
 
 def run(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """The command as a terminal of 80 columns runs it, in `folder`."""
+    """The command as a terminal of 80 columns runs it, in `folder`; what serves gets a Ctrl-C once it speaks."""
     command = [sys.executable, "-m", "splitter", *shlex.split(line)[1:]]
     env = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if not SERVES.match(line):
+        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=PIPE, stderr=STDOUT, text=True) as child:
+        first = child.stdout.readline() if child.stdout else ""
+        child.send_signal(signal.SIGINT)
+        out, _ = child.communicate()
+    ended = 0 if child.returncode == EXIT_INTERRUPTED else child.returncode
+    return subprocess.CompletedProcess(command, ended, first + out, out)
 
 
 def said(line: str, folder: Path) -> str:
