@@ -46,8 +46,8 @@ def _may_pay(task: Task, best: Solution, sizes: dict[str, int]) -> bool:
     """Whether another micro-batch may make the turn of `best` noticeably shorter.
 
     With the layers where they are it takes a time of its own. The memory that it frees saves at most what the dearest
-    bytes cost in the dearest place; what it needs more costs at least what the cheapest bytes cost in RAM, if some are
-    there already.
+    bytes cost in the dearest place, and so does a card that is left out and may have room beside smaller buffers; what
+    it needs more costs at least what the cheapest bytes cost in RAM, if some are there already.
     """
     settings = replace(best.settings, **cast("dict[str, Any]", sizes))
     scene = task.scene
@@ -55,11 +55,15 @@ def _may_pay(task: Task, best: Solution, sizes: dict[str, int]) -> bool:
     seconds = turn_seconds(scene, settings, best.placement)
     before = scene.memory(best.settings).footprint(best.placement)
     dearest, cheapest = _per_byte(task, best, settings)
-    freed = sum(use.compute_bytes for use in before.devices) if settings.ubatch_size < best.settings.ubatch_size else 0
+    freed = idle = 0
+    if settings.ubatch_size < best.settings.ubatch_size:
+        idle = sum(max(scene.budget_bytes(d), 0) for d in task.devices() if d.id not in best.settings.device_order)
+        freed = sum(use.compute_bytes for use in before.devices) + idle
     if seconds - freed * dearest >= enough:
         return False  # no buffer falls below zero, and none falls as the micro-batch grows
     after = scene.memory(settings).footprint(best.placement)
     devices = scene.devices(settings.device_order)
+    seconds -= idle * dearest
     for device, old, new in zip(devices, before.devices, after.devices, strict=True):
         more = new.used_bytes() - old.used_bytes()
         missing = min(more, new.used_bytes() - scene.budget_bytes(device))

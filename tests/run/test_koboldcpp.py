@@ -68,7 +68,7 @@ def command(
     planned = evaluate(load_model(str(TINY)), load_rig("phoenix"), settings, engine=rules_of("koboldcpp"))
     made = build_command(planned, engine, Server(port=any_free_port(), api_key_file=str(key) if key else None))
     argv = tuple(str(model) if part == str(TINY) else part for part in made.argv)
-    return EngineCommand(made.engine, argv, made.env, made.server, str(model), made.env_files)
+    return replace(made, argv=argv, model_path=str(model))
 
 
 def failure(planned: EngineCommand, **limits: Any) -> tuple[EngineError, Instance]:
