@@ -114,9 +114,10 @@ def test_04_what_was_fixed_can_be_freed(browser: Browser) -> None:
 
 def test_05_take_an_alternative(browser: Browser) -> None:
     plan(browser, QWEN)
-    first = browser.text("#plan .others article h3")
-    browser.click("#plan .others article button")
-    browser.until(lambda: browser.all("#plan .fixedlist li"), first)
+    titles = browser.script("return [...document.querySelectorAll('#plan .others article h3')].map(t => t.textContent)")
+    smaller = next(index for index, title in enumerate(titles) if "q8_0" in title)
+    browser.click(f"#plan .others article:nth-of-type({smaller + 1}) button")
+    browser.until(lambda: browser.all("#plan .fixedlist li"), titles[smaller])
     browser.solved()
     assert "q8_0" in browser.text("#plan .fixedlist")
     assert "-ctk q8_0" in browser.text("#command")
