@@ -140,13 +140,16 @@ def _drafting(task: Task, plan: Plan) -> Iterator[Plan]:
     if kind not in itself or {"spec_type", "draft_model"} & set(task.fixed) or plan.settings.parallel > 4:
         return
     drafted = task.fixing(spec_type=kind)
+    if kind == NGRAM:
+        title = "n-grams of the context draft: faster only where the answer repeats it"
+        same = Solution(replace(plan.settings, spec_type=kind), plan.placement, 0.0)
+        other = _plan(drafted, same, title, "--spec-type", kind)
+        if other.fits():
+            yield other
+        return
     found = find_fastest(drafted, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
     if found:
-        title = (
-            f"MTP layers draft {DRAFT_TOKENS} tokens ({100 * ACCEPTED:.0f} % accepted is assumed)"
-            if kind == MTP
-            else "n-grams of the context draft: faster only where the answer repeats it"
-        )
+        title = f"MTP layers draft {DRAFT_TOKENS} tokens ({100 * ACCEPTED:.0f} % accepted is assumed)"
         yield _plan(drafted, found, title, "--spec-type", kind)
 
 

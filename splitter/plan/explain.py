@@ -157,7 +157,7 @@ def _help(task: Task, plan: Plan) -> Iterator[str]:
         found = _with_more(task, plan, device)
         if found and (best is None or found[0] < best[0]):
             best = found
-    if best and best[0] * 1.005 < now:
+    if best and best[0] * 1.02 < now:
         yield best[1]
 
 
