@@ -54,7 +54,7 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
         return judged  # a worker's memory is unknown
     remedy = _remedy(read, plan, oracle, version)
     if remedy is None:
-        waste = _waste(read, plan, oracle)
+        waste = _waste(read, plan, oracle, version)
         return replace(judged, plan=replace(judged.plan, warnings=costliest_first((*warnings, *waste))))
     from splitter.engine.reading.blame import blame
     from splitter.engine.reading.edits import rewritten
@@ -63,12 +63,12 @@ def judge(read: ReadCommand, facts: ModelFacts, rig: Rig, oracle: Oracle, versio
     return replace(judged, culprit=blame(read, plan, remedy), remedy=remedy, instead=instead)
 
 
-def _waste(read: ReadCommand, plan: Plan, oracle: Oracle) -> tuple[Notice, ...]:
+def _waste(read: ReadCommand, plan: Plan, oracle: Oracle, version: str | None) -> tuple[Notice, ...]:
     """What the command's own flags cost, where they keep weights in RAM beside empty cards."""
     names = keeping(plan, read.settings) if plan.fits() else ()
     if not names:
         return ()
-    from splitter.engine.reading.edits import flags_of
+    from splitter.engine.reading.edits import flags_of, rewritten
 
     # fractions of layers (-ot) are more than a person wants to read: whole layers, whole experts
     free = {*names, "gpu_layers", *({"tensor_split"} - set(read.settings)), "override_tensors"}
@@ -78,7 +78,8 @@ def _waste(read: ReadCommand, plan: Plan, oracle: Oracle) -> tuple[Notice, ...]:
         better = oracle.solve(plan.rig, wanted)
     except (UsageError, DoesNotFitError):
         return ()
-    text = wasted_text(plan, better, flags_of(read, names))
+    flags = flags_of(read, names) or flags_of(rewritten(read, plan, plan, names, version), names)  # given beside it
+    text = wasted_text(plan, better, flags)
     return (Notice("memory_wasted", text, "leave it to the plan: splitter plan MODEL"),) if text else ()
 
 
