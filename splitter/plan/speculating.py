@@ -13,6 +13,7 @@ from splitter.memory import speculation
 from splitter.memory.footprint import Placement
 from splitter.memory.settings import Settings
 from splitter.model.hparams import trunk_layers
+from splitter.plan.extra_models import draft_settings
 from splitter.plan.plan import Speed
 from splitter.plan.scene import Scene
 from splitter.plan.speed import generated_s, price_of, token_s
@@ -107,14 +108,15 @@ def mtp_pass_s(scene: Scene, settings: Settings, placement: Placement, devices: 
 
 def draft_pass_s(scene: Scene, settings: Settings) -> float | None:
     """Seconds in which the draft model drafts a token; None without one, or where a bandwidth is unknown."""
-    rules, order = scene.engine.memory, settings.draft_device_order
-    order = settings.device_order if order is None else order
+    rules, named = scene.engine.memory, settings.draft_device_order
     memory, placement = (
         scene.extra.draft_memory(settings, rules),
         scene.extra.draft_placement(settings, {}, rules),
     )
     if memory is None or placement is None:
         return None
-    seconds = token_s(work_in(memory, placement), scene.devices(order), scene.rig.host, scene.constants)
-    handing = 0.0 if order else scene.constants.several_s  # each drafted token goes to the cards and back
+    devices = scene.devices(draft_settings(settings, rules).device_order)
+    seconds = token_s(work_in(memory, placement), devices, scene.rig.host, scene.constants)
+    on_cards = settings.device_order if named is None else named
+    handing = 0.0 if on_cards else scene.constants.several_s  # each drafted token goes to the cards and back
     return None if seconds is None else seconds + handing
