@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from splitter.app.events import Events
-from splitter.engine.command import EngineCommand, EngineRef
+from splitter.engine.command import EngineCommand, EngineRef, is_loopback
 from splitter.engine.engines import DEFAULT, ENGINES
 from splitter.engine.find import find_engine
 from splitter.engine.supervision import Supervision
@@ -39,11 +38,7 @@ class WorkerWishes:
 
 def refuse_beyond_loopback(host: str) -> None:
     """UsageError for a host that others could reach."""
-    try:
-        own = host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        own = False
-    if not own:
+    if not is_loopback(host):
         raise UsageError(
             f"{WHY_LOOPBACK}, not on {host[:60]!r}", "reach it through ssh: `splitter launch --nodes NAME`"
         )

@@ -22,13 +22,19 @@ class Server:
     cors_origins: str = "localhost"
 
     def beyond_loopback(self) -> bool:
-        """Whether others may reach it. A name other than `localhost` counts as reachable, whatever it means now."""
-        if self.host.lower() == "localhost":
-            return False
-        try:
-            return not ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return True
+        """Whether others may reach it."""
+        return not is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. A name other than `localhost` counts as reachable, whatever it means
+    now."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

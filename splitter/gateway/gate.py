@@ -3,11 +3,12 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from splitter.engine.command import is_loopback
 from splitter.gateway.door import FrontDoor, RefusedError
 from splitter.gateway.exchange import Exchange
 from splitter.gateway.keys import LOCAL, Caller, KeyRing, caller_of_jwt
 from splitter.gateway.quota import Quota
-from splitter.gateway.settings import GatewaySettings, is_loopback
+from splitter.gateway.settings import GatewaySettings
 
 FORWARDED = "x-forwarded-for"
 

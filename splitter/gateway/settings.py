@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from splitter.engine.command import is_loopback
 from splitter.errors import ProfileError
 from splitter.gateway.names import MAX_NAME
 from splitter.profile.tree import Node, parse_tree
@@ -142,16 +142,6 @@ class GatewaySettings:
     def guarded(self) -> bool:
         """Whether every request needs a key: always beyond loopback."""
         return bool(self.keys_required) or not is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`. A name other than localhost counts as reachable."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 KEYS: Mapping[str, tuple[Kind, str]] = {

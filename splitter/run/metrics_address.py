@@ -1,8 +1,8 @@
 """What `--metrics [HOST:]PORT` means. Pure."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
+from splitter.engine.command import is_loopback
 from splitter.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
@@ -17,12 +17,7 @@ class MetricsAddress:
 
     def beyond_loopback(self) -> bool:
         """Whether other machines may read them."""
-        if self.host == "localhost":
-            return False
-        try:
-            return not ip_address(self.host).is_loopback
-        except ValueError:
-            return True
+        return not is_loopback(self.host)
 
     def url(self) -> str:
         """What a scraper is told."""

@@ -2,8 +2,9 @@
 
 import pytest
 
+from splitter.engine.command import is_loopback
 from splitter.errors import ProfileError
-from splitter.gateway.settings import Rate, is_loopback, read_rate, read_settings
+from splitter.gateway.settings import Rate, read_rate, read_settings
 
 WHOLE = """
 host: 127.0.0.1
