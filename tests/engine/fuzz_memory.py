@@ -6,7 +6,7 @@ A model is a header of any family with true sizes, varied by `vary_headers` (lay
 types) and given a vocabulary of 32k to 262k; the flags are those of `record_server`, on one to four devices. Ours must
 hold what llama-fit-params says and, every `--server` cases, what llama-server then prints: weights and caches within a
 MiB, and where the family's graph is compared, buffers not below the stated bound. What breaks this is shrunk to the
-fewest flags and the plainest header, and kept as an archive (`--keep`) that tests replay without an engine. Exit code
+fewest flags and the plainest header, and kept as an archive (`--keep`); no test replays one yet. Exit code
 1: findings.
 """
 
