@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -28,6 +29,15 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in FOLDERS:
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
+
+
+@pytest.fixture
+def no_process_left() -> Iterator[None]:
+    """A test that asks for it leaves no process behind; what longer fixtures started before it is not its own."""
+    me = psutil.Process()
+    before = {process.pid for process in me.children(recursive=True)}
+    yield
+    assert [process for process in me.children(recursive=True) if process.pid not in before] == []
 
 
 @pytest.fixture(autouse=True)

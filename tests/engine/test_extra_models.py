@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from splitter.engine.command import EngineCommand, EngineRef, Server
@@ -27,7 +26,7 @@ from tests.engine.oracle import RigRow, engine_dir
 from tests.engine.projectors import write_projector
 from tests.engine.test_launch import post
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("no_process_left")]
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
 ROWS = (("Slow", 4096, 40, 112), ("Quick", 8192, 60, 448), ("Middle", 6144, 50, 192))
@@ -36,12 +35,6 @@ RIG = Rig(
     Host(ram_bandwidth_bytes_per_s=40e9),
     tuple(Device(f"CUDA{i}", name, t * MIB, free * MIB, gb * 1e9) for i, (name, t, free, gb) in enumerate(ROWS)),
 )
-
-
-@pytest.fixture(autouse=True)
-def no_process_left() -> Iterator[None]:
-    yield
-    assert psutil.Process().children(recursive=True) == []
 
 
 @pytest.fixture(scope="module")

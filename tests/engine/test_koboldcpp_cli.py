@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from splitter.run.endpoint import any_free_port, ask, is_free
@@ -21,7 +20,11 @@ from splitter.units import MIB
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 from tests.standin.install import install
 
-pytestmark = [pytest.mark.engine, pytest.mark.skipif(sys.platform == "win32", reason="the stand-in forks")]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.usefixtures("no_process_left"),
+    pytest.mark.skipif(sys.platform == "win32", reason="the stand-in forks"),
+]
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "examples" / "tiny.gguf"
@@ -51,7 +54,6 @@ def launching(
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 process.wait(30)
-    assert psutil.Process().children(recursive=True) == []
 
 
 def document(process: subprocess.Popen[str]) -> Any:

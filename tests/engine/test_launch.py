@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from splitter.run.log_file import LogFile
 from splitter.run.supervisor import Instance, launch
 from tests.engine.oracle import RIGS, RigRow, engine_dir
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("no_process_left")]
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
 
@@ -43,12 +43,6 @@ def command(
         *flags,
     )
     return EngineCommand(EngineRef("llama-server", argv[0]), argv, engine.env(rig), server, str(model))
-
-
-@pytest.fixture(autouse=True)
-def no_process_left() -> Iterator[None]:
-    yield
-    assert psutil.Process().children(recursive=True) == []
 
 
 def post(instance: Instance, path: str, body: object) -> Any:

@@ -24,7 +24,7 @@ class House:
         return self.gateway.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The model is called tiny by each engine in its own way; llama3.2 is another name of it."""
     folder: Path = tmp_path_factory.mktemp("house")

@@ -41,16 +41,13 @@ from splitter.run.watch import Watch
 from tests.standin.install import install
 
 pytest.importorskip("xllamacpp")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in forks and dies of signals")
+pytestmark = [
+    pytest.mark.usefixtures("no_process_left"),
+    pytest.mark.skipif(sys.platform == "win32", reason="the stand-in forks and dies of signals"),
+]
 TINY = Path(__file__).parents[2] / "examples" / "tiny.gguf"
 RELEASES = ("1.123", "1.115.1", "1.76")
 QUICK = replace(UNSUPERVISED, terminate_after_s=1, stop_timeout_s=2)
-
-
-@pytest.fixture(autouse=True)
-def no_process_left() -> Iterator[None]:
-    yield
-    assert psutil.Process().children(recursive=True) == []
 
 
 def command(

@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,10 @@ from splitter.run.log_file import LogFile
 from splitter.run.process import LONGEST_LINE
 from splitter.run.supervisor import launch
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("no_process_left"),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
 QUICK = replace(
     UNSUPERVISED,
     ready_timeout_s=15, terminate_after_s=0.3, stop_timeout_s=0.6, kill_timeout_s=5, health_interval_s=0.2,
@@ -54,13 +57,6 @@ def odd(script: str, *, key: Path | None = None, kind: str = "llama-server") -> 
     port = any_free_port()
     server = Server(port=port, api_key_file=str(key) if key else None)
     return EngineCommand(EngineRef(kind), (sys.executable, "-c", PRELUDE + script, str(port)), {}, server)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    left = psutil.Process().children(recursive=True)
-    assert left == []
 
 
 @dataclass(frozen=True)

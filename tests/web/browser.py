@@ -3,11 +3,12 @@
 import base64
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -89,10 +90,26 @@ class Browser:
         )  # fmt: skip
 
     def click(self, css: str) -> None:
-        """Scrolls there and clicks."""
-        element = self.find(css)
-        self.script("arguments[0].scrollIntoView({block:'center'})", element)
-        element.click()
+        """Scrolls there and clicks; once more where htmx replaces it meanwhile."""
+
+        def clicked() -> bool:
+            element = self.find(css)
+            self.script("arguments[0].scrollIntoView({block:'center'})", element)
+            element.click()
+            return True
+
+        self.until(clicked, css)
+
+    def hold(self, css: str, seconds: float) -> None:
+        """A slow hand: the mouse button goes down on it, and up after that time."""
+
+        def down() -> bool:
+            ActionChains(self.driver).click_and_hold(self.find(css)).perform()
+            return True
+
+        self.until(down, css)
+        time.sleep(seconds)
+        ActionChains(self.driver).release().perform()
 
     def press(self, css: str, words: str) -> None:
         """Clicks the one that says `words`."""

@@ -23,6 +23,8 @@ pytestmark = [
 ]
 QWEN, MOE, TINY = "models/qwen2.5-32b-q4_k_m.gguf", "models/qwen3-30b-a3b-q4_k_m.gguf", "models/tiny.gguf"
 PAGES = ("/plan", f"/plan?model={QWEN}&rig=phoenix", "/run", "/models", "/engines", "/measure", "/api")
+# An answer that says no, a server that a test took away, an answer that a newer question made needless.
+HARMLESS = ("status of", "net::ERR_", '"htmx:sendAbort,', '"htmx:afterRequest,')
 SHOTS = os.environ.get("SPLITTER_SHOTS")  # a folder for screenshots, to be looked at
 
 
@@ -44,8 +46,7 @@ def browser(served: Served, downloads: Path) -> Iterator[Browser]:
 def nothing_is_complained_of(browser: Browser) -> Iterator[None]:
     """No script fails and the policy refuses nothing, whatever a test does."""
     yield
-    said = [line for line in browser.complaints() if "status of" not in line and "net::ERR_" not in line]
-    assert said == []
+    assert [line for line in browser.complaints() if not any(words in line for words in HARMLESS)] == []
 
 
 def plan(browser: Browser, model: str, more: str = "rig=phoenix") -> str:
@@ -362,7 +363,7 @@ def test_25_work_is_stopped_on_the_way(browser: Browser, served: Served) -> None
 def test_26_stop_it(browser: Browser, served: Served) -> None:
     browser.open("/run/tiny")
     browser.reads("#live", "Stop")
-    browser.click("#live button.stop")
+    browser.hold("#live button.stop", 3)  # the page is told something new twice meanwhile
     browser.reads("#live", "does not run any more")
     browser.until(lambda: len(browser.text("#log").splitlines()) > 10)  # its log stays
     assert served.ask("/api/v1/ps").json()["data"] == {"instances": []}

@@ -141,6 +141,11 @@
     }
   });
 
+  // A part is not replaced while a mouse button or a finger is down on it: its click would be lost.
+  const held = (event) => event.target.querySelector && event.target.querySelector(":active");
+  document.addEventListener("htmx:sseBeforeMessage", (event) => { if (held(event)) event.preventDefault(); });
+  document.addEventListener("htmx:beforeSwap", (event) => { if (held(event)) event.detail.shouldSwap = false; });
+
   // The server is asked whether it is there; while it is not, the page says so.
   const away = document.getElementById("away");
   let gone = false;
