@@ -52,9 +52,9 @@ def _plan(task: Task, found: Solution, title: str, *flags: str) -> Plan:
     return replace(assemble(task.scene, found.settings, found.placement), title=title, flags=flags)
 
 
-def _shorter(task: Task, found: Solution | None, plan: Plan) -> bool:
-    """Whether a turn is shorter by what is worth an alternative."""
-    return found is not None and found.seconds * WORTH < turn_seconds(task.scene, plan.settings, plan.placement)
+def _worth_s(task: Task, plan: Plan) -> float:
+    """What a turn of an alternative may take at most."""
+    return turn_seconds(task.scene, plan.settings, plan.placement) / WORTH
 
 
 def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
@@ -63,14 +63,16 @@ def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
     if fixed or plan.settings.split_mode == "tensor" or not task.scene.engine.knows_cache_type("q8_0"):
         return
     lossy = task.fixing(cache_type_k="q8_0", cache_type_v="q8_0")
-    found = find_fastest(lossy, plan.settings.context_size, **ubatch(task, plan.settings.ubatch_size))
-    if found and _shorter(task, found, plan) and found.placement != plan.placement:
+    enough_s = _worth_s(task, plan)
+    size = ubatch(task, plan.settings.ubatch_size)
+    found = find_fastest(lossy, plan.settings.context_size, enough_s=enough_s, **size)
+    if found and found.seconds < enough_s and found.placement != plan.placement:
         yield _plan(lossy, found, "q8_0 cache instead of f16 (slightly lossy)", *LOSSY)
         return
-    size = None if "context_size" in task.fixed else _longest_like(lossy, plan)
-    if size:
-        longer = ("-c", str(size.settings.context_size))
-        yield _plan(lossy, size, "q8_0 cache (slightly lossy) and a longer context", *LOSSY, *longer)
+    longest_one = None if "context_size" in task.fixed else _longest_like(lossy, plan)
+    if longest_one:
+        longer = ("-c", str(longest_one.settings.context_size))
+        yield _plan(lossy, longest_one, "q8_0 cache (slightly lossy) and a longer context", *LOSSY, *longer)
 
 
 def _longest_like(task: Task, plan: Plan) -> Solution | None:
@@ -94,8 +96,9 @@ def _other_context(task: Task, plan: Plan) -> Iterator[Plan]:
         return
     shorter = plan.settings.context_size // 2 // CONTEXT_STEP * CONTEXT_STEP
     if shorter >= CONTEXT_STEP:
-        found = find_fastest(task, shorter, **ubatch(task, plan.settings.ubatch_size))
-        if found and _shorter(task, found, plan):
+        enough_s = _worth_s(task, plan)
+        found = find_fastest(task, shorter, enough_s=enough_s, **ubatch(task, plan.settings.ubatch_size))
+        if found and found.seconds < enough_s:
             yield _plan(task, found, "a shorter context", "-c", str(shorter))
     if waits_in_ram(plan) or plan.settings.split_mode == "tensor":
         return

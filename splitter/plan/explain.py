@@ -21,6 +21,7 @@ from splitter.rig.device import Device
 from splitter.units import format_bytes
 
 HELP_DEVICES = 2  # at most so many devices are asked what more memory would bring
+HELPS = 1.02  # and it must make a turn shorter by this
 
 
 def explain(task: Task, plan: Plan) -> tuple[str, ...]:
@@ -154,15 +155,14 @@ def _help(task: Task, plan: Plan) -> Iterator[str]:
         return
     best: tuple[float, str] | None = None
     for device in sorted(plan.devices, key=lambda d: -(d.device.bandwidth_bytes_per_s or 0))[:HELP_DEVICES]:
-        found = _with_more(task, plan, device)
-        if found and (best is None or found[0] < best[0]):
-            best = found
-    if best and best[0] * 1.02 < now:
+        found = _with_more(task, plan, device, best[0] if best else now / HELPS)
+        best = found or best
+    if best:
         yield best[1]
 
 
-def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, str] | None:
-    """(seconds of a turn, sentence) with one layer's memory more on `device`."""
+def _with_more(task: Task, plan: Plan, device: PlannedDevice, below_s: float) -> tuple[float, str] | None:
+    """(seconds of a turn, sentence) with one layer's memory more on `device`, if that is below `below_s`."""
     scene = task.scene
     more = _next_layer_bytes(scene, plan, device) - device.headroom_bytes()
     if more <= 0:
@@ -170,8 +170,9 @@ def _with_more(task: Task, plan: Plan, device: PlannedDevice) -> tuple[float, st
     roomier = replace(device.device, free_bytes=device.device.free_bytes + more)
     devices = tuple(roomier if d.id == roomier.id else d for d in scene.rig.devices)
     richer = replace(task, scene=replace(scene, rig=replace(scene.rig, devices=devices)))
-    found = find_fastest(richer, plan.settings.context_size, **scene.engine.batches(plan.settings.ubatch_size))
-    if found is None:
+    sizes = scene.engine.batches(plan.settings.ubatch_size)
+    found = find_fastest(richer, plan.settings.context_size, enough_s=below_s, **sizes)
+    if found is None or found.seconds >= below_s:
         return None
     layers = found.settings.gpu_layers - plan.settings.gpu_layers
     experts = plan.settings.n_cpu_moe - found.settings.n_cpu_moe

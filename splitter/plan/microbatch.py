@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from splitter.memory.settings import Settings
 from splitter.plan.costs import layer_costs, turn_seconds
-from splitter.plan.fastest import find_fastest, least_per_byte
+from splitter.plan.fastest import INFINITE, find_fastest, least_per_byte
 from splitter.plan.finder import Solution
 from splitter.plan.placement import in_ram
 from splitter.plan.task import Task
@@ -26,7 +26,8 @@ def best_at(task: Task, context_size: int) -> Solution | None:
         for size in sizes:
             best = min(found, key=_seconds) if found else None
             if best is None or _may_pay(task, best, ubatch(task, size)):
-                other = find_fastest(task, context_size, **ubatch(task, size))
+                enough_s = best.seconds * (1 + AS_GOOD) if best else INFINITE
+                other = find_fastest(task, context_size, enough_s=enough_s, **ubatch(task, size))
                 found += [other] if other else []
                 if best and (other is None or other.seconds > best.seconds):
                     break
