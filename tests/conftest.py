@@ -18,6 +18,14 @@ settings.load_profile("splitter")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under `&` in a script; every child would keep it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONG = ("windows", "web", "gateway", "nodes", "from_nothing", "guided", "security", "bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folders whose files take longest come first, so that no worker is left alone with them in the end."""
+    items.sort(key=lambda item: LONG.index(name) if (name := item.path.parent.name) in LONG else len(LONG))
+
+
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 

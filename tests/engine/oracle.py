@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -79,7 +80,9 @@ def skeleton(name: str) -> Path:
     path = CACHE / "skeletons" / f"{name}.gguf"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, str(HERE / "skeletons.py"), str(path.parent), name], check=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as made:  # another worker of the tests may want it too
+            subprocess.run([sys.executable, str(HERE / "skeletons.py"), made, name], check=True)
+            (Path(made) / path.name).replace(path)
     return path
 
 
