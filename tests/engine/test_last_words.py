@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -27,6 +28,8 @@ def log_of(*flags: str, timeout_s: float = 20) -> list[str]:
             lines.append(line)
             if "listening on" in line:
                 process.terminate()
+                # A SIGTERM between that line and the loop of the server is lost: seen once, it served for ever.
+                Timer(5, process.kill).start()
         process.wait(timeout_s)
     return lines
 

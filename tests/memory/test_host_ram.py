@@ -6,7 +6,15 @@ import pytest
 
 from splitter.engine.command import EngineRef, Server
 from splitter.engine.commands import build_command
-from splitter.memory.host_ram import CHECKPOINTS, PROMPT_CACHE, checkpoints, growth
+from splitter.memory.host_ram import (
+    CHECKPOINTS,
+    PROCESS,
+    PROCESS_BYTES,
+    PROMPT_CACHE,
+    TOKEN_BYTES,
+    checkpoints,
+    growth,
+)
 from splitter.memory.rules import LLAMA_CPP, LLAMA_SERVER
 from splitter.memory.settings import Settings
 from splitter.model.attention import cache_layers
@@ -30,9 +38,10 @@ def test_each_is_named_and_can_be_off() -> None:
     caches = cache_layers(facts(QWEN))
     parts = dict(growth(facts(QWEN), caches, SETTINGS, LLAMA_SERVER))
     state = sum(layer.recurrent_bytes for layer in caches)
-    assert parts == {PROMPT_CACHE: 8192 * MIB, CHECKPOINTS: 2 * 6 * state}
+    itself = PROCESS_BYTES + TOKEN_BYTES * facts(QWEN).vocabulary
+    assert parts == {PROMPT_CACHE: 8192 * MIB, CHECKPOINTS: 2 * 6 * state, PROCESS: itself}
     off = replace(SETTINGS, cache_ram_mib=0, ctx_checkpoints=0)
-    assert growth(facts(QWEN), caches, off, LLAMA_SERVER) == ()
+    assert growth(facts(QWEN), caches, off, LLAMA_SERVER) == ((PROCESS, itself),)
     assert growth(facts(QWEN), caches, SETTINGS, LLAMA_CPP) == ()
 
 
