@@ -1,8 +1,10 @@
 """Starts HAProxy with the written configuration, and starts it again when it ends."""
 
 import asyncio
+import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from splitter.whole_file import write_whole
 
 PAUSE_S = 1.0  # before it is started again
 STOP_S = 120.0
+SOCKET_PATH_BYTES = 97  # HAProxy's limit (src/cfgparse.c, 2.6)
 LISTEN_S, LOOK_S = 15.0, 0.05
 
 
@@ -34,6 +37,7 @@ class HaproxyProcess:
         self._settings, self._say = settings, say
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # removed with this object
 
     @property
     def file(self) -> Path:
@@ -47,8 +51,7 @@ class HaproxyProcess:
             hint = "install it (Debian: apt install haproxy), or name it: haproxy: {path: ...}"
             raise EngineNotFoundError("HAProxy is not here", hint)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        runtime = self.file.with_suffix(".sock")
-        text = haproxy_config(self._settings, [upstream(backend) for backend in backends], str(runtime))
+        text = haproxy_config(self._settings, [upstream(backend) for backend in backends], str(self._socket()))
         write_whole(self.file, text, 0o600)
         check = await asyncio.create_subprocess_exec(
             program, "-c", "-f", str(self.file), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -61,6 +64,14 @@ class HaproxyProcess:
         await self._run(program)
         await self._listening()
         self._watch = asyncio.create_task(self._keep(program))
+
+    def _socket(self) -> Path:
+        """For its commands: beside the configuration, or in a folder of its own where that path is too long for one."""
+        beside = self.file.with_suffix(".sock")
+        if len(os.fsencode(beside)) <= SOCKET_PATH_BYTES:
+            return beside
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="splitter-")
+        return Path(self._folder.name) / beside.name
 
     async def _run(self, program: str) -> None:
         """In a session of its own: Ctrl-C is for the gateway, which then ends it."""
