@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from splitter.errors import SplitterError
@@ -124,9 +125,10 @@ class Store:
             return connection.execute(change).rowcount > 0
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Adds finished requests to the history."""
+        """Adds finished requests to the history; a row that an interrupted try has written already stays as it is."""
+        insert = (postgresql if self.shared else sqlite).insert(HISTORY).on_conflict_do_nothing()
         with self._using() as connection:
-            connection.execute(HISTORY.insert(), [{name: row.get(name) for name in COLUMNS} for row in rows])
+            connection.execute(insert, [{name: row.get(name) for name in COLUMNS} for row in rows])
 
     def history(
         self, limit: int, key: str | None = None, before: float | None = None, job: str | None = None
