@@ -82,6 +82,13 @@ def test_kept_found_and_deleted(tmp_path: Path) -> None:
         assert third > second
 
 
+def test_a_path_of_any_bytes_has_no_records(tmp_path: Path) -> None:
+    """Linux allows names that are not UTF-8; asking for their records ended in a bug once anything was kept."""
+    with Records(tmp_path / "b.sqlite") as records:
+        records.add(make_record())
+        assert records.of_model("/models/\udcff.gguf", 5) == ()
+
+
 def test_the_default_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCALAPPDATA" if os.name == "nt" else "XDG_DATA_HOME", str(tmp_path))
     assert records_path().is_relative_to(tmp_path)

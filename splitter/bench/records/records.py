@@ -99,7 +99,12 @@ class Records:
         return tuple(self._record(row) for row in self.rows(query, (*given.values(), -1 if limit is None else limit)))
 
     def of_model(self, path: str, limit: int) -> "tuple[Record, ...]":
-        """The newest records of the model at `path`; those of other models are not even read."""
+        """The newest records of the model at `path`; those of other models are not even read.
+
+        A name that is not UTF-8 (Linux allows any bytes) is not found again: SQLite and JSON cannot hold it.
+        """
+        if path != path.encode(errors="replace").decode():
+            return ()
         of_it = "json_extract(document, '$.model.path') = ?"
         query = f"SELECT id, document FROM records WHERE {of_it} ORDER BY id DESC LIMIT ?"  # noqa: S608 - a constant
         return tuple(self._record(row) for row in self.rows(query, (path, limit)))
