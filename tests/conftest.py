@@ -18,7 +18,7 @@ settings.load_profile("splitter")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under `&` in a script; every child would keep it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONG = ("windows", "web", "gateway", "nodes", "from_nothing", "guided", "security", "bench")
+LONG = ("windows", "plan", "web", "gateway", "nodes", "from_nothing", "guided", "memory", "security", "bench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
