@@ -6,9 +6,7 @@ Every plan is put to llama.cpp's dry run. Speeds are rooflines (active weights o
 tensor table and the flags alone, without the planner's own speed model.
 """
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +25,9 @@ from splitter.plan.solve import solve
 from splitter.plan.speed import BOUND
 from splitter.rig.device import Device, Host, Rig
 from splitter.units import MIB
-from tests.engine.oracle import RIGS, dry_run, engine_dir, skeleton
+from tests.engine.oracle import RIGS, dry_run, skeleton
 from tests.plan.builders import ONE_TOKEN
+from tests.plan.fit import fit_settings
 
 MODELS = (
     "qwen2.5-32b-q4_k_m",
@@ -154,19 +153,12 @@ def default_split(facts: ModelFacts, rig: Rig, model: str) -> float | None:
 
 def fitted(facts: ModelFacts, rig: Rig, model: str) -> float | None:
     """What `llama-fit-params -fitt 512` prints, placed; None if it gives up."""
-    engine = engine_dir()
-    order = [device.id for device in rig.devices]
-    command = [str(engine.binary("llama-fit-params")), "-m", str(skeleton(model)), *COMMON]
-    command += ["-fitt", str(MARGIN_MIB), "-dev", ",".join(order)]
-    env = {**os.environ, **engine.env(RIGS[rig.name])}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    match = re.search(r"-ngl (-?\d+)(?: -ts ([\d,]+))?(?: -ot \"(.*)\")?", done.stdout)
-    if done.returncode or not match:
+    told = fit_settings(skeleton(model), rig, RIGS[rig.name], MARGIN_MIB, *COMMON)
+    if told is None:
         return None
-    split = [float(x) for x in match[2].split(",")] if match[2] else [device.free_bytes for device in rig.devices]
-    overrides = re.split(r",(?=blk)", match[3]) if match[3] else []
-    layers = place(facts.layers, int(match[1]), split, len(order)).layers
-    return roofline(facts, rig, order, layers, overrides)
+    order, split = told.device_order, told.tensor_split or tuple(device.free_bytes for device in rig.devices)
+    layers = place(facts.layers, told.gpu_layers, split, len(order)).layers
+    return roofline(facts, rig, order, layers, told.override_tensors)
 
 
 def row(model: str, rig_name: str, facts: ModelFacts) -> Row:

@@ -6,16 +6,12 @@ Both are priced by the same speed model, at the same context and margin, on the 
 from the catalog; what `llama-fit-params` prints is placed as llama.cpp does it, with the engine's own micro-batch.
 """
 
-import os
-import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import exp, log
 
-from splitter.memory.settings import Settings
 from splitter.model.facts import ModelFacts
 from splitter.model.load import load_model
 from splitter.plan.defaults import default_context
@@ -29,7 +25,8 @@ from splitter.rig.defaults import fill_from_catalog
 from splitter.rig.device import Rig
 from splitter.rig.files import load_catalog
 from splitter.units import MIB
-from tests.engine.oracle import RIGS, engine_dir, skeleton
+from tests.engine.oracle import RIGS, skeleton
+from tests.plan.fit import fit_settings
 from tests.plan.table import MARGIN_MIB, MODELS, emulated
 
 NAMES = ("chat", "agent")
@@ -62,33 +59,12 @@ def known(name: str) -> Rig:
     return replace(rig, devices=tuple(fill_from_catalog(device, load_catalog()) for device in rig.devices))
 
 
-def fit_settings(model: str, rig: Rig, context_size: int) -> Settings | None:
-    """What `llama-fit-params` prints for the rig; None where it gives up."""
-    engine, order = engine_dir(), tuple(device.id for device in rig.devices)
-    command = [str(engine.binary("llama-fit-params")), "-m", str(skeleton(model)), "-c", str(context_size), "-np", "1"]
-    command += ["-fitt", str(MARGIN_MIB), "-dev", ",".join(order)]
-    env = {**os.environ, **engine.env(RIGS[rig.name])}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    match = re.search(r"-ngl (-?\d+)(?: -ts ([\d,]+))?(?: -ot \"(.*)\")?", done.stdout)
-    if done.returncode or not match:
-        return None
-    overrides = tuple(re.split(r",(?=blk)", match[3])) if match[3] else ()
-    split = tuple(float(share) for share in match[2].split(",")) if match[2] else ()
-    return Settings(
-        context_size=context_size,
-        gpu_layers=int(match[1]),
-        tensor_split=split,
-        device_order=order,
-        override_tensors=overrides,
-    )
-
-
 def row(model: str, rig_name: str, workload: str, facts: ModelFacts) -> TurnRow:
     rig, turn, margin = known(rig_name), WORKLOADS[workload], (MARGIN_MIB * MIB,)
     size = default_context(facts, turn)
     request = Request(fixed={"context_size": size, "parallel": 1}, margin_bytes=margin, workload=turn)
     ours = solve(facts, rig, request, overhead=no_overhead, details=False)
-    told = fit_settings(model, rig, size)
+    told = fit_settings(skeleton(model), rig, RIGS[rig.name], MARGIN_MIB, "-c", str(size), "-np", "1")
     fit = evaluate(facts, rig, told, margin_bytes=margin, overhead=no_overhead, workload=turn) if told else None
     return TurnRow(model, rig_name, workload, ours, fit)
 
