@@ -30,6 +30,7 @@ WORLD = {
     "model/remote.py": "HTTP range requests",
     "model/hub.py": "Hugging Face's URLs, token and file lists",
     "model/fetch.py": "downloads from the Hub",
+    "model/placing.py": "links a fetched file into another program's folder",
     "model/transfer.py": "streams a remote file to disk",
     "model/found.py": "looks into the caches of other programs",
     "model/locate.py": "asks whether a reference is a file",

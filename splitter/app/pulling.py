@@ -30,10 +30,16 @@ class Pulled:
         return {"model": self.reference, "path": self.path, "bytes": self.size_bytes, "reason": reason}
 
 
-def pull(wishes: Wishes, events: Events) -> Pulled:
+def pull(wishes: Wishes, events: Events, to: str | None = None) -> Pulled:
     """Fetches the model that is named, or the one of a repository that this rig runs best. DoesNotFitError where none
-    of several fits, ModelError where they are different models: then one has to be named."""
+    of several fits, ModelError where they are different models: then one has to be named.
+
+    `to` puts it where another program finds it too: lm-studio, llama.cpp, koboldcpp or a folder.
+    """
     from splitter.model.fetch import size_here
+    from splitter.model.placing import place_named, put
+
+    place = place_named(to)
 
     reference = _reference(ask(wishes).model())
     wishes = replace(wishes, values={**wishes.values, "model": reference})
@@ -47,6 +53,11 @@ def pull(wishes: Wishes, events: Events) -> Pulled:
         reference = ranking.recommended
         events.say(f"{ranking.advice.recommended}: {ranking.advice.reason}")
     path = fetch_model(reference, events)
+    if place is not None:
+        path, way = put(place, reference, path)
+        events.say(f"in {place.folder} ({place.reason}): {way}")
+    else:
+        events.say("in the Hugging Face cache, where splitter and llama.cpp's -hf find it")
     return Pulled(reference, path, size_here(path), ranking)
 
 

@@ -109,26 +109,27 @@ def fetched(reference: str) -> str | None:
     cache = constants.HF_HUB_CACHE
     found = [
         try_to_load_from_cache(wanted.repo, name, cache_dir=cache, revision=wanted.revision)
-        for name in _set_of(wanted.file)
+        for name in set_of(wanted.file)
     ]
     return str(found[0]) if all(isinstance(path, str) for path in found) else None
 
 
 def size_here(path: str) -> int:
     """Bytes of a model on disk, all parts of a split set."""
-    return sum(Path(part).stat().st_size for part in _set_of(path))
+    return sum(Path(part).stat().st_size for part in set_of(path))
 
 
 def parts_of(first: str, files: list[str]) -> list[str]:
     """`first` and, where it begins a split set, the set's other parts among `files`, in order."""
-    parts = _set_of(first)
+    parts = set_of(first)
     missing = [part for part in parts if part not in files and part != first]
     if missing:
         raise ModelNotFoundError(f"The repository lacks {missing[0]} of the split set.", "Choose another file.")
     return parts
 
 
-def _set_of(first: str) -> list[str]:
+def set_of(first: str) -> list[str]:
+    """The names of all parts of the set that `first` begins; itself where it is no split model."""
     split = parse_split_name(first)
     return [split.part(number) for number in range(1, split.count + 1)] if split else [first]
 

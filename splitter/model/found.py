@@ -87,7 +87,7 @@ def find_models(around: Surroundings | None = None) -> FoundModels:
         seen.add((folder, place.layout))
         look = _Look()
         for model in _models_in(place, look):
-            models.setdefault((os.path.realpath(model.path), model.name if model.source == "Ollama" else ""), model)
+            models.setdefault((_identity(model.path), model.name if model.source == "Ollama" else ""), model)
         notes += look.notes
     return FoundModels(tuple(models.values()), tuple(notes))
 
@@ -103,18 +103,43 @@ def _places(around: Surroundings) -> Iterator[CacheFolder]:
     yield current
 
 
+def _identity(path: str) -> str:
+    """One of a file whatever links lead to it, hard ones too."""
+    try:
+        known = Path(path).stat()
+    except OSError:
+        return os.path.realpath(path)
+    return f"{known.st_dev}:{known.st_ino}" if known.st_ino else os.path.realpath(path)
+
+
 def _lm_studio_folders(home: Path) -> Iterator[Path]:
     """Where LM Studio was told to keep models: its home pointer and its setting downloadsFolder."""
-    homes = [home / ".lmstudio", home / ".cache" / "lm-studio"]
+    for folder in _lm_studio_homes(home):
+        yield folder / "models"
+        if chosen := _lm_studio_choice(folder):
+            yield chosen
+
+
+def _lm_studio_homes(home: Path) -> list[Path]:
     pointer = _text(home / ".lmstudio-home-pointer").strip()
-    if pointer:
-        homes.insert(0, Path(pointer))
-        yield Path(pointer) / "models"
-    for folder in homes:
-        settings = _json(folder / "settings.json")
-        chosen = settings.get("downloadsFolder") if isinstance(settings, dict) else None
-        if isinstance(chosen, str) and chosen:
-            yield Path(chosen)
+    return [*([Path(pointer)] if pointer else []), home / ".lmstudio", home / ".cache" / "lm-studio"]
+
+
+def _lm_studio_choice(folder: Path) -> Path | None:
+    settings = _json(folder / "settings.json")
+    chosen = settings.get("downloadsFolder") if isinstance(settings, dict) else None
+    return Path(chosen) if isinstance(chosen, str) and chosen else None
+
+
+def lm_studio_folder(home: Path) -> Path:
+    """Where LM Studio keeps models now: of its folders that are here the first, as its setting has moved it."""
+    used = next((folder for folder in _lm_studio_homes(home) if folder.is_dir()), home / ".lmstudio")
+    return _lm_studio_choice(used) or used / "models"
+
+
+def koboldcpp_folder(around: Surroundings) -> Path | None:
+    """The first folder with a koboldcpp executable; None where there is none."""
+    return next(_koboldcpp_folders(around), None)
 
 
 def _koboldcpp_folders(around: Surroundings) -> Iterator[Path]:

@@ -1,7 +1,10 @@
 """`splitter pull`, and what else a newcomer meets: verbs under other names, the doctor's exit code, last words."""
 
+import json
 import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +14,11 @@ from huggingface_hub import constants
 from splitter.cli.views.live import goodbye
 from splitter.run import browser
 from splitter.run.diagnosis import Finding
+from splitter.run.endpoint import any_free_port
 from splitter.run.tally import Tally
 from tests.cli.conftest import TINY, Splitter
+from tests.engine.oracle import engine_dir
+from tests.from_nothing.person import answer
 from tests.model.hub_server import Hub, serve_hub
 
 TINY_BYTES = Path(TINY).read_bytes()
@@ -46,6 +52,122 @@ def test_of_several_the_one_that_the_rig_runs_best(splitter: Splitter, hub: Hub)
     assert data["bytes"] == len(TINY_BYTES)
     assert "on the GPUs alone" in data["reason"]
     assert len({path for path, asked in hub.ranges if asked == "bytes=0-"} | {data["path"]}) < 3
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+def pulled_to(splitter: Splitter, to: str, target: Path) -> str:
+    said = splitter("pull", "owner/repo-GGUF", "--to", to, *RIG)
+    assert said.code == 0, said.err
+    assert said.out.strip() == str(target)
+    assert target.read_bytes() == TINY_BYTES
+    return " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("moved", ["new", "old", "pointer", "setting"])
+def test_where_lm_studio_lists_it(splitter: Splitter, hub: Hub, home: Path, moved: str) -> None:
+    folder = home / ".lmstudio" / "models"
+    if moved == "old":
+        folder = home / ".cache" / "lm-studio" / "models"
+        folder.mkdir(parents=True)
+    elif moved == "pointer":
+        (home / "studio").mkdir()
+        (home / ".lmstudio-home-pointer").write_text(str(home / "studio"))
+        folder = home / "studio" / "models"
+    elif moved == "setting":
+        (home / ".lmstudio").mkdir()
+        folder = home / "big disk"
+        (home / ".lmstudio" / "settings.json").write_text(json.dumps({"downloadsFolder": str(folder)}))
+    target = folder / "owner" / "repo-GGUF" / "tiny-a.gguf"
+    said = pulled_to(splitter, "lm-studio", target)
+    assert "LM Studio lists what lies there" in said
+    assert "takes no more room" in said
+    assert target.stat().st_nlink == 2
+    asked = len(hub.ranges)
+    assert "was there already" in pulled_to(splitter, "lm-studio", target)
+    assert [path for path, range_ in hub.ranges[asked:] if range_ == "bytes=0-"] == []
+    listed = splitter("models", "tiny-a", "--json").json()["data"]["models"]
+    assert len(listed) == 1, listed  # one file, though it has two names
+
+
+def test_beside_koboldcpp(splitter: Splitter, hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(home))
+    said = splitter("pull", "owner/repo-GGUF", "--to", "koboldcpp", *RIG)
+    assert said.code == 1
+    assert "--to FOLDER" in said.err
+    assert hub.ranges == []  # before anything is downloaded
+    program = home / "koboldcpp" / "koboldcpp-linux-x64"
+    program.parent.mkdir()
+    program.touch(0o755)
+    assert "koboldcpp's program lies there" in pulled_to(splitter, "koboldcpp", program.with_name("tiny-a.gguf"))
+
+
+def test_into_a_folder_of_ones_own(splitter: Splitter, hub: Hub, tmp_path: Path) -> None:
+    target = tmp_path / "my models" / "tiny-a.gguf"
+    pulled_to(splitter, str(target.parent), target)
+    target.unlink()
+    target.write_bytes(b"mine")
+    said = splitter("pull", "owner/repo-GGUF", "--to", str(target.parent), *RIG)
+    assert said.code == 1
+    assert "is another file" in " ".join(said.err.split())
+    assert target.read_bytes() == b"mine"
+
+
+def test_on_another_disk(splitter: Splitter, hub: Hub, tmp_path: Path) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        target = Path(folder) / "tiny-a.gguf"
+        assert "on another disk" in pulled_to(splitter, folder, target)
+        assert target.is_symlink()
+
+
+def test_where_no_link_can_be_made(
+    splitter: Splitter, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    splitter("pull", "owner/repo-GGUF", *RIG)
+    monkeypatch.setattr("os.link", refused)
+    monkeypatch.setattr("pathlib.Path.symlink_to", refused)
+    target = tmp_path / "fat" / "tiny-a.gguf"
+    assert "a copy" in pulled_to(splitter, str(target.parent), target)
+    assert [path.name for path in target.parent.iterdir()] == ["tiny-a.gguf"]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("own", [False, True])
+def test_llama_cpp_itself_finds_it(
+    splitter: Splitter, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """The pinned llama-server starts from its cache alone: `-hf`, without a network."""
+    hub.files = {"tiny-Q8_0.gguf": TINY_BYTES}
+    cache = tmp_path / "llama" if own else tmp_path / "hub"
+    if own:
+        monkeypatch.setenv("LLAMA_CACHE", str(cache))
+    said = splitter("pull", "owner/repo-GGUF", "--to", "llama.cpp", *RIG)
+    assert said.code == 0, said.err
+    assert Path(said.out.strip()).is_relative_to(cache)
+    port = any_free_port()
+    words = [str(engine_dir().binary("llama-server")), "-hf", "owner/repo-GGUF:Q8_0", "--offline", "-c", "256"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LLAMA_CACHE" if own else "HF_HUB_CACHE": str(cache)}
+    running = subprocess.Popen(
+        [*words, "--port", str(port)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        reply = answer(f"http://127.0.0.1:{port}/completion", {"prompt": "A card", "n_predict": 4}, running)
+        assert reply["content"].strip()
+    finally:
+        running.kill()
+        running.communicate()
 
 
 def test_what_cannot_be_pulled(splitter: Splitter, hub: Hub) -> None:

@@ -17,6 +17,8 @@ splitter pull hf:OWNER/REPO   (of several quantisations the one that this rig ru
 
 splitter pull hf:OWNER/REPO/FILE.gguf
 
+splitter pull hf:OWNER/REPO --to lm-studio
+
 splitter pull OWNER/REPO --gpus "3060,1070" -c 16384
 """
 
@@ -27,10 +29,19 @@ def pull(
     flags: FlagOptions,
     report: OutputOptions,
     model: Annotated[str, typer.Argument(help="hf:OWNER/REPO[/FILE].")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Also where this program looks for models, or in this folder (default: the Hugging Face cache alone,"
+            " which llama.cpp reads).",
+            metavar="lm-studio|llama.cpp|koboldcpp|FOLDER",
+        ),
+    ] = None,
 ) -> None:
     """Fetch a model. Of a repository's quantisations the one that this rig runs best."""
     output = Output("pull", as_json=report.json)
-    pulled = pull_model(wishes_of(model, asked, flags), output)
+    pulled = pull_model(wishes_of(model, asked, flags), output, to)
     output.plain(pulled.path)
     argument = windows_argument if sys.platform == "win32" else posix_argument
     output.say(f"next: splitter launch {argument(pulled.reference)}")
