@@ -35,7 +35,8 @@ SHOWN = 5
 
 
 def suggest(wishes: Wishes, events: Events) -> tuple[ListedModel, ...]:
-    """Five models that fit this rig, what runs on its cards alone first, the biggest of them first.
+    """Five models that fit this rig: what runs on its cards alone, the biggest first; then what also waits for RAM,
+    the fastest first.
 
     ModelError where no repository can be read; those that cannot are left out.
     """
@@ -52,8 +53,10 @@ def suggest(wishes: Wishes, events: Events) -> tuple[ListedModel, ...]:
     return tuple(sorted(usable, key=_order)[:SHOWN])
 
 
-def _order(model: ListedModel) -> tuple[bool, int]:
-    return model.fit == "partly", -model.found.size_bytes
+def _order(model: ListedModel) -> tuple[bool, float]:
+    if model.fit == "partly" and model.plan is not None:
+        return True, -(model.plan.speed.generation_tokens_per_s or 0)
+    return False, -model.found.size_bytes
 
 
 def fitting(offered: Sequence[FoundModel], rig: Rig) -> list[FoundModel]:
@@ -64,7 +67,7 @@ def fitting(offered: Sequence[FoundModel], rig: Rig) -> list[FoundModel]:
     by_size = sorted(offered, key=lambda model: model.size_bytes)
     held = [model for model in by_size if model.size_bytes < cards][::-1]
     spilling = [model for model in by_size if cards <= model.size_bytes < room]
-    return [*held[:SHOWN], *spilling[: max(2, SHOWN - len(held))]]
+    return [*held[: SHOWN + 1], *spilling[: max(2, SHOWN - len(held))]]
 
 
 def _offered() -> list[FoundModel]:
