@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def lab(
             _wrapper(home, rig, env)
             sshd = _sshd(home, address, port, folder / "user_key.pub")
             stack.callback(_end, sshd)
-            proxy = stack.enter_context(Proxy((address, port), rtt_s, bytes_per_s))
+            proxy = stack.enter_context(closing(Proxy((address, port), rtt_s, bytes_per_s)))
             hosts.append(
                 f"Host {name}\n  HostName 127.0.0.1\n  HostKeyAlias {name}\n  Port {proxy.port}\n  User root\n"
             )

@@ -8,8 +8,6 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 CHUNK = 1 << 16
 SPIN_S = 0.0004  # the end of a wait is spun: sleep wakes up late by about so much
@@ -27,14 +25,6 @@ class Proxy:
         self._up.set()
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def stop(self) -> None:
         self._up.clear()

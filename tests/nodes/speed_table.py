@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -154,7 +154,7 @@ def speeds(model: Path, quick: bool) -> list[float]:
                 each = facts.layers // (count + 1)
                 split = (*[each] * count, facts.layers + 1 - each * count)
                 with workers(count) as ports, ExitStack() as stack:
-                    through = [stack.enter_context(Proxy(("127.0.0.1", p), rtt_s, rate)).port for p in ports]
+                    through = [stack.enter_context(closing(Proxy(("127.0.0.1", p), rtt_s, rate))).port for p in ports]
                     found = serve(model, split, through)
                 expected = here_s + network_s(facts, count, rtt_s, rate)
                 errors.append(found.token_s / expected - 1)
@@ -173,7 +173,7 @@ def loads(model: Path) -> list[float]:
     for name, rate in RATES.items():
         with tempfile.TemporaryDirectory() as folder:
             for what in ("first", "cached"):
-                with workers(1, Path(folder)) as (port,), Proxy(("127.0.0.1", port), 0.0005, rate) as proxy:
+                with workers(1, Path(folder)) as (port,), closing(Proxy(("127.0.0.1", port), 0.0005, rate)) as proxy:
                     found = serve(model, split, [proxy.port], 1).load_s
                 sent = sending(placement, [far_card(0, 0.0005, rate), Device("CUDA0", "GPU", 1, 1)], facts)
                 expected = here_s + (sent.first_s if what == "first" else sent.cached_s)
