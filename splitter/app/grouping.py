@@ -8,18 +8,19 @@ there; one that comes back is taken back when the server is idle.
 import http.client
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from splitter.app.events import Events
 from splitter.app.nodes import different_builds
-from splitter.app.planning import Planned, commanded, prove_if_possible, solve
+from splitter.app.planning import Job, Planned, commanded, prove_if_possible, solve
 from splitter.engine.command import EngineCommand
 from splitter.engine.engines import ENGINES
 from splitter.errors import DoesNotFitError, EngineError, SplitterError
 from splitter.plan.plan import Plan
+from splitter.rig.device import Rig
 from splitter.rig.node_file import SavedNode, known_node, load_nodes
 from splitter.rig.nodes import nodes_of, reached_at, without_nodes
 from splitter.run import endpoint
@@ -43,16 +44,65 @@ def uses_nodes(planned: Planned) -> bool:
     return any(used.device.node for used in planned.devices)
 
 
+class Workers:
+    """The workers on the machines of a rig, and the tunnels to them. UsageError for a machine that is no saved node."""
+
+    def __init__(self, task: Job, events: Events, on_line: Callable[[str], None]) -> None:
+        known = load_nodes()
+        self.nodes: dict[str, SavedNode] = {name: known_node(name, known) for name in nodes_of(task.rig)}
+        self.tunnels: list[Tunnel] = []
+        self._engine, self._events, self._on_line = task.engine, events, on_line
+
+    def start(self, rig: Rig) -> dict[str, str]:
+        """Starts a worker on every machine of `rig`, for its cards there: node -> where it is reached from here."""
+        return {name: self._started(name, rig).worker for name in nodes_of(rig)}
+
+    def end(self) -> None:
+        """Ends all tunnels, and with them the workers."""
+        for tunnel in self.tunnels:
+            tunnel.end()
+        self.tunnels = []
+
+    def carried(self) -> int:
+        """Bytes that went through all tunnels."""
+        return sum(tunnel.bytes_carried() for tunnel in self.tunnels)
+
+    def _started(self, name: str, rig: Rig) -> Tunnel:
+        cards = [d.node_id or d.id for d in rig.devices if d.node == name]
+        try:
+            with self._events.step(f"starting the worker on {name}"):
+                return self._open(self.nodes[name], cards)
+        except SplitterError as error:
+            raise _NodeGoneError(name, error) from None
+
+    def _open(self, node: SavedNode, cards: Sequence[str]) -> Tunnel:
+        """A tunnel with its worker; on a node where the port is taken the next ones are tried."""
+        for port in range(node.port, node.port + PORTS_TRIED):
+            tunnel = Tunnel(node, cards, self._on_line, lambda: None)
+            self.tunnels.append(tunnel)
+            try:
+                tunnel.start(port)
+            except EngineError as error:
+                self.tunnels.remove(tunnel)
+                if PORT_TAKEN in error.message and port + 1 < node.port + PORTS_TRIED:
+                    continue
+                raise
+            if tunnel.build is not None and tunnel.build != (self._engine.version or "unknown"):
+                tunnel.end()
+                raise EngineError(*different_builds(node, tunnel.build, self._engine))
+            return tunnel
+        raise EngineError(
+            f"{node.name} has no free port for its worker", f"`splitter node add {node.name} ... --port N`"
+        )
+
+
 class Group:
-    """The tunnels and workers of one launch; `planned` is the plan in force."""
+    """The workers of one launch; `planned` is the plan in force."""
 
     def __init__(self, planned: Planned, events: Events, on_line: Callable[[str], None], recall_s: float = RECALL_S):
         self.planned = planned
-        self._asked, self._events, self._on_line, self._recall_s = planned, events, on_line, recall_s
-        self._nodes: dict[str, SavedNode] = {
-            name: known_node(name, load_nodes()) for name in nodes_of(planned.task.rig)
-        }
-        self._tunnels: list[Tunnel] = []
+        self._asked, self._events, self._recall_s = planned, events, recall_s
+        self.workers = Workers(planned.task, events, on_line)
         self._gone: dict[str, str] = {}
         self._back: set[str] = set()
         self._instance: Instance | None = None
@@ -69,7 +119,7 @@ class Group:
     def prepare(self) -> EngineCommand:
         """Everything anew, around the machines that are gone: the server's next command."""
         with self._busy:
-            self._close()
+            self.workers.end()
             before = self.planned
             while True:
                 try:
@@ -77,7 +127,7 @@ class Group:
                     break
                 except _NodeGoneError as gone:
                     self._gone[gone.node] = gone.message
-                    self._close()
+                    self.workers.end()
             self._tell(before)
             self.on_plan(self.planned)
             return self.planned.command
@@ -90,25 +140,15 @@ class Group:
     def end(self) -> None:
         """Ends all tunnels, and with them the workers."""
         self._ended.set()
-        self._close()
-
-    def _close(self) -> None:
-        for tunnel in self._tunnels:
-            tunnel.end()
-        self._tunnels = []
+        self.workers.end()
 
     def _plan(self) -> Planned:
         """The plan on the machines that are not gone."""
         task = self._asked.task
         if not self._gone:
             return self._asked
-        rig, margins = without_nodes(task.rig, self._gone), task.request.margin_bytes
-        if len(margins) > 1:
-            here = zip(margins, task.rig.devices, strict=True)
-            margins = tuple(margin for margin, device in here if device.node not in self._gone)
-        request = replace(task.request, margin_bytes=margins)
         try:
-            return solve(replace(task, planner=task.planner.on(rig), request=request), self._events)
+            return solve(without_machines(task, self._gone), self._events)
         except DoesNotFitError as error:
             names = " and ".join(self._gone)
             raise EngineError(
@@ -117,39 +157,11 @@ class Group:
 
     def _connected(self, planned: Planned) -> Planned:
         """`planned` with its workers running, as commanded over the tunnels, and proven."""
-        rig, workers = planned.plan.rig, dict[str, str]()
-        for name in nodes_of(rig):
-            cards = [d.node_id or d.id for d in rig.devices if d.node == name]
-            try:
-                with self._events.step(f"starting the worker on {name}"):
-                    workers[name] = self._open(self._nodes[name], cards).worker
-            except SplitterError as error:
-                raise _NodeGoneError(name, error) from None
+        workers = self.workers.start(planned.plan.rig)
         if not workers:
             return prove_if_possible(planned, self._events)
         task = replace(planned.task, planner=planned.task.planner.on(reached_at(planned.task.rig, workers)))
         return prove_if_possible(commanded(task, _reached(planned.plan, workers)), self._events)
-
-    def _open(self, node: SavedNode, cards: Sequence[str]) -> Tunnel:
-        """A tunnel with its worker; on a node where the port is taken the next ones are tried."""
-        for port in range(node.port, node.port + PORTS_TRIED):
-            tunnel = Tunnel(node, cards, self._on_line, self._look)
-            self._tunnels.append(tunnel)
-            try:
-                tunnel.start(port)
-            except EngineError as error:
-                self._tunnels.remove(tunnel)
-                if PORT_TAKEN in error.message and port + 1 < node.port + PORTS_TRIED:
-                    continue
-                raise
-            ours = self.planned.task.engine
-            if tunnel.build is not None and tunnel.build != (ours.version or "unknown"):
-                tunnel.end()
-                raise EngineError(*different_builds(node, tunnel.build, ours))
-            return tunnel
-        raise EngineError(
-            f"{node.name} has no free port for its worker", f"`splitter node add {node.name} ... --port N`"
-        )
 
     def _tell(self, before: Planned) -> None:
         from splitter.run.replan import differences
@@ -161,9 +173,6 @@ class Group:
         words = [*missing, *(f"{name} {'is back' if name in self._back else 'takes part now'}" for name in new)]
         self._back.clear()
         self._events.say(f"{' and '.join(words)}: {differences(before.plan, self.planned.plan)}")
-
-    def _look(self) -> None:
-        """A session ended: the watching thread sees it at its next look."""
 
     def _watch(self) -> None:
         silence = _Silence(self)
@@ -177,7 +186,7 @@ class Group:
                 self._events.say(f"the worker on {' and '.join(dead)} is gone: server and workers start again")
                 instance.ask_renew(stuck=True)
                 self._wait_renewed(instance)
-            elif self._tunnels and silence.lasts(instance):
+            elif self.workers.tunnels and silence.lasts(instance):
                 self._events.say(f"no answer and no token for {SILENT_S:.0f} s: server and workers start again")
                 instance.ask_renew(stuck=True)
                 self._wait_renewed(instance)
@@ -187,8 +196,8 @@ class Group:
 
     def _dead(self, instance: "Instance") -> list[str]:
         """The machines whose session ended, or whose worker did: ssh then stays for the server's own connection."""
-        closed = endpoint.hung_up(instance.pid, [tunnel.port for tunnel in self._tunnels])
-        return [tunnel.node.name for tunnel in self._tunnels if not tunnel.alive() or tunnel.port in closed]
+        closed = endpoint.hung_up(instance.pid, [tunnel.port for tunnel in self.workers.tunnels])
+        return [tunnel.node.name for tunnel in self.workers.tunnels if not tunnel.alive() or tunnel.port in closed]
 
     def _wait_renewed(self, instance: "Instance") -> None:
         """Not asked twice for the same."""
@@ -200,7 +209,7 @@ class Group:
         """Takes machines back that answer again, once the server is idle."""
         for name in tuple(self._gone):
             with suppress(SplitterError):
-                if run_on(self._nodes[name], ("exit",), timeout_s=15).code == 0 and self._idle(instance):
+                if run_on(self.workers.nodes[name], ("exit",), timeout_s=15).code == 0 and self._idle(instance):
                     del self._gone[name]
                     self._back.add(name)
                     self._events.say(f"{name} answers again: server and workers start again with it")
@@ -211,9 +220,15 @@ class Group:
         slots = ask_slots(instance)
         return slots is not None and slots == 0
 
-    def carried(self) -> int:
-        """Bytes that went through all tunnels."""
-        return sum(tunnel.bytes_carried() for tunnel in self._tunnels)
+
+def without_machines(task: Job, gone: Collection[str]) -> Job:
+    """`task` without the cards of the machines `gone`."""
+    margins = task.request.margin_bytes
+    if len(margins) > 1:
+        here = zip(margins, task.rig.devices, strict=True)
+        margins = tuple(margin for margin, device in here if device.node not in gone)
+    planner = task.planner.on(without_nodes(task.rig, gone))
+    return replace(task, planner=planner, request=replace(task.request, margin_bytes=margins))
 
 
 def _reached(plan: Plan, workers: dict[str, str]) -> Plan:
@@ -258,7 +273,7 @@ class _Silence:
         if ask_slots(instance) is not None:
             self.again()
             return False
-        carried, cpu_s = self._group.carried(), endpoint.cpu_time_s(instance.pid)
+        carried, cpu_s = self._group.workers.carried(), endpoint.cpu_time_s(instance.pid)
         if carried > self._bytes + BEAT_BYTES or cpu_s > self._cpu_s + BUSY_S:
             self._since_s = time.monotonic() if self._bytes or self._cpu_s else self._since_s
         self._bytes, self._cpu_s = carried, cpu_s
@@ -281,3 +296,21 @@ def grouped(planned: Planned, events: Events, on_line: Callable[[str], None]) ->
         yield group
     finally:
         group.end()
+
+
+@contextmanager
+def startable(planned: Planned, events: Events) -> Iterator[Planned]:
+    """`planned` as it can be started while the block runs: its workers run, and it is proven over them."""
+    with grouped(planned, events, lambda _line: None) as group:
+        yield planned if group is None else group.planned
+
+
+@contextmanager
+def with_workers(task: Job, events: Events) -> Iterator[Job]:
+    """`task` with the workers of all its machines running while the block does, each with all its cards: plans on the
+    whole rig can be started."""
+    workers = Workers(task, events, lambda _line: None)
+    try:
+        yield replace(task, planner=task.planner.on(reached_at(task.rig, workers.start(task.rig))))
+    finally:
+        workers.end()

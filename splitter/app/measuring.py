@@ -5,7 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 from splitter.app.events import Events
-from splitter.app.planning import Planned, plan_launch, resolve_engine
+from splitter.app.grouping import startable, uses_nodes, without_machines
+from splitter.app.planning import Planned, commanded, plan_launch, resolve_engine, solve
 from splitter.app.recording import header_sha256, host_info, now, plan_fields, planned_record
 from splitter.app.wishes import Wishes
 from splitter.bench.alternatives import Alternative, alternatives, given
@@ -15,13 +16,16 @@ from splitter.bench.measure import Sweep, measure_points
 from splitter.bench.records.record import EngineInfo, ModelInfo, Record
 from splitter.bench.stopping import Stopping
 from splitter.engine.reading.value import ReadCommand
-from splitter.errors import UsageError
+from splitter.errors import DoesNotFitError, UsageError
+from splitter.plan.placement import taken_in
 from splitter.rig.card_reading import Readings
 from splitter.rig.device import Rig
+from splitter.rig.nodes import nodes_of
 from splitter.rig.sensors import read_cards
 from splitter.run.supervisor import Instance, launch
 
 LLAMA_BENCH_REPETITIONS = 5
+NAMES_DEVICES = frozenset({"device_order", "tensor_split", "main_gpu"})
 NO_BUDGET_S = 24 * 3600.0
 
 
@@ -81,10 +85,10 @@ def bench_model(wishes: Wishes, asked: BenchWishes, events: Events) -> Record:
 
 def bench_plan(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
     """Launches the plan, measures, stops."""
-    with launch(planned.command) as instance:
+    with startable(planned, events) as started, launch(started.command) as instance:
         with events.step("loading the model"):
             instance.wait_ready()
-        return bench_instance(planned, instance, wishes, events)
+        return bench_instance(started, instance, wishes, events)
 
 
 def bench_instance(planned: Planned, instance: Instance, wishes: BenchWishes, events: Events) -> Record:
@@ -96,7 +100,9 @@ def bench_instance(planned: Planned, instance: Instance, wishes: BenchWishes, ev
 
 
 def bench_llama_bench(planned: Planned, wishes: BenchWishes, events: Events) -> Record:
-    """The plan, measured by llama-bench."""
+    """The plan, measured by llama-bench. UsageError for a plan over several machines."""
+    if uses_nodes(planned):
+        raise UsageError("llama-bench is not told of other machines here", "measure without --llama-bench")
     from splitter.bench.run_llama_bench import run_llama_bench
 
     sweep, rig = wishes.sweep, planned.plan.rig
@@ -136,16 +142,64 @@ def contenders(planned: Planned, read: ReadCommand | None) -> tuple[Alternative,
 def bench_alternatives(
     planned: Planned, read: ReadCommand | None, wishes: BenchWishes, events: Events
 ) -> tuple[Record, ...]:
-    """One record per alternative, all of one group."""
+    """One record per alternative, all of one group. With other machines in the rig both are measured: this one alone,
+    and several."""
+    other = on_other_machines(planned, events)
+    widest = planned if other is None or uses_nodes(planned) else other
+    with startable(widest, events) as started:
+        ours, others = (started, other) if widest is planned else (planned, started)
+        return _compared(ours, others, read, wishes, events)
+
+
+def on_other_machines(planned: Planned, events: Events) -> Planned | None:
+    """What a plan that spans machines is on this one alone, and what a plan that leaves them out is with them. None
+    where there are none, or where that does not fit."""
+    away = tuple(device.id for device in planned.task.rig.devices if device.node)
+    if not away:
+        return None
+    task = planned.task
+    if uses_nodes(planned):
+        try:
+            alone = without_machines(task, nodes_of(task.rig))
+            free = {key: value for key, value in alone.request.fixed.items() if key not in NAMES_DEVICES}
+            return solve(replace(alone, request=replace(alone.request, fixed=free)), events)
+        except DoesNotFitError:
+            events.say("nothing fits on this machine alone: only several are measured")
+            return None
+    evaluate = task.planner.evaluator(task.facts, margin_bytes=task.request.margin_bytes)
+    for settings in taken_in(planned.settings, planned.plan.placement, away):
+        try:
+            plan = evaluate(settings)
+        except UsageError:
+            break
+        if plan.fits():
+            return commanded(task, plan)
+    events.say("nothing fits that spans the machines: only this one is measured")
+    return None
+
+
+def _compared(
+    planned: Planned, other: Planned | None, read: ReadCommand | None, wishes: BenchWishes, events: Events
+) -> tuple[Record, ...]:
     sweep, rig = wishes.sweep, planned.plan.rig
     budget_s = sweep.stopping.budget_s if wishes.budget_given else None
     plan = Duel(sweep, wishes.rounds, sweep.stopping.repetitions or Stopping().least, budget_s, rig=rig)
+    listed = contenders(planned, read)
+    if other is not None:
+        name = "several machines" if uses_nodes(other) else "one machine"
+        listed = (*listed, Alternative(name, other.command, "what the plan is compared with"))
     before = read_cards(rig)
     with events.step("comparing") as say:
-        outcomes = duel(contenders(planned, read), plan, say)
+        outcomes = duel(listed, plan, say)
     cards = card_fields(before, read_cards(rig))
     group = uuid4().hex[:12]
-    return tuple(_alternative_record(planned, outcome, group, wishes.label, cards) for outcome in outcomes)
+    return tuple(
+        _alternative_record(
+            other if other is not None and outcome.alternative.command is other.command else planned,
+            outcome, group, wishes.label, cards,
+        )
+        for outcome in outcomes
+    )  # fmt: skip
 
 
 def _alternative_record(

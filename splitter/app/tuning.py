@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from splitter.app.events import Events
+from splitter.app.grouping import with_workers
 from splitter.app.planning import Job, Planned, resolve, solve
 from splitter.app.profiles import rig_values
 from splitter.app.recording import now, trial_record
@@ -68,9 +69,10 @@ def tune_model(
 ) -> tuple[TuneJob, Tuned, Path | None]:
     """Plans what is wished for, measures its neighbours, and keeps the winner as a profile (default: MODEL-tuned);
     None for the profile where nothing could be measured."""
-    planned = solve(resolve(wishes, events, fetches=True), events)
-    job = prepare(planned, wishes.settings(), asked, events)
-    tuned = run(job, events)
+    with with_workers(resolve(wishes, events, fetches=True), events) as task:
+        planned = solve(task, events)
+        job = prepare(planned, wishes.settings(), asked, events)
+        tuned = run(job, events)
     name = save_profile or f"{Path(wishes.profile or planned.plan.facts.path).stem}-tuned"
     measured = tuned.scores(tuned.best.key)
     return job, tuned, save_winner(job, tuned, rig_values(wishes), name) if measured else None
@@ -79,7 +81,7 @@ def tune_model(
 def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, events: Events) -> TuneJob:
     """The job whose start is `planned`, or the command of --from; `given` are the settings of the command line."""
     task = planned.task
-    start = planned.plan.settings if wishes.line is None else _settings_of_line(wishes.line, task, events)
+    start = _whole_rig(planned).settings if wishes.line is None else _settings_of_line(wishes.line, task, events)
     meant = {name: value for name in MEANT if (value := getattr(start, name)) is not None}
     space = _space(task, {**meant, **given}, frozenset(given), wishes)
     said = (task.facts.path, task.facts.file_bytes, rig_key(task.rig), task.engine.kind, task.engine.version)
@@ -87,6 +89,14 @@ def prepare(planned: Planned, given: Mapping[str, Any], wishes: TuneWishes, even
     switches = (wishes.allow_lossy_kv, wishes.own_plan)
     text = json.dumps([*said, *request, *switches], default=str, sort_keys=True)
     return TuneJob(task, space, start, wishes, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _whole_rig(planned: Planned) -> Plan:
+    """The plan on a rig that keeps the other machines' cards it leaves out: in every trial a name means the same."""
+    task, plan = planned.task, planned.plan
+    if len(plan.rig.devices) == len(task.rig.devices):
+        return plan
+    return task.planner.solve(task.facts, task.request, details=False, whole_rig=True)
 
 
 def _settings_of_line(line: str, task: Job, events: Events) -> Settings:
@@ -104,7 +114,7 @@ def _space(task: Job, held: Mapping[str, Any], fixed: frozenset[str], wishes: Tu
 
     def solved(more: Mapping[str, Any]) -> Plan:
         asked = replace(request, fixed={**held, **more}, context_max=False)
-        return task.planner.solve(task.facts, asked, details=False)
+        return task.planner.solve(task.facts, asked, details=False, whole_rig=True)
 
     return Space(
         task.planner.evaluator(task.facts, margin_bytes=request.margin_bytes, extra=others, workload=request.workload),
@@ -192,7 +202,8 @@ def speed_text(outcome: Outcome) -> str:
 def save_winner(job: TuneJob, tuned: Tuned, kept: Mapping[str, Any], name: str) -> Path:
     """The winner as a profile; its comment holds the evidence."""
     plan = job.space.evaluate(tuned.best.settings)
-    values = {**plan_values(plan, job.task.server), **kept, "model": str(Path(plan.facts.path).resolve())}
+    alone = {"rig.nodes": None} if not any(device.device.node for device in plan.devices if device.layers) else {}
+    values = {**plan_values(plan, job.task.server), **kept, **alone, "model": str(Path(plan.facts.path).resolve())}
     return save_profile(render_profile(values, evidence(job, tuned)), name, overwrite=True)
 
 

@@ -1,4 +1,5 @@
-"""What a plan is compared with: the engine's own placement, a split by free memory, a given command. Pure."""
+"""What a plan is compared with: the engine's own placement, a split by free memory, fewer or more machines, a given
+command. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -6,7 +6,8 @@ share exceeds k / n. The engine computes in float32, so this module rounds to fl
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from splitter.errors import UsageError
@@ -92,6 +93,24 @@ def counts_of(placement: Placement) -> tuple[int, ...]:
     """Layers per device, the output layer counted with its device: as integer shares of -ts, with their sum as
     -ngl, `place` gives them back, whatever it rounds."""
     return tuple(sum(owner == device for owner in placement.layers) for device in range(placement.devices))
+
+
+def taken_in(settings: Settings, placement: Placement, away: Sequence[str]) -> Iterator[Settings]:
+    """`settings` with the devices `away` in front: they hold the layers that are in RAM, then ever fewer of them; where
+    too few are, a layer each of the fullest device. Whether that fits is not asked."""
+    counts = list(counts_of(placement))
+    host = len(placement.layers) - sum(counts)
+    if host < len(away):
+        fullest = counts.index(max(counts)) if counts else 0
+        if not counts or counts[fullest] <= len(away):
+            return
+        counts[fullest] -= len(away) - host
+        host = len(away)
+    for moved in range(host, len(away) - 1, -1):
+        shares = [moved // len(away) + (index < moved % len(away)) for index in range(len(away))]
+        order, new = (*away, *settings.device_order), (*shares, *counts)
+        split = tuple(map(float, new)) if len(new) > 1 else ()
+        yield replace(settings, device_order=order, tensor_split=split, gpu_layers=sum(new))
 
 
 def in_ram(settings: Settings, placement: Placement) -> bool:

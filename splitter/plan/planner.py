@@ -56,14 +56,15 @@ class Planner:
     lessons: Lessons = nothing_learnt
     known_speed: KnownSpeed = never_measured
 
-    def solve(self, facts: ModelFacts, request: Request, *, details: bool = True) -> Plan:
-        """The best plan for `request`, whose engine is this one. Raises as `plan.solve`."""
+    def solve(self, facts: ModelFacts, request: Request, *, details: bool = True, whole_rig: bool = False) -> Plan:
+        """The best plan for `request`, whose engine is this one. Raises as `plan.solve`. `whole_rig`: its rig keeps the
+        other machines' cards that it leaves out."""
         from splitter.plan.solve import solve  # what only evaluates does without the search
 
         asked = replace(request, engine=self.engine)
         rig, overhead = self.measured_rig(), self.lessons(facts, self.rig)
         plan = solve(facts, rig, asked, constants=self.constants(), overhead=overhead, details=details)
-        if _idle_nodes(plan, asked):
+        if not whole_rig and _idle_nodes(plan, asked):
             return self._without_idle(plan, facts, asked, details=details)
         return self.noted(plan) if details else plan
 

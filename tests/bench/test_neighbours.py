@@ -148,3 +148,19 @@ def test_a_card_that_would_hold_nothing_is_not_taken_in() -> None:
     alone = candidate(where.solve({}), "the start", "start")
     assert alone.settings.device_order == ("CUDA1",)
     assert not [made for made in neighbours(where, alone) if made.label == "with CUDA0"]
+
+
+def test_machines_are_tried_in_and_out_whatever_is_predicted_of_them() -> None:
+    """Two very slow cards in attic: no plan takes them, and they go in and out together."""
+    far = [replace(card(i, 100, 1), id=f"RPC{i}", node="attic") for i in range(2)]
+    where = space(cards=rig(*far, card(0, 60, 400), card(1, 60, 200)))
+    alone = candidate(where.solve({"device_order": ("CUDA0", "CUDA1")}), "the start", "start")
+    (taken,) = (made for made in neighbours(where, alone) if made.axis == "nodes")
+    assert taken.label == "with attic"
+    assert taken.settings.device_order[:2] == ("RPC0", "RPC1")
+    assert min(count for _, count in taken.counts[:2]) > 0
+    assert taken.predicted is not None
+    assert alone.predicted is not None
+    assert taken.predicted < 0.5 * alone.predicted
+    (left,) = (made for made in neighbours(where, taken) if made.axis == "nodes")
+    assert (left.label, left.settings.device_order) == ("without attic", ("CUDA0", "CUDA1"))

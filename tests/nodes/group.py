@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,27 @@ FAR: dict[str, tuple[RigRow, ...]] = {
     "attic": (("RTX 3060", 12288, 292, 360),),
     "cellar": (("RTX 2080", 8192, 292, 448),),
 }
+THREE: dict[str, tuple[RigRow, ...]] = {
+    **FAR,
+    "cellar": (("RTX 2080", 8192, 308, 448),),
+    "loft": (("RTX 3070", 8192, 900, 448),),
+}
 HERE: tuple[RigRow, ...] = (("GTX 1050 Ti", 4096, 138, 112),)
+# 7 layers with the output layer, some 259 MB: more than HERE has, whatever the driver takes.
+BIG = ["--layers", "6", "--embd", "1024", "--ffn", "12288", "--heads", "16", "--kv-heads", "4"]
 START_S, LONGEST_S = 90.0, 60.0
 
 
 def small_model(folder: Path) -> Path:
     """Of some 55 MB, that generates; no single card of FAR and HERE holds it beside its driver's context."""
-    path = folder / "small24.gguf"
+    return made(folder / "small24.gguf", SHAPE)
+
+
+def made(path: Path, shape: Sequence[str]) -> Path:
+    """A model of this shape that generates."""
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        make = [sys.executable, str(ROOT / "examples" / "make_model.py"), "-o", str(path), *SHAPE]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make = [sys.executable, str(ROOT / "examples" / "make_model.py"), "-o", str(path), *shape]
         subprocess.run(make, check=True)
     return path
 

@@ -30,21 +30,14 @@ from splitter.rig.device import Device
 from splitter.run.endpoint import any_free_port
 from splitter.run.rpc_worker import accepts
 from tests.engine.oracle import engine_dir
+from tests.nodes.group import BIG, made
 from tests.nodes.proxy import Proxy
 
-ROOT = Path(__file__).parents[2]
 SHAPE = ["--layers", "32", "--embd", "256", "--ffn", "512", "--heads", "8", "--kv-heads", "2"]
-BIG = ["--layers", "6", "--embd", "1024", "--ffn", "12288", "--heads", "16", "--kv-heads", "4"]
 RTTS_S = (0.0, 0.0001, 0.0005, 0.001, 0.005)
 RATES = {"1 Gbit": 117.5e6, "0.1 Gbit": 11.75e6}
 TOKENS, ROUNDS = 48, 3
 GPU = ("GPU", 65536, 65536, 0)
-
-
-def make(path: Path, shape: Sequence[str]) -> Path:
-    if not path.exists():
-        subprocess.run([sys.executable, str(ROOT / "examples" / "make_model.py"), "-o", str(path), *shape], check=True)
-    return path
 
 
 @contextmanager
@@ -189,11 +182,11 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory() as folder:
         quick = "--quick" in sys.argv
         if "--loads" not in sys.argv:
-            off = [abs(error) for error in speeds(make(Path(made) / "small.gguf", SHAPE), quick)]
+            off = [abs(error) for error in speeds(made(Path(folder) / "small.gguf", SHAPE), quick)]
             say(f"speed: worst {100 * max(off):.0f} %, median {100 * median(off):.0f} %, "
                 f"within 15 %: {sum(error <= 0.15 for error in off)} of {len(off)}")  # fmt: skip
-        off = [abs(error) for error in loads(make(Path(made) / "big.gguf", BIG))]
+        off = [abs(error) for error in loads(made(Path(folder) / "big.gguf", BIG))]
         say(f"load: worst {100 * max(off):.0f} %")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitter.errors import UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.placement import counts_of, float32, place, placement_of
+from splitter.plan.placement import counts_of, float32, place, placement_of, taken_in
 
 TRUTH = json.loads((Path(__file__).parents[1] / "engine" / "truth.json").read_text())
 
@@ -115,3 +115,18 @@ def test_every_layer_lands_somewhere_in_device_order(n_layers: int, gpu_layers: 
 def test_float32_rounds() -> None:
     assert float32(0.1) != 0.1
     assert float32(0.5) == 0.5
+
+
+def test_devices_taken_in_hold_what_is_in_ram_then_ever_less() -> None:
+    asked = settings(2, gpu_layers=9, tensor_split=(5.0, 4.0))
+    found = list(taken_in(asked, place(11, 9, (5, 4), 2), ("RPC0", "RPC1")))
+    assert [each.tensor_split for each in found] == [(2.0, 1.0, 5.0, 4.0), (1.0, 1.0, 5.0, 4.0)]
+    assert [each.gpu_layers for each in found] == [12, 11]
+    assert {each.device_order for each in found} == {("RPC0", "RPC1", "CUDA0", "CUDA1")}
+
+
+def test_devices_taken_in_get_a_layer_each_of_the_fullest_where_none_is_in_ram() -> None:
+    asked = settings(2, gpu_layers=12, tensor_split=(8.0, 4.0))
+    (found,) = taken_in(asked, place(11, 12, (8, 4), 2), ("RPC0", "RPC1"))
+    assert (found.tensor_split, found.gpu_layers) == ((1.0, 1.0, 6.0, 4.0), 12)
+    assert list(taken_in(asked, place(11, 0, (8, 4), 2), ("RPC0",) * 13)) == []

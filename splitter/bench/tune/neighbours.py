@@ -8,8 +8,9 @@ from typing import Any
 from splitter.bench.tune.trial import Candidate, candidate
 from splitter.errors import DoesNotFitError, UsageError
 from splitter.memory.settings import Settings
-from splitter.plan.placement import PIPELINE_OFF, counts_of, in_ram
+from splitter.plan.placement import PIPELINE_OFF, counts_of, in_ram, taken_in
 from splitter.plan.plan import Plan
+from splitter.rig.nodes import nodes_of
 
 MOST = 14  # neighbours measured per round
 STEPS = (1, 2, 4, 8)  # layers moved at once
@@ -81,7 +82,7 @@ def _promise(made: Candidate, incumbent: Candidate) -> float:
 
 
 def _hopeful(made: Candidate, incumbent: Candidate) -> bool:
-    if made.predicted is None or incumbent.predicted is None or made.axis in {"split mode", "threads"}:
+    if made.predicted is None or incumbent.predicted is None or made.axis in {"split mode", "threads", "nodes"}:
         return True
     return made.predicted >= incumbent.predicted * HOPELESS
 
@@ -152,11 +153,12 @@ def _solved_again(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
     if not space.frees("device_order", "tensor_split", "main_gpu"):
         return
     order = settings.device_order
+    yield from _machines(space, base)
     for name in order if len(order) > 1 else ():
         plan = space.solved(**kept, device_order=tuple(other for other in order if other != name))
         if plan:
             yield plan, "devices", f"without {name}"
-    for name in (device.id for device in rig.devices if device.id not in order):
+    for name in (device.id for device in rig.devices if device.id not in order and not device.node):
         plan = space.solved(**kept, device_order=(*order, name))
         if plan and dict(zip(plan.settings.device_order, counts_of(plan.placement), strict=True)).get(name):
             yield plan, "devices", f"with {name}"
@@ -165,6 +167,25 @@ def _solved_again(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
             plan = space.solved(**kept, split_mode=mode) if _allows(base, mode) else None
             if plan:
                 yield plan, "split mode", f"-sm {mode}"
+
+
+def _machines(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
+    """Another machine left out or taken in, with all its cards. Measured whatever is predicted: a network is not what
+    its first second says."""
+    settings = base.settings
+    for node in nodes_of(base.rig):
+        cards = tuple(device.id for device in base.rig.devices if device.node == node)
+        rest = tuple(name for name in settings.device_order if name not in cards)
+        if len(rest) < len(settings.device_order):
+            batches = {"ubatch_size": settings.ubatch_size, "batch_size": settings.batch_size}
+            plan = space.solved(**batches, device_order=rest) if rest else None
+            label = f"without {node}"
+        else:
+            label = f"with {node}"
+            wider = map(space.plan, taken_in(settings, base.placement, cards))
+            plan = next((plan for plan in wider if plan), None)
+        if plan:
+            yield plan, "nodes", label
 
 
 def _smaller_batches(space: Space, base: Plan) -> Iterator[tuple[Plan, str, str]]:
