@@ -70,9 +70,9 @@ def test_three_machines_are_planned_measured_and_left_empty(machines: Lab, model
 
 def compared(machines: Lab, model: Path, *words: str) -> dict[str, dict[str, Any]]:
     """The alternatives of `bench --compare` by name."""
-    measure = ("--prompt-tokens", "16", "--generate", "24", "-r", "2", "--rounds", "2", "--json", "--no-save")
+    measure = ("--prompt-tokens", "16", "--generate", "24", "-r", "3", "--rounds", "1", "--json", "--no-save")
     done = machines.splitter("bench", str(model), *words, *REQUEST, "--compare", *measure)
-    return {each["label"]: each for each in json.loads(done.stdout)["data"]["alternatives"]}
+    return {each["record"]["label"]: each["record"] for each in json.loads(done.stdout)["data"]["alternatives"]}
 
 
 def speed(record: dict[str, Any]) -> float:
@@ -127,7 +127,7 @@ def test_a_machine_without_which_nothing_fits_is_taken_and_rightly(machines: Lab
     """All layers on cards are asked for, and the engine itself says that this machine's card does not hold them."""
     big = made(tmp_path / "big.gguf", BIG)
     machines.splitter("plan", str(big), "-ngl", "7", *REQUEST, code=3)
-    argv = ["-m", str(big), "--fit", "off", "-ngl", "7", "-c", "512", "-ub", "128", "-np", "1", "--port", "0"]
+    argv = ["-m", str(big), "--fit", "off", "--device", "CUDA0", "-ngl", "7", "-c", "512", "--port", "0"]
     engine = subprocess.run(
         ["llama-server", *argv], env=machines.env, capture_output=True, text=True, timeout=60, check=False
     )
