@@ -38,6 +38,9 @@ RTTS_S = (0.0, 0.0001, 0.0005, 0.001, 0.005)
 RATES = {"1 Gbit": 117.5e6, "0.1 Gbit": 11.75e6}
 TOKENS, ROUNDS = 48, 3
 GPU = ("GPU", 65536, 65536, 0)
+ONE_THREAD = {
+    "OMP_THREAD_LIMIT": "1"
+}  # an emulated card computes with four, which hides the network where cores are few
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def workers(count: int, cache: Path | None = None) -> Iterator[list[int]]:
         for index in range(count):
             port = any_free_port()
             argv = [str(engine_dir().binary("ggml-rpc-server")), "-p", str(port), "-d", "CUDA0"]
-            env = {**os.environ, **engine_dir().env([GPU])}
+            env = {**os.environ, **ONE_THREAD, **engine_dir().env([GPU])}
             if cache is not None:
                 argv.append("-c")
                 env["LLAMA_CACHE"] = str(cache / str(index))
@@ -90,7 +93,7 @@ def serve(model: Path, split: Sequence[int], ports: Sequence[int], tokens: int =
     ]
     argv += ["-ngl", str(sum(split)), "-ts", ",".join(map(str, split)), "-np", "1", "-t", "1", "--port", str(port)]
     argv += ["--no-warmup", "--cache-ram", "0"]
-    env = {**os.environ, **engine_dir().env([GPU])}
+    env = {**os.environ, **ONE_THREAD, **engine_dir().env([GPU])}
     with tempfile.TemporaryFile() as log, subprocess.Popen(argv, env=env, stdout=log, stderr=log) as server:
         try:
             began = time.monotonic()
