@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 
 from splitter.errors import EngineError
@@ -26,6 +27,7 @@ class Server:
         return not is_loopback(self.host)
 
 
+@lru_cache(maxsize=256)  # asked for every request of a gateway
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`. A name other than `localhost` counts as reachable, whatever it means
     now."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from splitter.app.wire import envelope
@@ -334,9 +335,23 @@ def asgi(handle: Callable[[Exchange], Any]) -> Any:
     return Endpoint()
 
 
-def build(gateway: Gateway) -> Starlette:
-    """The application."""
-    return Starlette(routes=[*_model_routes(gateway), *_ollama_routes(gateway), *_own_routes(gateway)])
+def build(gateway: Gateway) -> Any:
+    """The application. A path without parameters is looked up: Starlette would try one route after another."""
+    routes = [*_model_routes(gateway), *_ollama_routes(gateway), *_own_routes(gateway)]
+    rest = Starlette(routes=routes)
+    plain = {(method, r.path): r.app for r in routes if "{" not in r.path for method in r.methods or ()}
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        await plain.get((scope["method"], scope["path"]), rest)(scope, receive, send)
+
+    origins = gateway.door.settings.cors
+    return _shared_with(routed, origins) if origins else routed
+
+
+def _shared_with(app: Any, origins: tuple[str, ...]) -> CORSMiddleware:
+    """`app` for pages of `origins` too: what a browser asks before a request is answered, and needs no key."""
+    told = ("x-request-id", "x-splitter-node", "x-splitter-ignored", "retry-after")
+    return CORSMiddleware(app, origins, ("GET", "POST"), ("*",), expose_headers=told)
 
 
 def _model_routes(gateway: Gateway) -> list[Route]:

@@ -23,7 +23,8 @@ class BadRequestError(Exception):
 @dataclass(frozen=True, slots=True)
 class Call:
     """`raw` is the body as the client sent it, where it may be passed on as it is. `output_tokens`: the most it wants,
-    None: as many as the model likes. `chars` are the prompt's. `later`: the client asks for the answer another time."""
+    None: as many as the model likes. `chars` are the prompt's. `later`: the client asks for the answer another time.
+    `ignored`: fields that no backend can obey, which the answer's head names."""
 
     path: str
     body: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Call:
     priority: Priority | None = None
     wait_s: float | None = None
     later: bool = False
+    ignored: tuple[str, ...] = ()
 
     def to_backend(self, model: str, extra: Mapping[str, Any]) -> bytes:
         """The body that a backend gets which calls the model `model`; `extra` are fields that only it wants."""

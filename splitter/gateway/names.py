@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 MAX_NAME = 200  # characters of a model's name
 ALIAS_STEPS = 4
@@ -13,6 +14,7 @@ _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _WORD = re.compile(r"\d+(?:\.\d+)*|[a-z]+")
 
 
+@lru_cache(maxsize=1024)
 def plain(name: str) -> str:
     """`name` without its folders, `.gguf`, the number of a part and `:latest`, in small letters."""
     base = re.split(r"[/\\]", name.strip())[-1].lower().removesuffix(":latest").removesuffix(".gguf")

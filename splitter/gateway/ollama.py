@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -152,7 +153,8 @@ def embed_call(body: Mapping[str, Any], now: float, *, single: bool = False) -> 
 def _call(path: str, asked: Mapping[str, Any], voice: Voice, body: Mapping[str, Any]) -> Call:
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise BadRequestError("model is required")
-    return call_of(path, asked, voice, priority=priority_of(body.get("priority")))
+    call = call_of(path, asked, voice, priority=priority_of(body.get("priority")))
+    return replace(call, ignored=ignored(body))
 
 
 def only_loads(body: Mapping[str, Any]) -> bool:
@@ -161,7 +163,7 @@ def only_loads(body: Mapping[str, Any]) -> bool:
 
 
 def common(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What chat and generate share. `keep_alive`, `num_ctx` and the like are the engine's own affair and left out."""
+    """What chat and generate share. What only a start of the engine decides is left out: `ignored`."""
     stream = body.get("stream", True) is not False
     given = body.get("options") if isinstance(body.get("options"), dict) else {}
     asked = {OPTIONS[name]: value for name, value in (given or {}).items() if name in OPTIONS}
@@ -175,6 +177,13 @@ def common(body: Mapping[str, Any]) -> dict[str, Any]:
         **_format(body.get("format")),
         **_think(body.get("think")),
     }
+
+
+def ignored(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """What Ollama would obey and nobody here can: how long a model stays loaded, the size of its context, its GPUs."""
+    options = body.get("options") if isinstance(body.get("options"), dict) else {}
+    unknown = sorted(name[:40] for name in options or {} if name not in OPTIONS and name.isidentifier())
+    return (*(("keep_alive",) if body.get("keep_alive") is not None else ()), *unknown[:20])
 
 
 def _format(wanted: Any) -> dict[str, Any]:

@@ -65,7 +65,12 @@ class Relay:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15)
         waits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=waits, auto_decompress=False, read_bufsize=1 << 18, trust_env=False
+            connector=connector,
+            timeout=waits,
+            auto_decompress=False,
+            read_bufsize=1 << 18,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),  # what a backend sets for one client is not sent for another
         )
 
     async def close(self) -> None:
@@ -177,7 +182,7 @@ class Relay:
     async def _whole(self, call: Call, lease: Lease, answer: Any, exchange: Exchange, record: RequestRecord) -> Relayed:
         data = await answer.read()
         lease.first_s = lease.last_s = self._door.now_s()
-        headers = _headers(lease.backend, record)
+        headers = _headers(lease.backend, record, call)
         if call.voice.passes:
             await exchange.answer(200, answer.content_type, data, headers)
             parsed = _parsed(data)
@@ -204,7 +209,7 @@ class Relay:
         lease.first_s = self._door.now_s()
         _tell_node(call, lease)
         kind = f"{call.voice.stream_type}; charset=utf-8"
-        await exchange.start(200, kind, {**_headers(lease.backend, record), "cache-control": "no-cache"})
+        await exchange.start(200, kind, {**_headers(lease.backend, record, call), "cache-control": "no-cache"})
         reader = _StreamReader(call, keep_text=self._keep_text)
         while chunk:
             lease.last_s = self._door.now_s()
@@ -271,8 +276,9 @@ def _note(record: RequestRecord, answered: Relayed, lease: Lease, now_s: float, 
         record.status = "completed"
 
 
-def _headers(backend: GatewayBackend, record: RequestRecord) -> dict[str, str]:
-    return {"x-request-id": record.id, "x-splitter-node": backend.name}
+def _headers(backend: GatewayBackend, record: RequestRecord, call: Call) -> dict[str, str]:
+    ignored = {"x-splitter-ignored": ", ".join(call.ignored)} if call.ignored else {}
+    return {"x-request-id": record.id, "x-splitter-node": backend.name, **ignored}
 
 
 def _tell_node(call: Call, lease: Lease) -> None:

@@ -1,6 +1,7 @@
 """Starts the gateway, and what `splitter gateway key` does. Imported by its verb alone."""
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -118,6 +119,8 @@ async def _serve(
     await keeper.start()
     if haproxy is not None:
         await haproxy.start(list(door.backends.values()))
+    gc.collect()
+    gc.freeze()  # what was loaded stays: looking through it again and again cost some milliseconds each time
     waiting = asyncio.create_task(_announce(server, settings, ready))
     try:
         await server.serve()

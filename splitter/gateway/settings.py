@@ -228,9 +228,19 @@ def checked(settings: GatewaySettings, source: str) -> GatewaySettings:
     for port in (settings.port, settings.haproxy.port, settings.haproxy.engines_port, settings.haproxy.metrics_port):
         if port is not None and not 0 < port < 65536:
             raise ProfileError(f"{source}: {port} is not a port", "use a number from 1 to 65535")
+    if wrong := [origin for origin in settings.cors if not _is_origin(origin)]:
+        raise ProfileError(
+            f"{source}: cors: {wrong[0][:60]!r} is not an origin", "write it like https://chat.example.org"
+        )
     if settings.keys_required is False and not is_loopback(settings.host):
         raise ProfileError(f"{source}: keys_required: false needs a loopback host", "beyond it a key is always needed")
     return settings
+
+
+def _is_origin(text: str) -> bool:
+    """Whether browsers say so in their header: a scheme and a host. `*` is none: it would be any page."""
+    parts = urlsplit(text)
+    return bool(parts.scheme and parts.netloc) and text == f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def backend_of(url: str, source: str, **more: Any) -> BackendSettings:
