@@ -38,6 +38,7 @@ def test_a_whole_file() -> None:
         ("backends: [{uri: x}]", "unknown key 'uri'", "did you mean backends.url?"),
         ("port: high", "port must be a whole number above 0", "port to listen on"),
         ("port: 70000", "70000 is not a port", "1 to 65535"),
+        ('cors: "*"', "cors: '*' is not an origin", "https://"),
         ("limits: {rate: fast}", "limits.rate must be a rate such as 60/min", ""),
         ("backends: [ftp://x]", "is not the URL of a server", "http://127.0.0.1:8080"),
         ("backends: [{name: x}]", "a backend needs its url", ""),
