@@ -28,8 +28,8 @@ ROWS_PADDED = 256
 COPY_BYTES_PER_S = 400e6
 """What the client reads and the worker stores, in its cache too, of a weight beside its time on the wire.
 
-Build 11434 on two cores, 257 MB of weights, median of three: 0.58 s at 1 Gbit/s, 0.87 s at 10, 1.1 s without a network
-(python -m tests.nodes.speed_table --loads)."""
+Build 11434 on two cores, 257 MB of weights, median of three: 0.58 s at 1 Gbit/s (python -m tests.nodes.speed_table
+--loads), 0.87 s at 10, 1.1 s without a network (the same by hand, once)."""
 CACHE_BYTES_PER_S = 650e6
 """What the client hashes and the worker reads of its cache: the same weights took 0.39 s, whatever the network."""
 BLOCK = re.compile(r"blk\.(\d+)\.")

@@ -88,7 +88,10 @@ def measure(
     ] = None,
     compare: Annotated[
         bool,
-        typer.Option("--compare", help="Also measure the engine's own placement and a split by free memory, in turns."),
+        typer.Option(
+            "--compare",
+            help="Also measure in turns the engine's own placement, a split by free memory, with --nodes fewer machines.",
+        ),
     ] = False,
     compare_command: Annotated[
         str | None, typer.Option("--compare-command", help="Also measure this command, unchanged.", metavar="LINE")
