@@ -273,7 +273,10 @@ def clear_errors(target: Target) -> Iterator[None]:
         yield
     except ConnectionRefusedError:
         raise EngineError(f"nothing listens at {target.url}", "start the server, or check the port") from None
-    except TimeoutError:
+    except TimeoutError as error:
+        if error.errno is not None:  # the system's own limit, not ours
+            message = f"{target.url} cannot be reached: {error.strerror}"
+            raise EngineError(message, "check that the server still runs, and the URL") from None
         message = f"{target.url} sent nothing for {target.timeout_s:g} s"
         raise EngineError(message, "measure fewer tokens, or allow more time") from None
     except (http.client.HTTPException, ConnectionError):

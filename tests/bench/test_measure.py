@@ -1,12 +1,13 @@
 """Measuring over real HTTP: three kinds of servers, every way they fail, and the embedded engine for real."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from splitter.bench.client import identify
+from splitter.bench.client import clear_errors, identify
 from splitter.bench.measure import Sweep, measure, measure_points
 from splitter.bench.stopping import Stopping
 from splitter.engine.command import EngineCommand, EngineRef, Server
@@ -190,3 +191,11 @@ def test_the_embedded_engine_for_real() -> None:
     for run in result.runs:
         assert run.timed_by == "engine"
         assert 0 < run.first_token_s < run.total_s
+
+
+def test_a_time_out_of_the_system_is_not_said_to_be_ours() -> None:
+    """A lost route ends a connection after the system's own time, whatever ours is (seen under wine: 32 s, not 600)."""
+    with serving(LLAMA_PAGES, LLAMA_STREAM) as server:
+        target = identify(server.url, None, None, 600)
+    with pytest.raises(EngineError, match="cannot be reached: Connection timed out"), clear_errors(target):
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")

@@ -90,7 +90,7 @@ def measure(
         bool,
         typer.Option(
             "--compare",
-            help="Also measure in turns the engine's own placement, a split by free memory, with --nodes fewer machines.",
+            help="Also measure the engine's own placement, a split by free memory and, with --nodes, fewer machines.",
         ),
     ] = False,
     compare_command: Annotated[
