@@ -3,8 +3,8 @@
 import base64
 import json
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,16 @@ class Browser:
 
         self.until(clicked, css)
 
-    def hold(self, css: str, seconds: float) -> None:
-        """A slow hand: the mouse button goes down on it, and up after that time."""
+    @contextmanager
+    def pressed(self, css: str) -> Iterator[None]:
+        """A slow hand: the mouse button goes down on it, and up when the block ends."""
 
         def down() -> bool:
             ActionChains(self.driver).click_and_hold(self.find(css)).perform()
             return True
 
         self.until(down, css)
-        time.sleep(seconds)
+        yield
         ActionChains(self.driver).release().perform()
 
     def press(self, css: str, words: str) -> None:

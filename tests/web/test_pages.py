@@ -236,6 +236,16 @@ def test_17_the_longest_context(browser: Browser) -> None:
     assert "4096" in browser.text("#plan .figures")
 
 
+def test_what_arrives_under_a_pressed_mouse_is_shown_once_it_is_up(browser: Browser) -> None:
+    plan(browser, TINY, "gpus=3060&context_size=4096")
+    with browser.pressed("#plan .figures"):
+        browser.choose("#w-context_size", "2048")
+        time.sleep(2)
+        assert "4096" in browser.text("#plan .figures")
+    browser.until(lambda: "2048" in browser.text("#plan .figures"))
+    browser.solved()
+
+
 # Launch, watch, measure, stop
 
 
@@ -363,7 +373,8 @@ def test_25_work_is_stopped_on_the_way(browser: Browser, served: Served) -> None
 def test_26_stop_it(browser: Browser, served: Served) -> None:
     browser.open("/run/tiny")
     browser.reads("#live", "Stop")
-    browser.hold("#live button.stop", 3)  # the page is told something new twice meanwhile
+    with browser.pressed("#live button.stop"):
+        time.sleep(3)  # the page is told something new twice meanwhile
     browser.reads("#live", "does not run any more")
     browser.until(lambda: len(browser.text("#log").splitlines()) > 10)  # its log stays
     assert served.ask("/api/v1/ps").json()["data"] == {"instances": []}

@@ -141,10 +141,23 @@
     }
   });
 
-  // A part is not replaced while a mouse button or a finger is down on it: its click would be lost.
-  const held = (event) => event.target.querySelector && event.target.querySelector(":active");
-  document.addEventListener("htmx:sseBeforeMessage", (event) => { if (held(event)) event.preventDefault(); });
-  document.addEventListener("htmx:beforeSwap", (event) => { if (held(event)) event.detail.shouldSwap = false; });
+  // A part is not replaced while a mouse button or a finger is down on it, for its click would be lost: afterwards it is.
+  const later = new Map();
+  function held(part, text) {
+    const yes = Boolean(part.querySelector && part.querySelector(":active"));
+    if (yes) later.set(part, text);
+    return yes;
+  }
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    if (held(event.target, event.detail.data)) event.preventDefault();
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.shouldSwap && held(event.target, event.detail.serverResponse)) event.detail.shouldSwap = false;
+  });
+  for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(() => {
+    for (const [part, text] of later) htmx.swap(part, text, { swapStyle: "innerHTML" });
+    later.clear();
+  }));
 
   // The server is asked whether it is there; while it is not, the page says so.
   const away = document.getElementById("away");
