@@ -78,7 +78,7 @@ class Workers:
     def _open(self, node: SavedNode, cards: Sequence[str]) -> Tunnel:
         """A tunnel with its worker; on a node where the port is taken the next ones are tried."""
         for port in range(node.port, node.port + PORTS_TRIED):
-            tunnel = Tunnel(node, cards, self._on_line, lambda: None)
+            tunnel = Tunnel(node, cards, self._on_line)
             self.tunnels.append(tunnel)
             try:
                 tunnel.start(port)

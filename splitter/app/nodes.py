@@ -186,7 +186,7 @@ def different_builds(node: SavedNode, there: str | None, engine: EngineRef) -> t
 def _worker(node: SavedNode, devices: Sequence[Device]) -> Check:
     from splitter.run.tunnel import Tunnel
 
-    tunnel = Tunnel(node, [d.node_id or d.id for d in devices], lambda _line: None, lambda: None)
+    tunnel = Tunnel(node, [d.node_id or d.id for d in devices], lambda _line: None)
     try:
         tunnel.start(node.port)
     except SplitterError as error:

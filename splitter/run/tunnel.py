@@ -76,15 +76,13 @@ def _feed(stream: object, given: bytes) -> None:
 
 
 class Tunnel:
-    """The session of one node. `on_line` gets what is said there, `on_end` is called once it is gone."""
+    """The session of one node. `on_line` gets what is said there."""
 
-    def __init__(
-        self, node: SavedNode, cards: Sequence[str], on_line: Callable[[str], None], on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, node: SavedNode, cards: Sequence[str], on_line: Callable[[str], None]) -> None:
         self.node, self.cards = node, tuple(cards)
         self.port = endpoint.any_free_port()
         self.build: str | None = None
-        self._on_line, self._on_end = on_line, on_end
+        self._on_line = on_line
         self._ready, self._gone = threading.Event(), threading.Event()
         self._process: Process | None = None
 
@@ -148,4 +146,3 @@ class Tunnel:
 
     def _exit(self, _code: int) -> None:
         self._gone.set()
-        self._on_end()

@@ -1,7 +1,11 @@
 """Pages of other origins, and tokens that somebody else signs: one gateway that needs keys, with an engine of known
 speed."""
 
+import base64
+import hmac
+import json
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -68,9 +72,6 @@ def test_other_tokens_are_not(url: str, signer: RSAPrivateKey) -> None:
 
 def signed_as_secret(key: RSAPrivateKey) -> str:
     """HS256 with the text of the public key: PyJWT itself would not make it."""
-    import base64
-    import hmac
-    import json
 
     def part(value: bytes) -> str:
         return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
@@ -114,9 +115,6 @@ def test_another_origin_is_not(url: str, signer: RSAPrivateKey) -> None:
 
 
 def test_what_only_the_engines_start_decides_is_named(url: str, signer: RSAPrivateKey) -> None:
-    import json
-    import urllib.request
-
     body = {**CHAT, "stream": False, "keep_alive": "5m", "options": {"num_ctx": 8192, "num_predict": 2}}
     head = {"Authorization": f"Bearer {token(signer)}"}
     request = urllib.request.Request(f"{url}/api/chat", json.dumps(body).encode(), head)

@@ -38,9 +38,8 @@ RTTS_S = (0.0, 0.0001, 0.0005, 0.001, 0.005)
 RATES = {"1 Gbit": 117.5e6, "0.1 Gbit": 11.75e6}
 TOKENS, ROUNDS = 48, 3
 GPU = ("GPU", 65536, 65536, 0)
-ONE_THREAD = {
-    "OMP_THREAD_LIMIT": "1"
-}  # an emulated card computes with four, which hides the network where cores are few
+# An emulated card computes with four threads, which hides the network where cores are few.
+ONE_THREAD = {"OMP_THREAD_LIMIT": "1"}
 
 
 @contextmanager

@@ -84,18 +84,8 @@ def command_of(record: dict[str, Any]) -> str:
     return " ".join(record["argv"])
 
 
-REQUEST = (
-    "-c",
-    "512",
-    "-ub",
-    "128",
-    "-np",
-    "1",
-    "-t",
-    "1",
-    "--margin",
-    "0",
-)  # one thread: two wait for each other where cores are busy
+# One thread: two wait for each other where cores are busy.
+REQUEST = ("-c", "512", "-ub", "128", "-np", "1", "-t", "1", "--margin", "0")
 
 
 @contextmanager
