@@ -63,16 +63,15 @@ def _lossy_cache(task: Task, plan: Plan) -> Iterator[Plan]:
     if fixed or plan.settings.split_mode == "tensor" or not task.scene.engine.knows_cache_type("q8_0"):
         return
     lossy = task.fixing(cache_type_k="q8_0", cache_type_v="q8_0")
-    enough_s = _worth_s(task, plan)
-    size = ubatch(task, plan.settings.ubatch_size)
-    found = find_fastest(lossy, plan.settings.context_size, enough_s=enough_s, **size)
+    enough_s, sizes = _worth_s(task, plan), ubatch(task, plan.settings.ubatch_size)
+    found = find_fastest(lossy, plan.settings.context_size, enough_s=enough_s, **sizes)
     if found and found.seconds < enough_s and found.placement != plan.placement:
         yield _plan(lossy, found, "q8_0 cache instead of f16 (slightly lossy)", *LOSSY)
         return
-    longest_one = None if "context_size" in task.fixed else _longest_like(lossy, plan)
-    if longest_one:
-        longer = ("-c", str(longest_one.settings.context_size))
-        yield _plan(lossy, longest_one, "q8_0 cache (slightly lossy) and a longer context", *LOSSY, *longer)
+    size = None if "context_size" in task.fixed else _longest_like(lossy, plan)
+    if size:
+        longer = ("-c", str(size.settings.context_size))
+        yield _plan(lossy, size, "q8_0 cache (slightly lossy) and a longer context", *LOSSY, *longer)
 
 
 def _longest_like(task: Task, plan: Plan) -> Solution | None:
