@@ -239,10 +239,10 @@ def test_17_the_longest_context(browser: Browser) -> None:
 def test_what_arrives_under_a_pressed_mouse_is_shown_once_it_is_up(browser: Browser) -> None:
     plan(browser, TINY, "gpus=3060&context_size=4096")
     with browser.pressed("#plan .figures"):
-        browser.choose("#w-context_size", "2048")
+        browser.choose("#w-context_size", "3072")
         time.sleep(2)
-        assert "4096" in browser.text("#plan .figures")
-    browser.until(lambda: "2048" in browser.text("#plan .figures"))
+        assert "3072" not in browser.text("#plan .figures")
+    browser.until(lambda: "3072" in browser.text("#plan .figures"))
     browser.solved()
 
 
